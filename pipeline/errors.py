@@ -1,0 +1,122 @@
+"""Every error that Retort raises on purpose, and the exit code that each gives the command line.
+
+RetortError                 1
+├── ConfigError             2   the build file: unknown or malformed keys, unknown board or method
+├── DataError               3   a data set: missing, truncated, of the wrong shape or type
+├── ToolMissingError        4   a tool that this step needs is not on the machine
+├── ToolError               5   a tool ran and failed, or reported success without its product
+├── StoreError              6   a stored object is missing or does not match its digest
+├── CheckpointError         7   a checkpoint or weight file is corrupt or of another network
+├── ModelFileError          8   an ONNX file is corrupt or is not what the step takes
+├── LoweringError           9   FINN left a node unlowered, or changed a value
+├── CapacityError          10   the design does not fit the chip
+├── TimingError            11   the design misses the board's clock
+├── VerificationError      12   a rung of the ladder found a mismatch
+├── ContractError          13   the numeric contract does not hold (accumulator beyond 2^24, scale no power of two)
+└── LinkError              14   the host link to a board
+    ├── PortError          15   the serial port is missing or busy
+    ├── SilentBoardError   16   the board does not answer
+    └── FrameError         17   a frame came back damaged, or the board refused ours
+"""
+
+
+class RetortError(Exception):
+    """Base of the tree; `str(error)` is one line that says what, where, and what to do."""
+
+    exit_code = 1
+
+
+class ConfigError(RetortError):
+    """The build file is malformed, or names something that does not exist."""
+
+    exit_code = 2
+
+
+class DataError(RetortError):
+    """A data set is missing, truncated, mislabelled or of the wrong shape."""
+
+    exit_code = 3
+
+
+class ToolMissingError(RetortError):
+    """A tool that this step needs is not on the machine."""
+
+    exit_code = 4
+
+
+class ToolError(RetortError):
+    """A tool failed, or ended well without leaving its product."""
+
+    exit_code = 5
+
+
+class StoreError(RetortError):
+    """A stored object is missing or does not match its digest."""
+
+    exit_code = 6
+
+
+class CheckpointError(RetortError):
+    """A checkpoint or weight file is corrupt, or belongs to another network."""
+
+    exit_code = 7
+
+
+class ModelFileError(RetortError):
+    """An ONNX file is corrupt, or is not what the step takes."""
+
+    exit_code = 8
+
+
+class LoweringError(RetortError):
+    """FINN left a node unlowered, or changed a value."""
+
+    exit_code = 9
+
+
+class CapacityError(RetortError):
+    """The design does not fit the chip."""
+
+    exit_code = 10
+
+
+class TimingError(RetortError):
+    """The design misses the board's clock."""
+
+    exit_code = 11
+
+
+class VerificationError(RetortError):
+    """A rung of the verification ladder found a mismatch."""
+
+    exit_code = 12
+
+
+class ContractError(RetortError):
+    """The numeric contract does not hold."""
+
+    exit_code = 13
+
+
+class LinkError(RetortError):
+    """The host link to a board failed."""
+
+    exit_code = 14
+
+
+class PortError(LinkError):
+    """The serial port is missing or busy."""
+
+    exit_code = 15
+
+
+class SilentBoardError(LinkError):
+    """The board does not answer."""
+
+    exit_code = 16
+
+
+class FrameError(LinkError):
+    """A frame came back damaged, or the board refused ours."""
+
+    exit_code = 17
