@@ -270,11 +270,14 @@ def kill_group(process: "subprocess.Popen[bytes]") -> None:
 
 
 def last_error(log: Path, start: int = 0) -> str:
-    """The last line of a log, from byte `start`, that speaks of an error, or else the last one not empty."""
+    """The last line of a log, from byte `start`, that speaks of an error, or warning, or is not empty."""
     lines = [line.strip() for line in log.read_bytes()[start:].decode(errors="replace").splitlines()]
-    filled = [line for line in lines if line]
-    errors = [line for line in filled if "error" in line.lower()]
-    return (errors or filled or ["it printed nothing"])[-1][:300]
+    telling = [line for line in lines if line and "Exiting due to" not in line]  # Verilator's last words
+    for word in ("error", "warning", ""):
+        found = [line for line in telling if word in line.lower()]
+        if found:
+            return found[-1][:300]
+    return "it printed nothing"
 
 
 _YOSYS = (

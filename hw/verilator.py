@@ -18,6 +18,9 @@ STYLE_WARNINGS = (
     "PINCONNECTEMPTY",
     "PROCASSINIT",  # flip-flops have a power-on value and a clocked assignment
     "VARHIDDEN",
+    "WIDTHEXPAND",  # Yosys writes constants and comparisons at their shortest,
+    "WIDTHTRUNC",
+    "CASEOVERLAP",  # and one-hot selections with casez
 )
 
 
