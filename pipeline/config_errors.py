@@ -10,12 +10,24 @@ from pydantic_core import ErrorDetails
 
 def describe(error: ValidationError, model: type[BaseModel]) -> str:
     """The first finding as `dotted.key: what; what to do`, and how many more there are."""
-    findings = error.errors(include_url=False)
+    findings = _own(error.errors(include_url=False))
     # An unknown key is most likely a missing one misspelt: report it rather than the missing one.
     first = min(findings, key=lambda finding: finding["type"] != "extra_forbidden")
     more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
     tags = _tags(model)
     return f"{_key(first, tags)}: {_what(first, model, tags)}{more}"
+
+
+def _own(findings: Sequence[ErrorDetails]) -> list[ErrorDetails]:
+    """Findings without the "too short" of an array, where it only follows from a faulty item."""
+    return [
+        finding
+        for finding in findings
+        if finding["type"] != "too_short"
+        or not any(
+            other["loc"][: len(finding["loc"])] == finding["loc"] != other["loc"] for other in findings
+        )
+    ]
 
 
 def _key(finding: ErrorDetails, tags: frozenset[str]) -> str:

@@ -9,7 +9,8 @@ from typing import Any
 from pipeline.config import BuildConfig, load
 from pipeline.stage import Stage, StageContext
 
-BUILDS = Path(__file__).parents[2] / "builds"
+ROOT = Path(__file__).parents[2]
+BUILDS = ROOT / "builds"
 
 
 def config(**changes: Any) -> BuildConfig:
