@@ -1,0 +1,23 @@
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hw.kernels import dot
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(2, 8), st.booleans(), st.integers(0, 2**32 - 1))
+def test_recoded_digits_give_the_weights_back(bits, whole_range, seed):
+    low, high = -(1 << (bits - 1)), 1 << (bits - 1)
+    weights = np.arange(low, high) if whole_range else np.random.default_rng(seed).integers(low, high, 9)
+    digits = dot.recode(weights)
+    assert (sum(digit.digits * 4**place for place, digit in enumerate(digits)) == weights).all()
+    for digit in digits:
+        assert set(np.unique(digit.digits)) <= set(digit.values)
+        assert digit.codes().max() < 1 << digit.code_bits
+
+
+def test_digits_and_codes_stay_small():
+    assert [digit.code_bits for digit in dot.recode(np.arange(-6, 8))] == [2, 2]
+    assert [digit.code_bits for digit in dot.recode(np.arange(-7, 8))] == [2, 3]
+    assert [digit.code_bits for digit in dot.recode(np.array([-1, 1]))] == [1]

@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+from amaranth.hdl import signed, unsigned
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hw.kernels.threshold import Threshold
+from tests.hw.kernels.streaming import stream_through
+
+gaps = st.sampled_from([0.0, 0.3, 0.8])
+
+
+def count(thresholds: np.ndarray, x: np.ndarray) -> np.ndarray:
+    return (x[..., None] >= thresholds).sum(-1)
+
+
+@st.composite
+def layers(draw):
+    pe, bits, width = draw(st.integers(1, 3)), draw(st.integers(1, 5)), draw(st.integers(2, 9))
+    channels = pe * draw(st.integers(1, 4))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    shape = signed(width) if draw(st.booleans()) else unsigned(width)
+    low, high = (-(1 << (width - 1)), 1 << (width - 1)) if shape.signed else (0, 1 << width)
+    # up to one beyond the range: a threshold that is never reached
+    thresholds = np.sort(rng.integers(low, high + 1, (channels, 2**bits - 1)), axis=1)
+    return thresholds, rng.integers(low, high, (6, channels)), shape, pe
+
+
+@settings(max_examples=40, deadline=None)
+@given(layers(), gaps, gaps, st.booleans())
+def test_equals_numpy_under_any_back_pressure(layer, i_gaps, o_gaps, sequential):
+    thresholds, x, shape, pe = layer
+    kernel = Threshold(thresholds, x_shape=shape, pe=pe, sequential=sequential)
+    run = stream_through(kernel, x.reshape(-1, pe), x.size // pe, i_gaps=i_gaps, o_gaps=o_gaps)
+    np.testing.assert_array_equal(run.words.reshape(x.shape), count(thresholds, x))
+
+
+@pytest.mark.parametrize(("sequential", "cycles"), [(True, 4), (False, 1)])
+def test_cycles_a_word(sequential, cycles):
+    rng = np.random.default_rng(2)
+    thresholds = np.sort(rng.integers(-100, 100, (3, 15)), axis=1)
+    kernel = Threshold(thresholds, x_shape=signed(8), pe=1, sequential=sequential)
+    run = stream_through(kernel, rng.integers(-128, 128, (12, 1)), 12)
+    assert set(np.diff(run.cycles)) == {cycles}
