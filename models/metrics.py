@@ -1,0 +1,40 @@
+"""How networks compare with labels and with each other. Numpy only."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Logits = NDArray[np.floating[Any]] | NDArray[np.integer[Any]]
+
+
+def accuracy(scores: Logits, labels: NDArray[np.int64]) -> float:
+    """Share of samples whose largest score (n, classes), the first of equals, is their label (n,)."""
+    return float(np.mean(scores.argmax(axis=1) == labels))
+
+
+def agreement(first: Logits, second: Logits) -> float:
+    """Share of samples that two networks, by their scores (n, classes), give the same class."""
+    return float(np.mean(first.argmax(axis=1) == second.argmax(axis=1)))
+
+
+def softened(logits: Logits, temperature: float = 1.0) -> NDArray[np.float64]:
+    """Softmax over the last axis of `logits` over `temperature`, in float64."""
+    scaled = logits.astype(np.float64) / temperature
+    exponentials = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+    return np.asarray(exponentials / exponentials.sum(axis=-1, keepdims=True))
+
+
+def combine(logits: Logits, temperature: float = 1.0) -> NDArray[np.float64]:
+    """Combine an ensemble's logits (members, n, classes) to probabilities (n, classes).
+
+    The arithmetic mean of the members' probabilities at `temperature`, as in arXiv:1503.02531.
+    """
+    return np.asarray(softened(logits, temperature).mean(axis=0))
+
+
+def divergence(target: NDArray[np.float64], probabilities: NDArray[np.float64]) -> float:
+    """Mean over the samples of KL(target || probabilities), both (n, classes), in nats."""
+    tiny = np.finfo(np.float64).tiny
+    ratio = np.log(np.maximum(target, tiny)) - np.log(np.maximum(probabilities, tiny))
+    return float(np.mean(np.sum(target * ratio, axis=1)))
