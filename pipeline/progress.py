@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Protocol, TextIO, TypeVar
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.progress import Progress, Task, TaskID
 
 T = TypeVar("T")
 
@@ -79,6 +79,7 @@ class Bars:
         """Print the line above the bars; the finished loops' bars go."""
         for label in [label for label, task in self._tasks.items() if self._finished(task)]:
             self._progress.remove_task(self._tasks.pop(label))
+        self._progress.refresh()
         self._progress.console.print(text, markup=False, highlight=False)
 
     def step(self, label: str, done: int, total: int) -> None:
@@ -86,11 +87,16 @@ class Bars:
         task = self._tasks.get(label)
         if task is None:
             task = self._tasks[label] = self._progress.add_task(label, total=total, rate="")
-        speed = next(each.speed for each in self._progress.tasks if each.id == task)
+        elif done < self._task(task).completed:
+            self._progress.reset(task)
+        speed = self._task(task).speed
         self._progress.update(task, completed=done, total=total, rate=f"{speed:.3g}/s" if speed else "")
 
     def _finished(self, task: "TaskID") -> bool:
-        return next(each.finished for each in self._progress.tasks if each.id == task)
+        return self._task(task).finished
+
+    def _task(self, task: "TaskID") -> "Task":
+        return next(each for each in self._progress.tasks if each.id == task)
 
 
 class Shown(AbstractContextManager[Display]):

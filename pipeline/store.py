@@ -184,12 +184,17 @@ class Store:
             yield
 
     def sweep(self) -> None:
-        """Remove what killed processes left in `tmp`."""
-        keys = {path.name.partition(".")[0] for path in _entries(self._tmp)}
-        for key in keys:
+        """Remove what killed processes left: in `tmp`, and checkpoints of stages that are finished."""
+        finished = [
+            path.name for path in _entries(self.root / "partial") if self._manifest_path(path.name).exists()
+        ]
+        for key in {path.name.partition(".")[0] for path in _entries(self._tmp)}.union(finished):
             with (self.root / "locks" / key).open("ab") as file:
-                if _try_lock(file):
-                    self._remove_stale(key)
+                if not _try_lock(file):
+                    continue
+                self._remove_stale(key)
+                if key in finished:
+                    shutil.rmtree(self._partial_path(key), ignore_errors=True)
 
     def remember(self, build: str, stage: str, ingredients: Mapping[str, Any]) -> None:
         """Keep what a stage's key was made of, for `recall`."""

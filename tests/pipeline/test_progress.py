@@ -47,6 +47,8 @@ def test_bars() -> None:
     bars.step("a", 1, 2)
     bars.step("b", 1, 2)
     bars.step("a", 2, 2)
+    bars.step("b", 2, 2)
+    bars.step("b", 0, 2)
     bars.note("next [stage]")
     assert [task.description for task in progress.tasks] == ["b"]
 

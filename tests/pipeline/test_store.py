@@ -100,6 +100,14 @@ def test_partial_survives_until_publish(store: Store, tmp_path: Path) -> None:
     assert not (store.root / "partial" / KEY).exists()
 
 
+def test_checkpoints_of_a_finished_stage_go(store: Store, tmp_path: Path) -> None:
+    publish(store, tmp_path)
+    store.partial(KEY)
+    store.partial("unfinished")
+    store.sweep()
+    assert [path.name for path in (store.root / "partial").iterdir()] == ["unfinished"]
+
+
 def test_stale_temporary_files_go_and_live_ones_stay(store: Store) -> None:
     stale, live = store.root / "tmp" / "dead.1", store.root / "tmp" / "live.1"
     stale.write_text("")

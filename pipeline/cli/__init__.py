@@ -1,0 +1,23 @@
+"""The command line, `retort`: one module for each group of commands."""
+
+import signal
+from types import FrameType
+
+from pipeline.cli.app import app
+from pipeline.cli.building import build, compare, plan
+from pipeline.cli.folder import flash, report, verify
+from pipeline.cli.inference import infer
+from pipeline.cli.machine import boards, doctor, methods
+
+for command in (doctor, boards, methods, plan, build, verify, report, infer, flash, compare):
+    app.command()(command)
+
+
+def main() -> None:
+    """The console entry: SIGTERM ends a run as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    app(prog_name="retort")
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

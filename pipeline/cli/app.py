@@ -1,0 +1,102 @@
+"""The application: its global options, what errors look like, and what commands share."""
+
+import json
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from pipeline.errors import RetortError
+from pipeline.progress import Shown
+
+INTERRUPTED = 130
+UNEXPECTED = 70
+
+
+class Commands(TyperGroup):
+    """Commands whose errors are one line on stderr and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command, and turn what it raises into an exit code."""
+        try:
+            return super().invoke(ctx)
+        except (typer.TyperException, typer.Exit, typer.Abort, BrokenPipeError):
+            raise
+        except KeyboardInterrupt as error:
+            typer.echo("interrupted; the same command goes on from here", err=True)
+            raise typer.Exit(INTERRUPTED) from error
+        except Exception as error:
+            if ctx.params["debug"]:
+                typer.echo(traceback.format_exc(), err=True, nl=False)
+            typer.echo(f"error: {_line(error)}", err=True)
+            raise typer.Exit(_code(error)) from error
+
+
+def _code(error: Exception) -> int:
+    return error.exit_code if isinstance(error, RetortError) else UNEXPECTED
+
+
+def _line(error: Exception) -> str:
+    if isinstance(error, RetortError):
+        return " ".join(str(error).split())
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"{text}; unexpected, `retort --debug ...` shows where"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The global options."""
+
+    quiet: bool
+
+
+app = typer.Typer(
+    cls=Commands,
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+BuildFile = Annotated[Path, typer.Argument(metavar="FILE", help="The build file (TOML).", show_default=False)]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a build.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and no progress.")]
+StoreFolder = Annotated[
+    Path, typer.Option("--store", envvar="RETORT_STORE", help="The store of finished stages.")
+]
+DEFAULT_STORE = Path(".retort")
+
+
+@app.callback()
+def options(
+    ctx: typer.Context,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show a traceback when an error ends a command.")
+    ] = False,
+) -> None:
+    """Distil a network, compile it to an FPGA bitstream, and prove that nothing changed on the way."""
+    ctx.obj = Settings(quiet)
+
+
+def shown(ctx: typer.Context, as_json: bool = False) -> Shown:
+    """The display of progress that the options ask for."""
+    return Shown(quiet=ctx.obj.quiet or as_json)
+
+
+def print_json(value: object) -> None:
+    """Print a result as JSON on stdout."""
+    typer.echo(json.dumps(value, indent=2))
+
+
+def print_table(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows as aligned columns on stdout."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        typer.echo("  ".join(cells).rstrip())

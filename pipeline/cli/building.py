@@ -1,0 +1,95 @@
+"""`retort plan`, `retort build`, `retort compare`: from a build file to a folder."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hw import tools
+from pipeline import engine, outputs
+from pipeline.cli.app import DEFAULT_STORE, AsJson, BuildFile, StoreFolder, print_json, print_table, shown
+from pipeline.config import load
+from pipeline.store import Store
+
+Until = Annotated[
+    str | None, typer.Option(metavar="STAGE", help="Stop after this stage.", show_default=False)
+]
+
+
+def plan(
+    file: BuildFile, until: Until = None, store: StoreFolder = DEFAULT_STORE, as_json: AsJson = False
+) -> None:
+    """Show which stages a build would run, and why."""
+    config = load(file)
+    from pipeline.stages import STAGES
+
+    planned = engine.plan(config, STAGES, Store(store), tools_identity, until)
+    if as_json:
+        print_json([asdict(each) for each in planned])
+    else:
+        print_table([(each.stage, each.status, each.why) for each in planned])
+
+
+def build(
+    ctx: typer.Context,
+    file: BuildFile,
+    until: Until = None,
+    out: Annotated[Path, typer.Option(help="The build's folder is made in this one.")] = Path("out"),
+    repair: Annotated[bool, typer.Option("--repair", help="Rebuild what is damaged in the store.")] = False,
+    store: StoreFolder = DEFAULT_STORE,
+    as_json: AsJson = False,
+) -> None:
+    """Run the stages not in the store, write the build's folder."""
+    config = load(file)
+    from pipeline.stages import STAGES
+
+    opened = Store(store)
+    folder = out / config.name
+    with shown(ctx, as_json) as display:
+        result = engine.build(
+            config,
+            STAGES,
+            opened,
+            tools_identity,
+            until=until,
+            progress=display,
+            repair=repair,
+            keep_failed=lambda stage, work: outputs.keep_failed(work, folder),
+        )
+    outputs.export(result, opened, folder)
+    if as_json:
+        ran = {name: name in result.ran for name in result.manifests}
+        stages = [
+            {"stage": name, "key": key, "status": "built" if ran[name] else "cached"}
+            for name, key in result.keys.items()
+        ]
+        print_json({"build": config.name, "folder": str(folder), "stages": stages})
+    else:
+        typer.echo(
+            f"{config.name}: {len(result.ran)} of {len(result.stages)} stages built, files in {folder}"
+        )
+
+
+def compare(
+    ctx: typer.Context,
+    file: BuildFile,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each, with other seeds.")] = 5,
+    as_json: AsJson = False,
+) -> None:
+    """Distillation against labels alone, over several seeds."""
+    config = load(file)
+    from pipeline.comparison import compare as run
+
+    with shown(ctx, as_json) as display:
+        found = run(config, seeds, display.step)
+    if as_json:
+        print_json(found)
+    else:
+        print_table([(name, str(value)) for name, value in found.items()])
+
+
+def tools_identity(name: str) -> str:
+    """Version and digest of a tool, as the store's keys take them."""
+    found = tools.find(name).require()
+    return f"{found.version} {found.digest}"

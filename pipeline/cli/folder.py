@@ -1,0 +1,89 @@
+"""`retort verify`, `retort report`, `retort infer`, `retort flash`: what is done with a built folder."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hw import tools
+from pipeline import junit
+from pipeline.cli.app import AsJson, Folder, print_json, print_table, shown
+from pipeline.errors import ConfigError, StoreError, ToolMissingError, VerificationError
+from pipeline.outputs import read_lock
+
+PROGRAMMERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    "icebreaker": (("iceprog",), ("openFPGALoader", "-b", "ice40_generic")),
+    "hx8k": (("iceprog",), ("openFPGALoader", "-b", "ice40_generic")),
+    "ulx3s-85f": (("openFPGALoader", "-b", "ulx3s"),),
+    "orangecrab": (("openFPGALoader", "-b", "orangeCrab"),),
+}
+"""By board: command lines that take a bitstream's path at the end, best first."""
+
+BITSTREAMS = (".bin", ".bit")
+
+
+def verify(
+    ctx: typer.Context,
+    folder: Folder,
+    junit_file: Annotated[Path | None, typer.Option("--junit", help="Write a JUnit file.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Climb the verification ladder again, in a built folder."""
+    build = str(read_lock(folder)["build"])
+    from pipeline.verification import verify_folder
+
+    with shown(ctx, as_json) as display:
+        rungs = verify_folder(folder, display.step)
+    if junit_file:
+        junit.write(junit_file, build, rungs)
+    if as_json:
+        print_json(rungs)
+    else:
+        print_table([(rung["rung"], _verdict(rung), junit.summary(rung)) for rung in rungs])
+    failed = next((rung for rung in rungs if rung["passed"] is False), None)
+    if failed:
+        raise VerificationError(f"{folder}: rung '{failed['rung']}': {junit.summary(failed)}")
+
+
+def report(folder: Folder) -> None:
+    """Write a built folder's report.html again."""
+    read_lock(folder)
+    from pipeline.report import write_report
+
+    typer.echo(str(write_report(folder)))
+
+
+def flash(folder: Folder) -> None:
+    """Load a built folder's bitstream into its board."""
+    lock = read_lock(folder)
+    bitstream = _bitstream(folder, lock)
+    line = _programmer(str(lock["board"]))
+    log = folder / "logs" / "flash.log"
+    tools.run(
+        [*line, str(bitstream.resolve())], cwd=folder, log=log, what=f"{line[0]}, loading {bitstream.name}"
+    )
+    typer.echo(f"{bitstream} is in the {lock['board']}")
+
+
+def _verdict(rung: Mapping[str, Any]) -> str:
+    return {True: "passed", False: "FAILED", None: "skipped"}[rung["passed"]]
+
+
+def _bitstream(folder: Path, lock: Mapping[str, Any]) -> Path:
+    files: Sequence[str] = [*lock["stages"].get("bitstream", {"files": ()})["files"]]
+    found = next((name for name in files if name.endswith(BITSTREAMS)), None)
+    if found is None or not (folder / found).is_file():
+        raise StoreError(f"{folder}: no bitstream there; run `retort build` to its end")
+    return folder / found
+
+
+def _programmer(board: str) -> tuple[str, ...]:
+    if board not in PROGRAMMERS:
+        raise ConfigError(f"board '{board}': no programmer known; load the bitstream with the board's own")
+    for line in PROGRAMMERS[board]:
+        if tools.find(line[0]).locate():
+            return line
+    wanted = [tools.find(line[0]) for line in PROGRAMMERS[board]]
+    hints = "; or ".join(f"{tool.name}: {tool.hint}" for tool in wanted)
+    raise ToolMissingError(f"no programmer for board '{board}' on this machine; {hints}")

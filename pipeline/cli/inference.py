@@ -1,0 +1,100 @@
+"""`retort infer`: frames from a file through a board, over its serial link."""
+
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hw.boards import find
+from pipeline.cli.app import AsJson, print_json, print_table, shown
+from pipeline.errors import DataError, StoreError
+from pipeline.outputs import read_lock
+from pipeline.store import digest_file, write_atomic
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from hw.interface import CoreInterface
+
+SHOWN = 10
+
+
+def infer(
+    ctx: typer.Context,
+    core: Annotated[Path, typer.Argument(metavar="DIR", help="The build's folder, or the core.v in it.")],
+    port: Annotated[str, typer.Option(help="The board's serial port.")],
+    frames: Annotated[Path, typer.Option("--input", help="Frames: .npy, or .npz with one array.")],
+    output: Annotated[Path | None, typer.Option(help="Write the core's outputs here (.npy).")] = None,
+    baud: Annotated[int | None, typer.Option(help="Bits a second, instead of the board's own.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send frames to a board, show or write what its core gives."""
+    folder = core if core.is_dir() else core.parent
+    if baud is None:
+        baud = find(str(read_lock(folder)["board"])).baud
+    from hw.host import Link
+    from hw.interface import CoreInterface
+
+    interface = CoreInterface.load(folder / "io.json")
+    batch = _read(frames, interface)
+    with shown(ctx, as_json) as display, Link(port, baud) as link:
+        link.expect(_design(folder))
+        results = link.infer(batch, interface, lambda done: display.step("infer", done, len(batch)))
+    _show(results, output, as_json)
+
+
+def _design(folder: Path) -> bytes:
+    """The digest of the folder's core, the first bytes of which the board gives as its own."""
+    path = folder / "core.v"
+    if not path.is_file():
+        raise StoreError(f"{path}: not there; give the folder of a finished build")
+    return bytes.fromhex(digest_file(path))
+
+
+def _show(results: "NDArray[Any]", output: Path | None, as_json: bool) -> None:
+    if output:
+        _write(output, results)
+    if as_json:
+        print_json({"frames": len(results), "outputs": results.tolist()})
+    elif output:
+        typer.echo(f"{len(results)} frames, outputs in {output}")
+    else:
+        rows = [(str(index), " ".join(map(str, row.ravel()))) for index, row in enumerate(results[:SHOWN])]
+        print_table([("frame", "output"), *rows])
+        if len(results) > SHOWN:
+            typer.echo(f"and {len(results) - SHOWN} more; --output or --json gives them all")
+
+
+def _read(path: Path, interface: "CoreInterface") -> "NDArray[np.uint8]":
+    """Frames of the core's input shape and type, whatever the file calls their axes."""
+    import numpy as np
+
+    try:
+        loaded: Any = np.load(path, allow_pickle=False)
+        array = _only(path, loaded) if hasattr(loaded, "files") else loaded
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not an array ({error}); give a .npy or .npz file") from error
+    wanted = interface.input
+    if array.dtype != np.dtype(wanted.dtype):
+        raise DataError(f"{path}: {array.dtype} values; the core takes {wanted.dtype}, convert them")
+    if array.ndim == 0 or array.size == 0 or array[0].size != wanted.elements:
+        raise DataError(f"{path}: shape {array.shape}; give (frames, {', '.join(map(str, wanted.shape))})")
+    frames: NDArray[np.uint8] = array.reshape(len(array), *wanted.shape)
+    return frames
+
+
+def _only(path: Path, archive: Any) -> Any:
+    names = list(archive.files)
+    if len(names) != 1:
+        raise DataError(f"{path}: arrays {', '.join(names)}; give a file with one array")
+    return archive[names[0]]
+
+
+def _write(path: Path, results: "NDArray[Any]") -> None:
+    import numpy as np
+
+    buffer = BytesIO()
+    np.save(buffer, results, allow_pickle=False)
+    write_atomic(path, buffer.getvalue())

@@ -1,0 +1,372 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from toy import BUILDS, ROOT, identify, stages
+from typer.testing import CliRunner, Result
+
+from hw.interface import CoreInterface, StreamFormat
+from pipeline.cli import building, folder
+from pipeline.cli.app import app
+from pipeline.errors import RetortError, VerificationError
+from pipeline.stage import StageContext
+
+FILE = str(BUILDS / "digits-icebreaker.toml")
+NAMES = ["first", "second", "third"]
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments))
+
+
+def module(monkeypatch: pytest.MonkeyPatch, name: str, **content: Any) -> None:
+    made = ModuleType(name)
+    for key, value in content.items():
+        setattr(made, key, value)
+    monkeypatch.setitem(sys.modules, name, made)
+
+
+@pytest.fixture
+def toys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
+    def use(**replaced: Callable[[StageContext], Any]) -> None:
+        module(monkeypatch, "pipeline.stages", STAGES=stages(**replaced))
+
+    use()
+    monkeypatch.setattr(building, "tools_identity", identify)
+    monkeypatch.setenv("RETORT_STORE", str(tmp_path / "store"))
+    monkeypatch.chdir(tmp_path)
+    return use
+
+
+def built(tmp_path: Path) -> Path:
+    assert call("-q", "build", FILE).exit_code == 0
+    return tmp_path / "out" / "digits-icebreaker"
+
+
+def test_plan_then_build_then_cached(toys: Callable[..., None], tmp_path: Path) -> None:
+    planned = json.loads(call("plan", FILE, "--json").stdout)
+    assert [each["stage"] for each in planned] == NAMES
+    assert {each["status"] for each in planned} == {"run"}
+
+    done = call("build", FILE)
+    assert done.exit_code == 0
+    assert done.stdout == "digits-icebreaker: 3 of 3 stages built, files in out/digits-icebreaker\n"
+    assert "second: running\n  second, steps: 0/20\n" in done.stderr
+
+    done = call("build", FILE, "--json")
+    assert done.stderr == ""
+    answer = json.loads(done.stdout)
+    assert [each["status"] for each in answer["stages"]] == ["cached"] * 3
+    assert (Path(answer["folder"]) / "d.txt").read_text() == "SEED 1!"
+    assert call("plan", FILE).stdout.splitlines()[0] == "first   cached  in the store"
+
+
+def test_store_and_out(toys: Callable[..., None], tmp_path: Path) -> None:
+    done = call("-q", "build", FILE, "--until", "first", "--store", "else", "--out", "there")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert (tmp_path / "else" / "manifests").is_dir()
+    assert (tmp_path / "there" / "digits-icebreaker" / "a.txt").is_file()
+    assert not (tmp_path / "store").exists()
+
+
+def test_repair(toys: Callable[..., None], tmp_path: Path) -> None:
+    built(tmp_path)
+    for path in (tmp_path / "store" / "manifests").iterdir():
+        path.write_text("")
+    failed = call("build", FILE)
+    assert failed.exit_code == 6
+    assert failed.stderr.endswith("the manifest is damaged; run `retort build --repair FILE`\n")
+    assert call("build", FILE, "--repair").exit_code == 0
+
+
+def all_errors(base: type[RetortError]) -> list[type[RetortError]]:
+    return [base, *(found for each in base.__subclasses__() for found in all_errors(each))]
+
+
+@pytest.mark.parametrize("kind", all_errors(RetortError), ids=lambda kind: kind.__name__)
+def test_every_error_is_one_line_and_its_code(toys: Callable[..., None], kind: type[RetortError]) -> None:
+    def fails(context: StageContext) -> None:
+        raise kind("what, where,\nwhat to do")
+
+    toys(first=fails)
+    failed = call("--quiet", "build", FILE)
+    assert failed.exit_code == kind.exit_code
+    assert (failed.stdout, failed.stderr) == ("", "error: what, where, what to do\n")
+
+
+def test_exit_codes_differ() -> None:
+    codes = [kind.exit_code for kind in all_errors(RetortError)]
+    assert len(set(codes)) == len(codes) and not {0, 70, 130} & set(codes)
+
+
+def test_unexpected(toys: Callable[..., None]) -> None:
+    def fails(context: StageContext) -> None:
+        raise ValueError("odd")
+
+    toys(first=fails)
+    failed = call("-q", "build", FILE)
+    assert failed.exit_code == 70
+    assert failed.stderr == "error: ValueError: odd; unexpected, `retort --debug ...` shows where\n"
+    debugged = call("-q", "--debug", "build", FILE)
+    assert debugged.exit_code == 70 and "Traceback (most recent call last)" in debugged.stderr
+
+
+def test_interrupt(toys: Callable[..., None]) -> None:
+    def stops(context: StageContext) -> None:
+        raise KeyboardInterrupt
+
+    toys(second=stops)
+    stopped = call("-q", "build", FILE)
+    assert stopped.exit_code == 130
+    assert stopped.stderr == "interrupted; the same command goes on from here\n"
+
+
+def test_a_failed_verification_leaves_its_findings(toys: Callable[..., None], tmp_path: Path) -> None:
+    def fails(context: StageContext) -> None:
+        (context.work / "verification.json").write_text("[]")
+        raise VerificationError("rung 'rtl': sample 3, class 1: expected 5, got 6")
+
+    toys(third=fails)
+    failed = call("build", FILE)
+    assert failed.exit_code == 12
+    lines = failed.stderr.splitlines()
+    assert lines[-2] == "third: failed; what it left is in out/digits-icebreaker/failed"
+    assert lines[-1] == "error: rung 'rtl': sample 3, class 1: expected 5, got 6"
+    assert (tmp_path / "out" / "digits-icebreaker" / "failed" / "verification.json").read_text() == "[]"
+
+
+def test_doctor() -> None:
+    answer = call("doctor", "--json")
+    found = json.loads(answer.stdout)
+    assert answer.exit_code == (0 if found["ok"] else 4)
+    assert {"torch", "finn-plus"} <= {tool["name"] for tool in found["tools"]}
+
+
+def test_doctor_without_a_needed_tool(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    answer = call("doctor")
+    assert answer.exit_code == 4
+    assert "g++" in answer.stderr and answer.stderr.count("\n") == 1
+    assert any(line.split()[:2] == ["make", "MISSING"] for line in answer.stdout.splitlines())
+
+
+def test_boards_and_methods() -> None:
+    assert [board["name"] for board in json.loads(call("boards", "--json").stdout)][:1] == ["icebreaker"]
+    assert "iCEBreaker" in call("boards").stdout
+    methods = json.loads(call("methods", "--json").stdout)
+    assert methods[0]["method"] == "softened-softmax"
+    assert methods[0]["parameters"] == ["temperature", "hard_label_weight", "weight"]
+
+
+RUNGS: list[dict[str, Any]] = [
+    {
+        "rung": "golden",
+        "against": "student.onnx",
+        "samples": 9,
+        "mismatches": 0,
+        "seconds": 1.0,
+        "passed": True,
+    },
+    {
+        "rung": "board",
+        "against": "golden",
+        "samples": 0,
+        "mismatches": 0,
+        "passed": None,
+        "reason": "no port",
+    },
+]
+FAILING = {"rung": "rtl", "against": "golden", "samples": 9, "mismatches": 2, "seconds": 1.0, "passed": False}
+
+
+def test_verify(toys: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module(monkeypatch, "pipeline.verification", verify_folder=lambda path, step: RUNGS)
+    passed = call("verify", str(built(tmp_path)), "--junit", "junit.xml", "--json")
+    assert passed.exit_code == 0 and json.loads(passed.stdout) == RUNGS
+    assert 'tests="2" failures="0"' in Path("junit.xml").read_text()
+
+    module(monkeypatch, "pipeline.verification", verify_folder=lambda path, step: [*RUNGS, FAILING])
+    failed = call("verify", "out/digits-icebreaker")
+    assert failed.exit_code == 12
+    assert failed.stderr == (
+        "error: out/digits-icebreaker: rung 'rtl': 2 mismatches in 9 samples against golden\n"
+    )
+
+
+def test_a_folder_that_is_no_build(tmp_path: Path) -> None:
+    for command in ("verify", "report", "flash"):
+        failed = call(command, str(tmp_path))
+        assert failed.exit_code == 6
+        assert failed.stderr.endswith("build.lock.json: not there; give the folder of a finished build\n")
+
+
+def test_report(toys: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module(monkeypatch, "pipeline.report", write_report=lambda path: path / "report.html")
+    assert call("report", str(built(tmp_path))).stdout.endswith("digits-icebreaker/report.html\n")
+
+
+def test_compare(monkeypatch: pytest.MonkeyPatch) -> None:
+    module(monkeypatch, "pipeline.comparison", compare=lambda config, seeds, step: {"seeds": seeds})
+    assert json.loads(call("compare", FILE, "--seeds", "3", "--json").stdout) == {"seeds": 3}
+    assert call("compare", FILE, "--seeds", "0").exit_code == 2
+
+
+def test_flash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = {"board": "ulx3s-85f", "stages": {"bitstream": {"files": {"timing.json": {}, "top.bit": {}}}}}
+    (tmp_path / "build.lock.json").write_text(json.dumps(lock))
+    assert "no bitstream there" in call("flash", str(tmp_path)).stderr
+
+    (tmp_path / "top.bit").write_bytes(b"bits")
+    monkeypatch.setenv("PATH", "")
+    missing = call("flash", str(tmp_path))
+    assert missing.exit_code == 4 and "openFPGALoader" in missing.stderr
+
+    programmer = tmp_path / "bin" / "openFPGALoader"
+    programmer.parent.mkdir()
+    programmer.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/called\n')
+    programmer.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programmer.parent}:/bin:/usr/bin")
+    assert call("flash", str(tmp_path)).exit_code == 0
+    assert (tmp_path / "called").read_text().splitlines()[-1] == f"-b ulx3s {tmp_path}/top.bit"
+
+
+class Echo:
+    """A board that gives the first two bytes of each frame."""
+
+    def __init__(self, port: str, baud: int) -> None:
+        assert (port, baud) == ("/dev/board", 1_000_000)
+
+    def __enter__(self) -> "Echo":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        pass
+
+    def expect(self, design: bytes) -> None:
+        assert design == sha256(b"module core").digest()
+
+    def infer(self, frames: Any, interface: CoreInterface, progress: Callable[[int], None]) -> Any:
+        progress(len(frames))
+        return frames.reshape(len(frames), -1)[:, :2].astype("int16")
+
+
+@pytest.fixture
+def core(tmp_path: Path) -> Path:
+    (tmp_path / "core.v").write_text("module core")
+    (tmp_path / "build.lock.json").write_text(json.dumps({"board": "icebreaker", "stages": {}}))
+    streams = StreamFormat((2, 2, 1), "uint8", 1), StreamFormat((2,), "int16", 1)
+    CoreInterface(*streams).save(tmp_path / "io.json")
+    np.save(tmp_path / "frames.npy", np.arange(12, dtype=np.uint8).reshape(3, 4))
+    return tmp_path
+
+
+def test_infer(core: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module(monkeypatch, "hw.host", Link=Echo)
+    arguments = ["infer", str(core), "--port", "/dev/board", "--input", str(core / "frames.npy")]
+    assert json.loads(call(*arguments, "--json").stdout) == {"frames": 3, "outputs": [[0, 1], [4, 5], [8, 9]]}
+    assert call(*arguments).stdout.splitlines() == ["frame  output", "0      0 1", "1      4 5", "2      8 9"]
+    done = call("infer", str(core / "core.v"), *arguments[2:], "--output", str(core / "out.npy"))
+    assert done.exit_code == 0
+    assert np.load(core / "out.npy").tolist() == [[0, 1], [4, 5], [8, 9]]
+
+
+@pytest.mark.parametrize(
+    ("array", "told"),
+    [
+        (np.zeros((3, 4), np.float32), "float32 values; the core takes uint8, convert them"),
+        (np.zeros((3, 5), np.uint8), "shape (3, 5); give (frames, 2, 2, 1)"),
+        (np.uint8(1), "shape (); give (frames, 2, 2, 1)"),
+        (np.array([{}], object), "not an array"),
+    ],
+)
+def test_infer_refuses_other_data(core: Path, array: Any, told: str) -> None:
+    np.save(core / "frames.npy", array)
+    failed = call("infer", str(core), "--port", "/dev/board", "--input", str(core / "frames.npy"))
+    assert failed.exit_code == 3
+    assert failed.stderr.startswith(f"error: {core / 'frames.npy'}: {told}")
+
+
+def test_infer_without_a_board(core: Path) -> None:
+    failed = call("infer", str(core), "--port", "/dev/none", "--input", str(core / "frames.npy"))
+    assert failed.exit_code == 15
+    assert failed.stderr.startswith("error: /dev/none: ") and failed.stderr.count("\n") == 1
+
+
+def test_every_board_has_a_programmer() -> None:
+    from hw.boards import BOARDS
+
+    assert set(folder.PROGRAMMERS) == {board.name for board in BOARDS}
+
+
+def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    argv = [sys.executable, "-m", "pipeline", *arguments]
+    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+
+def test_process_with_a_malformed_build_file(tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_text("name = ")
+    done = run("plan", str(tmp_path / "x.toml"))
+    assert done.returncode == 2
+    assert done.stderr == f"error: {tmp_path}/x.toml: not TOML: Invalid value (at end of document)\n"
+    assert run("plan").returncode == 2
+
+
+HEAVY = {"torch", "finn", "amaranth", "sklearn", "matplotlib", "onnxruntime", "onnx", "brevitas", "numpy"}
+
+
+def test_start_up_imports_nothing_heavy() -> None:
+    code = "import sys, pipeline.cli; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert not HEAVY & set(done.stdout.split())
+
+
+TOY_BUILD = """
+import sys
+from types import ModuleType
+sys.path[:0] = [{root!r}, {toys!r}]
+import toy
+made = ModuleType("pipeline.stages")
+made.STAGES = toy.stages()
+sys.modules["pipeline.stages"] = made
+from pipeline.cli import building, main
+building.tools_identity = toy.identify
+main()
+"""
+
+
+def toy_argv(*arguments: str) -> list[str]:
+    code = TOY_BUILD.format(root=str(ROOT), toys=str(Path(__file__).parent))
+    return [sys.executable, "-c", code, *arguments]
+
+
+def test_sigterm_ends_a_process_as_ctrl_c_does(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        toy_argv("build", FILE),
+        cwd=tmp_path,
+        env={**os.environ, "TOY_SLOW": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr
+    while "second, steps" not in process.stderr.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    assert process.stderr.read().splitlines()[-1] == "interrupted; the same command goes on from here"
+    assert process.wait() == 130
+    done = subprocess.run(toy_argv("build", FILE), cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "first: cached" in done.stderr
+
+    began = time.monotonic()
+    cached = subprocess.run(toy_argv("build", FILE, "--json"), cwd=tmp_path, capture_output=True, check=True)
+    assert {stage["status"] for stage in json.loads(cached.stdout)["stages"]} == {"cached"}
+    assert time.monotonic() - began < 10, "a cached build takes a second, also on a busy machine"
