@@ -19,7 +19,7 @@ class Receiver(wiring.Component):  # type: ignore[misc]
         super().__init__({"line": In(1, init=1), "bytes": Out(stream.Signature(8, always_ready=True))})
 
     def elaborate(self, platform: Any) -> Module:
-        """Synchronizer, divider, and a shift register: the byte is whole once the start bit reaches its end."""
+        """Synchronizer, divider, and a shift register: a byte is whole once its start bit is at the end."""
         m = Module()
         line = Signal(init=1)
         m.submodules.synchronizer = FFSynchronizer(self.line, line, init=1)

