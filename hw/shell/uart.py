@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 
 class Receiver(wiring.Component):  # type: ignore[misc]
-    """Samples each bit in its middle; a byte without a stop bit is dropped.
+    """Samples each bit in its middle; a byte without a stop bit is dropped. A break may read as noise.
 
     `bytes` gives a byte for one cycle and does not wait: who reads must be ready.
     """
