@@ -1,6 +1,7 @@
 """The core: the kernels of a dataflow graph joined to one module with two streams, and its Verilog."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from hw.kernels.matrix_vector import MatrixVector
 from hw.kernels.replay import ReplayBuffer
 from hw.kernels.threshold import Threshold
 from hw.kernels.width import WidthConverter
+from hw.simulate import Tap
 from hw.verilog import to_verilog
 from pipeline.errors import LoweringError
 
@@ -55,7 +57,7 @@ def _threshold(layer: dataflow.Threshold, before: Placed) -> Threshold:
 
 
 def place(graph: dataflow.DataflowGraph) -> list[Placed]:
-    """Kernels for the layers, in order. A FIFO before a matrix-vector layer becomes part of its replay buffer."""
+    """Kernels for the layers, in order; a FIFO before a matrix-vector layer joins its replay buffer."""
     placed: list[Placed] = []
     shape, buffered = unsigned(graph.input_bits), 0
     for layer, following in zip(graph.layers, [*graph.layers[1:], None], strict=True):
@@ -81,29 +83,27 @@ def place(graph: dataflow.DataflowGraph) -> list[Placed]:
     return placed
 
 
-def interface(graph: dataflow.DataflowGraph) -> CoreInterface:
-    """Formats of the core's streams; logits travel in the narrowest of int8, int16 and int32 that holds them."""
+def _interface(graph: dataflow.DataflowGraph, last: Placed) -> CoreInterface:
+    """Formats of the core's streams; logits travel in the narrowest of int8, int16 and int32 that fits."""
     if graph.input_bits != 8:
         raise LoweringError(f"the core takes uint8, the graph {graph.input_bits}-bit values")
-    last = place(graph)[-1]
-    shape = last.shape
-    outputs = graph.execute(np.zeros((1, graph.inputs), np.int64)).shape[1]
-    sizes = [size for size in (8, 16, 32) if size >= shape.width]
+    sizes = [size for size in (8, 16, 32) if size >= last.shape.width]
     if not sizes:
-        raise LoweringError(f"{last.name}: outputs of {shape.width} bits do not fit 32")
-    kind = "int" if shape.signed else "uint"
+        raise LoweringError(f"{last.name}: outputs of {last.shape.width} bits do not fit 32")
+    kind = "int" if last.shape.signed else "uint"
+    outputs = graph.execute(np.zeros((1, graph.inputs), np.int64)).shape[1]
     return CoreInterface(
         StreamFormat((graph.inputs,), "uint8", graph.layers[0].i_lanes),
         StreamFormat((outputs,), f"{kind}{sizes[0]}", last.layer.o_lanes),
     )
 
 
-class Core(wiring.Component):
+class Core(wiring.Component):  # type: ignore[misc]
     """Kernels joined in order between the ports `s_axis_*` (frames in) and `m_axis_*` (results out)."""
 
     def __init__(self, graph: dataflow.DataflowGraph) -> None:
         self.placed = place(graph)
-        self.format = interface(graph)
+        self.format = _interface(graph, self.placed[-1])
         super().__init__(
             {
                 "s_axis_tdata": In(self.format.input.word_bits),
@@ -120,7 +120,7 @@ class Core(wiring.Component):
         for placed in self.placed:
             m.submodules[placed.name] = placed.kernel
         kernels = [placed.kernel for placed in self.placed]
-        for before, after in zip(kernels, kernels[1:], strict=False):
+        for before, after in pairwise(kernels):
             wiring.connect(m, before.o, after.i)
         first, last = kernels[0].i, kernels[-1].o
         item_bits = self.format.output.item_bits
@@ -143,6 +143,21 @@ class Core(wiring.Component):
         return m
 
 
-def core_verilog(graph: dataflow.DataflowGraph, work: Path) -> str:
-    """`core.v`: one self-contained file of plain Verilog with top module `core`, clock `clk`, reset `rst`."""
-    return to_verilog(Core(graph), "core", None, work)
+@dataclass(frozen=True)
+class CoreDesign:
+    """A core as Verilog, its streams, and a tap on the output of every threshold layer, in order."""
+
+    verilog: str
+    interface: CoreInterface
+    taps: tuple[Tap, ...]
+
+
+def design(graph: dataflow.DataflowGraph, work: Path) -> CoreDesign:
+    """`core.v`, one self-contained file of plain Verilog: top module `core`, clock `clk`, reset `rst`."""
+    core = Core(graph)
+    taps = [
+        Tap(placed.name, placed.layer.pe, placed.layer.bits)
+        for placed in core.placed
+        if isinstance(placed.layer, dataflow.Threshold)
+    ]
+    return CoreDesign(to_verilog(core, "core", None, work), core.format, tuple(taps))

@@ -1,10 +1,11 @@
 """The dataflow form: a frozen chain of hardware layers with integer parameters, types and folding.
 
-Read off FINN's hardware graph by `hw/lowering.py`; what every backend builds from. Its `execute` in numpy says
-what the layers mean.
+Read off FINN's hardware graph by `hw/finn_reader.py`; what every backend builds from. Its `execute` in numpy
+says what the layers mean.
 """
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class MatrixVector:
-    """`weights @ x`: `weights` (outputs, inputs), `x` unsigned of `x_bits`; PE neurons by SIMD inputs a cycle."""
+    """`weights @ x`: (outputs, inputs) by unsigned `x` of `x_bits`; PE neurons by SIMD inputs a cycle."""
 
     name: str
     weights: Integers = field(repr=False)
@@ -28,7 +29,8 @@ class MatrixVector:
         outputs, inputs = self.weights.shape
         if outputs % self.pe or inputs % self.simd:
             raise LoweringError(
-                f"{self.name}: PE {self.pe} must divide its {outputs} outputs, SIMD {self.simd} its {inputs} inputs"
+                f"{self.name}: PE {self.pe} must divide its {outputs} outputs,"
+                f" SIMD {self.simd} its {inputs} inputs"
             )
 
     @property
@@ -42,16 +44,17 @@ class MatrixVector:
     @property
     def synapse_folds(self) -> int:
         """SF: words of input a frame, cycles an output word."""
-        return self.weights.shape[1] // self.simd
+        return int(self.weights.shape[1]) // self.simd
 
     @property
     def cycles(self) -> int:
         """Cycles a frame: MW * MH / (PE * SIMD)."""
-        return self.weights.size // (self.pe * self.simd)
+        return int(self.weights.size) // (self.pe * self.simd)
 
     def execute(self, x: Integers) -> Integers:
         """Frames `(n, inputs)` to accumulators `(n, outputs)`."""
-        return x @ self.weights.T
+        product: Integers = x @ self.weights.T
+        return product
 
 
 @dataclass(frozen=True)
@@ -78,11 +81,12 @@ class Threshold:
     @property
     def cycles(self) -> int:
         """Words a frame."""
-        return self.thresholds.shape[0] // self.pe
+        return int(self.thresholds.shape[0]) // self.pe
 
     def execute(self, x: Integers) -> Integers:
         """Values `(n, channels)` to counts of the same shape."""
-        return (x[..., None] >= self.thresholds).sum(-1)
+        counts: Integers = (x[..., None] >= self.thresholds).sum(-1)
+        return counts
 
 
 @dataclass(frozen=True)
@@ -150,7 +154,8 @@ class ArgMax:
 
     def execute(self, x: Integers) -> Integers:
         """Values `(n, channels)` to labels `(n, 1)`."""
-        return x.argmax(axis=1, keepdims=True)
+        labels: Integers = x.argmax(axis=1, keepdims=True)
+        return labels
 
 
 Layer = MatrixVector | Threshold | WidthConverter | Fifo | ArgMax
@@ -165,10 +170,11 @@ class DataflowGraph:
     layers: tuple[Layer, ...]
 
     def __post_init__(self) -> None:
-        for before, after in zip(self.layers, self.layers[1:], strict=False):
+        for before, after in pairwise(self.layers):
             if before.o_lanes != after.i_lanes:
                 raise LoweringError(
-                    f"{after.name}: takes words of {after.i_lanes} lanes, {before.name} gives {before.o_lanes}"
+                    f"{after.name}: takes words of {after.i_lanes} lanes,"
+                    f" {before.name} gives {before.o_lanes}"
                 )
 
     @property

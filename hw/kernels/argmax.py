@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from hw.kernels.streams import counter_width, lanes_signature, wrapping_next
 
 
-class ArgMax(wiring.Component):
+class ArgMax(wiring.Component):  # type: ignore[misc]
     """Frames of `channels` values, `PE` a word, become one label a frame."""
 
     def __init__(self, channels: int, *, x_shape: Shape, pe: int) -> None:

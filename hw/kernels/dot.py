@@ -1,9 +1,9 @@
 """Dot products of unsigned activations with constant-from-ROM weights, in radix-4 digits.
 
 A weight w is written as sum(digit[d] * 4**d) with digits of -2..2 (Booth 1951, in the freedom of a redundant
-digit set). Digit times x is a row of x's bits, shifted or inverted: one 4-input LUT a bit where the digit takes
-at most four values, half the rows of a bit-by-bit product. Inversion leaves out the usual "+1" and sign
-extension: -k*x = ~(k*x) - (2**R - 1) for rows of R bits. What is left out depends on the weights alone, so it is
+digit set). Digit times x is a row of x's bits, shifted or inverted: one 4-input LUT a bit where the digit
+takes at most four values, half the rows of a bit-by-bit product. Inversion leaves out the usual "+1" and sign
+extension: -k*x = ~(k*x) - (2**R - 1) for rows of R bits. What is left out depends on the weights alone: it is
 a constant of each neuron, `offset`, that the accumulator's start value or the thresholds take up for nothing.
 """
 
@@ -36,8 +36,10 @@ class Digit:
         """A code for each weight: the value's index or, of five values, the bits (one, two, invert)."""
         if self.code_bits == 3:
             magnitude = np.abs(self.digits)
-            return (magnitude == 1) | ((magnitude == 2) << 1) | ((self.digits < 0) << 2)
-        return np.searchsorted(np.array(self.values), self.digits)
+            bits = ((magnitude == 1), (magnitude == 2) << 1, (self.digits < 0) << 2)
+            code: NDArray[np.int64] = np.bitwise_or.reduce(bits).astype(np.int64)
+            return code
+        return np.searchsorted(np.array(self.values), self.digits).astype(np.int64)
 
     def row_bits(self, x_bits: int) -> int:
         """Bits of digit times x for an x of `x_bits`."""
@@ -64,7 +66,7 @@ def _select(code: Value, rows: Sequence[Value]) -> Value:
 
 
 def recode(weights: NDArray[np.int64]) -> tuple[Digit, ...]:
-    """Weights of any shape as radix-4 digits, lowest first, in the digit set that needs the fewest code bits."""
+    """Weights of any shape as radix-4 digits, lowest first, in the digit sets of the fewest code bits."""
     if np.abs(weights).max(initial=0) <= 2:
         return (Digit(tuple(np.unique(weights).tolist()), weights),)
     candidates = []
@@ -75,7 +77,7 @@ def recode(weights: NDArray[np.int64]) -> tuple[Digit, ...]:
 
 
 def offset(digits: tuple[Digit, ...], x_bits: int) -> NDArray[np.int64]:
-    """What the rows' sum exceeds weight times x by, negated: `w*x == sum(rows) + offset`, a value a weight."""
+    """What brings the rows' sum to weight times x: `w*x == sum(rows) + offset`, a value a weight."""
     return -sum(
         (
             (digit.digits < 0).astype(np.int64) * (((1 << digit.row_bits(x_bits)) - 1) << (2 * position))
@@ -105,7 +107,7 @@ def code_words(digits: tuple[Digit, ...]) -> NDArray[np.int64]:
     words = np.zeros_like(digits[0].digits)
     at = 0
     for digit in digits:
-        words |= digit.codes().astype(np.int64) << at
+        words |= digit.codes() << at
         at += digit.code_bits
     return words
 

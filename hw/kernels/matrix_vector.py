@@ -11,7 +11,7 @@ from hw.kernels.replay import ReplayBuffer
 from hw.kernels.streams import counter_width, lanes_signature, pack, rom, wrapping_next
 
 
-class MatrixVector(wiring.Component):
+class MatrixVector(wiring.Component):  # type: ignore[misc]
     """`weights @ x` for frames of `inputs` unsigned values, `SIMD` a word in, `PE` accumulators a word out.
 
     Takes SF * NF cycles a frame (SF = inputs/SIMD, NF = outputs/PE), without a gap between frames: the replay

@@ -1,4 +1,4 @@
-"""Replay buffer: a FIFO that gives each frame several times. With one word and one pass it is a plain FIFO."""
+"""Replay buffer: a FIFO that gives each frame several times; with one word a frame, once, a plain FIFO."""
 
 from amaranth.hdl import Module, Mux, Shape, Signal
 from amaranth.lib import memory, wiring
@@ -8,7 +8,7 @@ from amaranth.utils import ceil_log2
 from hw.kernels.streams import counter_width, lanes_signature, wrapping_next
 
 
-class ReplayBuffer(wiring.Component):
+class ReplayBuffer(wiring.Component):  # type: ignore[misc]
     """Stores words in RAM and emits every frame of `frame` words `repeats` times.
 
     A matrix-vector layer reads its input vector once for each of its neuron folds; the buffer lets the

@@ -23,7 +23,7 @@ def wrapping_next(counter: Signal, count: int) -> Value:
 
 def counter_width(count: int) -> int:
     """Bits to count 0..count-1, at least one."""
-    return max(1, ceil_log2(count))
+    return max(1, int(ceil_log2(count)))
 
 
 def balanced_sum(terms: Iterable[ValueLike]) -> Value:

@@ -1,4 +1,4 @@
-"""Multi-threshold activation: how many of a channel's ascending thresholds a value reaches, by binary search."""
+"""Multi-threshold activation: how many of a channel's thresholds a value reaches, by binary search."""
 
 import numpy as np
 from amaranth.hdl import Cat, Const, Module, Shape, Signal, Value, unsigned
@@ -24,7 +24,7 @@ def search_tree(thresholds: NDArray[np.int64]) -> NDArray[np.int64]:
     return tree
 
 
-class Threshold(wiring.Component):
+class Threshold(wiring.Component):  # type: ignore[misc]
     """Frames of `channels` values, `PE` a word, become k-bit counts of the thresholds they reach.
 
     `sequential`: one comparator a lane, k cycles a word, for producers that leave that much time.
@@ -53,7 +53,7 @@ class Threshold(wiring.Component):
     @property
     def folds(self) -> int:
         """Words a frame."""
-        return self.channels // self.pe
+        return int(self.channels) // self.pe
 
     def _level_words(self, lane: int, level: slice) -> list[int]:
         """The tree's nodes of `level` for each of the lane's channels, channel by channel."""

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from hw.kernels.streams import counter_width, lanes_signature, wrapping_next
 
 
-class WidthConverter(wiring.Component):
+class WidthConverter(wiring.Component):  # type: ignore[misc]
     """Words of `i_lanes` elements in, of `o_lanes` out; the narrower side moves a word every cycle.
 
     Where neither number divides the other, words widen to the least common multiple and narrow from there.

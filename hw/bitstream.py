@@ -1,0 +1,176 @@
+"""From `core.v` to a bitstream: board top, synthesis, place and route, packing, and what the reports say."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from hw.boards import Board
+from hw.interface import CoreInterface
+from hw.shell.chip import build_plan
+from hw.tools import command, run, run_yosys
+from pipeline.errors import CapacityError, TimingError, ToolError
+
+NETLIST = "top.json"
+PLACED = "placed.json"
+CONSTRAINTS = {"ice40": "top.pcf", "ecp5": "top.lpf"}
+ROUTED = {"ice40": "top.asc", "ecp5": "top.config"}
+BITSTREAM = {"ice40": "top.bin", "ecp5": "top.bit"}
+
+# No `-dsp` on iCE40: it gives wrong signed sums of products. The kernels need no multipliers anywhere.
+SYNTHESIS = {"ice40": "synth_ice40 -top top", "ecp5": "synth_ecp5 -nodsp -top top"}
+
+
+@dataclass(frozen=True)
+class Use:
+    """How many of a resource the design takes, and how many the board has."""
+
+    used: int
+    available: int
+
+
+@dataclass(frozen=True)
+class Utilization:
+    """What place and route made of a design: resources by nextpnr's names, clocks in hertz."""
+
+    board: str
+    device: str
+    resources: Mapping[str, Use]
+    fmax_hz: float
+    clock_hz: int
+
+    @property
+    def timing_met(self) -> bool:
+        """Whether the design is as fast as the board's clock."""
+        return self.fmax_hz >= self.clock_hz
+
+    def save(self, path: Path) -> None:
+        """Write `utilization.json`."""
+        path.write_text(json.dumps(asdict(self) | {"timing_met": self.timing_met}, indent=2) + "\n")
+
+
+def synthesize(
+    board: Board,
+    core: Path,
+    interface: CoreInterface,
+    identity: bytes,
+    *,
+    work: Path,
+    log: Path,
+    native: bool = False,
+) -> None:
+    """Leave in `work` the board top's netlist and its constraints.
+
+    Raises `ToolError`, `ToolMissingError`.
+    """
+    plan = build_plan(board, core.read_text(), interface, identity)
+    for name in ("core.v", "top.il", CONSTRAINTS[board.family]):
+        content = plan.files[name]
+        data = content.encode() if isinstance(content, str) else content
+        (work / name).write_bytes(data)
+    script = [
+        "read_verilog core.v",
+        "read_rtlil top.il",
+        SYNTHESIS[board.family],
+        "check -assert",
+        f"write_json {NETLIST}",
+    ]
+    what, products = f"synthesis for {board.name}", [Path(NETLIST)]
+    run_yosys(script, cwd=work, log=log, what=what, products=products, native=native)
+
+
+def _device_options(board: Board) -> list[str]:
+    options = [f"--{board.device}", "--package", board.package]
+    return [*options, "--speed", board.speed] if board.speed else options
+
+
+def _output_options(family: str) -> list[str]:
+    """Constraints in, placed design out, in each nextpnr's own words."""
+    words = {"ice40": ("--pcf", "--asc"), "ecp5": ("--lpf", "--textcfg")}[family]
+    return [words[0], CONSTRAINTS[family], words[1], ROUTED[family]]
+
+
+def place_and_route(board: Board, *, work: Path, log: Path, seed: int, native: bool = False) -> Utilization:
+    """Place and route the netlist in `work`.
+
+    Raises `CapacityError` (which resource, by how much), `TimingError`, `ToolError`, `ToolMissingError`.
+    """
+    argv = [*command(f"nextpnr-{board.family}", native=native), *_device_options(board)]
+    argv += ["--json", NETLIST, *_output_options(board.family), "--write", PLACED]
+    # nextpnr's exit code tells missed timing and failure alike; the report tells them apart.
+    argv += ["--report", "report.json", "--seed", str(seed), "--timing-allow-fail"]
+    products = [Path(ROUTED[board.family]), Path(PLACED), Path("report.json")]
+    try:
+        run(argv, cwd=work, log=log, what=f"place and route for {board.name}", products=products)
+    except ToolError as error:
+        _check_capacity(board, _packed(log), str(error))
+        raise
+    utilization = read_report(board, work / "report.json")
+    used = {name: use.used for name, use in utilization.resources.items()}
+    _check_capacity(board, used, "")
+    if not utilization.timing_met:
+        raise TimingError(
+            f"{board.name}: the design reaches {utilization.fmax_hz / 1e6:.2f} MHz of the board's"
+            f" {board.clock_hz / 1e6:.2f} MHz; fold it less wide (compile.target_cycles up); see {log}"
+        )
+    return utilization
+
+
+_USED = re.compile(r"^Info:\s+(\w+):\s*(\d+)\s*/\s*\d+\s+\d+%", re.MULTILINE)
+
+
+def _packed(log: Path) -> dict[str, int]:
+    """Resources after packing, from nextpnr's log."""
+    text = log.read_text(errors="replace")
+    return {name: int(count) for name, count in _USED.findall(text)}
+
+
+def _check_capacity(board: Board, used: Mapping[str, int], context: str) -> None:
+    over = [
+        f"{count - board.resources[name]} {name} too many ({count} of {board.resources[name]})"
+        for name, count in sorted(used.items())
+        if count > board.resources.get(name, count)
+    ]
+    if over:
+        raise CapacityError(
+            f"the design does not fit {board.name} ({board.device}): {', '.join(over)};"
+            " take a narrower student or fold it further (compile.target_cycles up)"
+        ) from (ToolError(context) if context else None)
+
+
+def read_report(board: Board, path: Path) -> Utilization:
+    """nextpnr's JSON report; raises `ToolError` where it holds no clock or no utilization."""
+    try:
+        report: dict[str, Any] = json.loads(path.read_text())
+        fmax = min(clock["achieved"] for clock in report["fmax"].values())
+        used = {name: int(entry["used"]) for name, entry in report["utilization"].items()}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ToolError(f"{path}: nextpnr's report cannot be read ({error!r}); see its log") from error
+    resources = {name: Use(used.get(name, 0), count) for name, count in board.resources.items()}
+    device = f"{board.device}-{board.package}"
+    return Utilization(board.name, device, resources, fmax * 1e6, board.clock_hz)
+
+
+def pack(board: Board, *, work: Path, log: Path, native: bool = False) -> Path:
+    """The bitstream of the routed design in `work`; raises `ToolError`, `ToolMissingError`."""
+    routed, product = ROUTED[board.family], BITSTREAM[board.family]
+    pack_file(board.family, routed, product, work=work, log=log, native=native)
+    return work / product
+
+
+def pack_file(family: str, routed: str, product: str, *, work: Path, log: Path, native: bool = False) -> None:
+    """`routed` (in `work`) to the bitstream `product`."""
+    program = {"ice40": "icepack", "ecp5": "ecppack"}[family]
+    argv: Sequence[str] = [*command(program, native=native), routed, product]
+    run(argv, cwd=work, log=log, what=f"{program} {routed}", products=[Path(product)])
+
+
+def unpack_file(
+    family: str, bitstream: str, product: str, *, work: Path, log: Path, native: bool = False
+) -> None:
+    """The inverse of `pack_file`."""
+    program = {"ice40": "iceunpack", "ecp5": "ecpunpack"}[family]
+    argv: Sequence[str] = [*command(program, native=native), bitstream, product]
+    run(argv, cwd=work, log=log, what=f"{program} {bitstream}", products=[Path(product)])

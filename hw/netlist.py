@@ -1,0 +1,124 @@
+"""Simulation models of a chip at each stage of its making: RTL, synthesized netlist, decompiled bitstream.
+
+All three have the same pins, so that one virtual board runs any of them.
+"""
+
+import importlib.util
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hw.bitstream import CONSTRAINTS, unpack_file
+from hw.boards import Board
+from hw.interface import CoreInterface
+from hw.shell.chip import chip_verilog
+from hw.tools import find, run, run_yosys
+from pipeline.errors import ToolError, ToolMissingError
+
+DECOMPILER = "icebox_vlog"
+HARNESS = Path(__file__).parent / "harness"
+
+
+@dataclass(frozen=True)
+class ChipModel:
+    """Verilog of a whole chip: its files, top module and pins."""
+
+    sources: tuple[Path, ...]
+    top: str
+    clk: str = "clk"
+    rx: str = "rx"
+    tx: str = "tx"
+    defines: Mapping[str, str] = field(default_factory=dict)
+
+
+def rtl_model(board: Board, core: Path, interface: CoreInterface, identity: bytes, work: Path) -> ChipModel:
+    """Shell and core as they were written."""
+    chip = work / "chip.v"
+    chip.write_text(chip_verilog(interface, identity, work / "chip", clocks_per_bit=board.clocks_per_bit))
+    return ChipModel((chip, core), "chip")
+
+
+def netlist_model(board: Board, netlist: Path, work: Path, log: Path) -> ChipModel:
+    """The synthesized netlist, the very file that nextpnr takes, over the cells as Yosys describes them.
+
+    Raises `ToolError`.
+    """
+    model = Path("netlist_model.v")
+    script = [
+        f"read_json {_relative(netlist, work)}",
+        f"techmap -map {_relative(HARNESS / 'pads.v', work)}",
+        "deminout",
+        "chtype -set RETORT_DP16KD t:DP16KD",
+        f"write_verilog -noattr -norename {model}",
+    ]
+    run_yosys(script, cwd=work, log=log, what="yosys, netlist for simulation", products=[model])
+    extra = (HARNESS / "ecp5_cells.v",) if board.family == "ecp5" else ()
+    return _on_board(board, (work / model, _cells(board.family), *extra), "top")
+
+
+def _relative(path: Path, folder: Path) -> str:
+    return os.path.relpath(path.resolve(), folder.resolve())
+
+
+def bitstream_model(board: Board, bitstream: Path, constraints: Path, work: Path, log: Path) -> ChipModel:
+    """An iCE40 bitstream turned back into Verilog by icestorm's decompiler.
+
+    Raises `ToolMissingError` where the decompiler is not installed, `ToolError` where it fails.
+    """
+    if board.family != "ice40":
+        raise ToolError(f"no decompiler for {board.family} bitstreams; only iCE40's are turned back")
+    for name, source in ((bitstream.name, bitstream), (CONSTRAINTS["ice40"], constraints)):
+        if (work / name).resolve() != source.resolve():
+            (work / name).write_bytes(source.read_bytes())
+    unpack_file("ice40", bitstream.name, "unpacked.asc", work=work, log=log)
+    return decompile(board, work / "unpacked.asc", work, log)
+
+
+def decompile(board: Board, unpacked: Path, work: Path, log: Path) -> ChipModel:
+    """The Verilog of an unpacked iCE40 bitstream; `work` holds the pin constraints."""
+    find(DECOMPILER).require()
+    printed = work / "decompiled.txt"
+    printed.unlink(missing_ok=True)
+    # -s without comments, -c multi-bit ports together, -d and -p the package's pins by their names
+    argv = [DECOMPILER, "-s", "-c", "-d", board.package, "-p", CONSTRAINTS["ice40"], "-n", "top"]
+    run([*argv, unpacked.name], cwd=work, log=printed, what=f"{DECOMPILER} {unpacked.name}", products=[])
+    text = printed.read_text()
+    if "module top" not in text or "endmodule" not in text:
+        raise ToolError(f"{DECOMPILER} {unpacked.name}: exit code 0 but no module; see {printed}")
+    model = work / "decompiled.v"
+    model.write_text(_declared_once(text[text.index("module top") :]))
+    return _on_board(board, (model, _cells("ice40")), "top")
+
+
+def _declared_once(text: str) -> str:
+    """The decompiler declares ports a second time as wires, which Verilator refuses."""
+    header = text[: text.index(";")]
+    ports = set(re.findall(r"(?:input|output|inout)\s+(?:\[[^]]*\]\s*)?(\w+)", header))
+
+    def without_ports(match: re.Match[str]) -> str:
+        names = [name.strip() for name in match[1].split(",")]
+        kept = [name for name in names if name not in ports]
+        return f"wire {', '.join(kept)};" if kept else ""
+
+    return re.sub(r"^wire ([\w\s,]+);", without_ports, text, flags=re.MULTILINE)
+
+
+def _on_board(board: Board, sources: tuple[Path, ...], top: str) -> ChipModel:
+    """A model with the pin names of the board's platform."""
+    clock = board.make_platform().default_clk
+    # The cell models give unconnected pins a value only where SystemVerilog is read.
+    defines = {"NO_ICE40_DEFAULT_ASSIGNMENTS": "1"} if board.family == "ice40" else {}
+    return ChipModel(sources, top, f"{clock}_0__io", "uart_0__rx__io", "uart_0__tx__io", defines)
+
+
+def _cells(family: str) -> Path:
+    """Yosys's simulation models of the family's cells, from the pyosys wheel."""
+    spec = importlib.util.find_spec("pyosys")
+    if spec is None or spec.origin is None:
+        raise ToolMissingError("pyosys is not installed: pip install -r requirements.lock")
+    path = Path(spec.origin).parent / "share" / family / "cells_sim.v"
+    if not path.is_file():
+        raise ToolMissingError(f"pyosys came without {path}: install the locked version again")
+    return path
