@@ -36,7 +36,7 @@ def read_tensors(path: Path, kind: str, error: type[RetortError]) -> tuple[dict[
         with safe_open(path, framework="np") as file:
             stored = json.loads((file.metadata() or {}).get("retort", "{}"))
             tensors = {name: np.array(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    except (OSError, SafetensorError, ValueError) as cause:
+    except (OSError, SafetensorError, ValueError, TypeError, KeyError) as cause:
         raise error(f"{path}: cannot be read as a {kind} file ({cause}); make it again") from cause
     if (
         not isinstance(stored, dict)

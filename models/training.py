@@ -9,12 +9,14 @@ import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -45,8 +47,7 @@ class TrainingConfig:
         accelerator: Fabric's name of the device type, such as cpu or cuda.
         devices: number of devices; above 1, each is a process of its own.
         checkpoint_every: epochs between two checkpoints.
-        keep_best: end with the weights of the epoch best on validation (the later one of equals), not the
-            last.
+        keep_best: end with the weights of the best epoch on validation (the later of equals), not the last.
     """
 
     epochs: int
@@ -61,13 +62,8 @@ class TrainingConfig:
     keep_best: bool = True
 
     def __post_init__(self) -> None:
-        for key, low in (
-            ("epochs", 1),
-            ("batch_size", 2),
-            ("threads", 1),
-            ("devices", 1),
-            ("checkpoint_every", 1),
-        ):
+        minima = {"epochs": 1, "batch_size": 2, "threads": 1, "devices": 1, "checkpoint_every": 1}
+        for key, low in minima.items():
             if getattr(self, key) < low:
                 raise ConfigError(f"training: {key} is {getattr(self, key)}; give at least {low}")
         if not self.learning_rate > 0 or not self.weight_decay >= 0 or self.seed < 0:
@@ -149,7 +145,7 @@ class Job:
     label: str = "train"
     checkpoint: Path | None = None
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Digest of all that shapes the result: a checkpoint with another key is another run's."""
         settings = (self.label, self.build, self.loss, replace(self.config, checkpoint_every=1))
@@ -178,19 +174,29 @@ def fit(job: Job, progress: Progress = silent) -> tuple[nn.Module, History]:
 
     Raises:
         CheckpointError: the checkpoint is corrupt or another run's.
+        ConfigError: the machine has no such accelerator.
     """
-    config = job.config
-    several = config.devices > 1
-    fabric = Fabric(
-        accelerator=config.accelerator, devices=config.devices, strategy="ddp_spawn" if several else "auto"
-    )
-    weights, history = fabric.launch(_train, job, silent if several else progress)
-    module = job.build()
+    several = job.config.devices > 1
+    fabric = _fabric(job.config)
+    # A partial, and a plain result: Fabric refuses to hand frozen dataclasses from process to process.
+    result = fabric.launch(partial(_train, job=job, progress=silent if several else progress))
+    module = _build(job)
+    weights = {name: torch.from_numpy(array) for name, array in result["weights"].items()}
     checkpoints.restore(module, weights, job.label)
-    return module.eval(), history
+    epochs = tuple(Epoch(**epoch) for epoch in result["epochs"])
+    return module.eval(), History(epochs, result["chosen"])
 
 
-def _train(fabric: Fabric, job: Job, progress: Progress) -> tuple[dict[str, Tensor], History]:
+def _fabric(config: TrainingConfig) -> Fabric:
+    strategy = "ddp_spawn" if config.devices > 1 else "auto"
+    try:
+        return Fabric(accelerator=config.accelerator, devices=config.devices, strategy=strategy)
+    except (ValueError, RuntimeError, MisconfigurationException) as cause:
+        where = f"training: {config.devices} of accelerator {config.accelerator!r}"
+        raise ConfigError(f"{where}: {str(cause).splitlines()[0]}; give cpu, or what is here") from cause
+
+
+def _train(fabric: Fabric, job: Job, progress: Progress) -> dict[str, Any]:
     config = job.config
     with deterministic(config.threads):
         run = _start(job)
@@ -205,19 +211,25 @@ def _train(fabric: Fabric, job: Job, progress: Progress) -> tuple[dict[str, Tens
             if fabric.is_global_zero and job.checkpoint and _is_due(config, epoch):
                 checkpoints.save(job.checkpoint, _state(job, run))
             progress(job.label, epoch + 1, config.epochs)
-        return run.best, History(tuple(run.epochs), run.chosen)
+        # As numpy arrays: tensors would be shared with a process that is about to end.
+        weights = {name: tensor.numpy() for name, tensor in run.best.items()}
+        return {"weights": weights, "epochs": [asdict(epoch) for epoch in run.epochs], "chosen": run.chosen}
 
 
 def _is_due(config: TrainingConfig, epoch: int) -> bool:
     return (epoch + 1) % config.checkpoint_every == 0 or epoch + 1 == config.epochs
 
 
+def _build(job: Job) -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(job.config.seed)
+        return job.build()
+
+
 def _start(job: Job) -> _Run:
     """Build the network and its optimizer, and load the checkpoint if there is one."""
     config = job.config
-    with torch.random.fork_rng():
-        torch.manual_seed(config.seed)
-        module = job.build()
+    module = _build(job)
     optimizer = torch.optim.AdamW(
         module.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
     )

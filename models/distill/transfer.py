@@ -69,9 +69,10 @@ def load(path: Path) -> TransferSet:
     if missing:
         raise DataError(f"{path}: no {', '.join(sorted(missing))} inside; make the transfer set again")
     split, logits = Split(tensors["x"], tensors["y"]), tensors["logits"]
-    if logits.ndim != 3 or logits.dtype != np.float32 or logits.shape[1] != len(split.x):
+    fits = split.x.ndim == 2 and logits.ndim == 3 and logits.shape[1] == len(split.x)
+    if not fits or logits.dtype != np.float32:
         raise DataError(
-            f"{path}: logits {logits.dtype} {logits.shape} for {len(split.x)} samples; "
+            f"{path}: logits {logits.dtype} {logits.shape} for samples {split.x.shape}; "
             "make the transfer set again"
         )
     check_split(str(path), split, split.x.shape[-1], logits.shape[2])

@@ -100,6 +100,18 @@ def test_torch_settings_are_given_back(dataset, hints):
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), torch.get_rng_state()
     distill(TOPOLOGY, dataset, hints, HardLabels(), replace(TRAINING, epochs=1))
     assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == before[:2]
+    assert torch.equal(torch.get_rng_state(), before[2])
+
+
+@pytest.mark.slow
+def test_two_devices(tmp_path, dataset, hints):
+    several = replace(TRAINING, devices=2)
+    student, history = distill(TOPOLOGY, dataset, hints, SoftenedSoftmax(), several, tmp_path / "student")
+    assert len(history.epochs) == 5
+    validated = accuracy(predict(student, dataset.validation.x), dataset.validation.y)
+    assert validated == history.validation_accuracy
+    again, _ = distill(TOPOLOGY, dataset, hints, SoftenedSoftmax(), several, tmp_path / "student")
+    assert same(student, again)
 
 
 def test_ensemble_learns_saves_and_loads(tmp_path, dataset):
@@ -187,3 +199,11 @@ def test_topology_must_fit_the_data(dataset, hints):
 def test_training_config_refuses(change):
     with pytest.raises(ConfigError, match="training: "):
         replace(TRAINING, **change)
+
+
+@pytest.mark.parametrize("accelerator", ["cuda", "abacus"])
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without that accelerator")
+def test_missing_accelerator(dataset, hints, accelerator):
+    config = replace(TRAINING, accelerator=accelerator)
+    with pytest.raises(ConfigError, match=f"accelerator '{accelerator}'"):
+        distill(TOPOLOGY, dataset, hints, HardLabels(), config)
