@@ -30,7 +30,8 @@ PALETTE = (
     "#7a9a2e",
     "#9c6b4e",
 )
-SHELL, OTHER, REST = "shell", "pins, clocks, constants, carry starts", "smaller layers"
+SHELL, BETWEEN, REST = "shell", "core, between layers", "smaller layers"
+OTHER = "pins, clocks, constants, carry starts"
 
 GRIDS: Mapping[str, tuple[int, int]] = {
     "up5k": (26, 32),
@@ -104,7 +105,8 @@ def draw(nextpnr_json: Path, family: str) -> str:
 def part_of(name: str) -> str:
     """The part of the design that a cell belongs to, by its hierarchical name: a layer, or the shell.
 
-    A name without hierarchy, or one that only a tool made up, is none of either.
+    Synthesis names a register after the outermost wire that it drives: those that give a layer's output are
+    between layers. A name without hierarchy, or one that only a tool made up, is of neither.
     """
     path = name.split(".")[:-1]
     if name.startswith("$") or not path:
@@ -112,7 +114,7 @@ def part_of(name: str) -> str:
     if "core" not in path:
         return SHELL
     below = path[path.index("core") + 1 :]
-    return below[0] if below else "core"
+    return below[0] if below else BETWEEN
 
 
 def _read(path: Path) -> tuple[str, str, list[Cell]]:
@@ -176,7 +178,7 @@ def _in_tile(cell: Cell, family: str, bels: Sequence[str]) -> Box:
 def _colours(cells: Sequence[Cell]) -> dict[str, str]:
     """A colour for each part, largest first; layers beyond the palette share the last one."""
     counts = Counter(cell.part for cell in cells)
-    layers = [part for part, _ in counts.most_common() if part not in (SHELL, OTHER)]
+    layers = sorted(counts.keys() - {SHELL, OTHER}, key=lambda part: (-counts[part], part))
     own = len(PALETTE) - 1 if SHELL in counts else len(PALETTE)
     colours = {part: PALETTE[min(index, own - 1)] for index, part in enumerate(layers)}
     if SHELL in counts:

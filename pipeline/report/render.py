@@ -1,0 +1,179 @@
+"""From a build's folder to `report.html`: one file, no scripts, nothing loaded from elsewhere."""
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from pydantic import JsonValue
+
+from pipeline.report import ladder
+from pipeline.report.data import BuildData, Lock, Rung, load
+from pipeline.report.plots import training_plots
+
+LAYER_COLUMNS = ("name", "kind", "shape", "pe", "simd", "weight_bits", "cycles")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The ladder in a line; `state` is passed, failed or open."""
+
+    state: str
+    text: str
+
+
+@dataclass(frozen=True)
+class LayerTable:
+    """Layers with the columns that they have, and which of them sets the pace, if one does."""
+
+    columns: tuple[str, ...]
+    rows: tuple[dict[str, JsonValue], ...]
+    most_cycles: int
+    bounding: frozenset[int]
+
+
+def render(folder: Path) -> str:
+    """The report of a build's folder (`out/<build>/`).
+
+    `metrics.json` and `verification.json` must be there; a section whose file is not there says so. The same
+    files give the same text.
+
+    Raises:
+        StoreError: a file that must be there is missing, or one that is there is malformed.
+    """
+    data = load(folder)
+    lines = (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            data=data,
+            verdict=verdict(data.verification),
+            ladder=ladder.make(data),
+            plots=training_plots(data.training) if data.training else [],
+            layers=layer_table(data),
+            tools=_tools(data.lock) if data.lock else [],
+            seeds=_seeds(data.lock) if data.lock else [],
+            config=json.dumps(data.lock.config, indent=2) if data.lock else "",
+        )
+    )
+    return "\n".join(line.rstrip() for line in lines.splitlines() if line.strip()) + "\n"
+
+
+def verdict(rungs: tuple[Rung, ...]) -> Verdict:
+    """What the rungs say together: nothing has passed where nothing was run."""
+    failed = [rung.rung for rung in rungs if rung.passed is False]
+    passed = sum(rung.passed is True for rung in rungs)
+    skipped = [rung.rung for rung in rungs if rung.passed is None]
+    if failed:
+        return Verdict("failed", f"{len(failed)} of {len(rungs)} rungs failed: {', '.join(failed)}")
+    if not passed:
+        return Verdict("open", "no rung of the ladder was run")
+    if skipped:
+        return Verdict("passed", f"{passed} rungs passed, skipped: {', '.join(skipped)}")
+    return Verdict("passed", f"all {passed} rungs passed")
+
+
+def layer_table(data: BuildData) -> LayerTable | None:
+    """Folding and cycles of each layer; none bounds where the input stream is slower than all of them."""
+    if data.layers is None:
+        return None
+    extra = dict.fromkeys(key for row in data.layers for key in row if key not in LAYER_COLUMNS)
+    columns = [key for key in LAYER_COLUMNS if any(key in row for row in data.layers)]
+    cycles = [_cycles(row) for row in data.layers]
+    most = max(cycles, default=0)
+    bound = data.performance.interval_bound_cycles if data.performance else most
+    bounding = [index for index, count in enumerate(cycles) if count and count == max(most, bound)]
+    return LayerTable((*columns, *extra), data.layers, most, frozenset(bounding))
+
+
+def _cycles(row: dict[str, JsonValue]) -> int:
+    cycles = row.get("cycles")
+    return cycles if isinstance(cycles, int) else 0
+
+
+def _tools(lock: Lock) -> list[tuple[str, str, str, str]]:
+    """Name, version, digest and stages of Retort and of every tool."""
+    stages: dict[tuple[str, str], list[str]] = {}
+    for stage, entry in lock.stages.items():
+        for name, identity in entry.tools.items():
+            stages.setdefault((name, identity), []).append(stage)
+    found = []
+    for (name, identity), users in sorted(stages.items()):
+        told, _, digest = identity.rpartition(" ")
+        found.append((name, told or identity, digest if told else "", ", ".join(sorted(users))))
+    return [("retort", lock.retort, "", ""), *found]
+
+
+def _seeds(lock: Lock) -> list[tuple[str, int]]:
+    """The build's seed, and every other seed in its configuration."""
+    seeds = [("seed", lock.seed)]
+    for section, values in lock.config.items():
+        if isinstance(values, dict):
+            seeds += [
+                (f"{section}.{key}", value)
+                for key, value in values.items()
+                if "seed" in key and isinstance(value, int)
+            ]
+    return seeds
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "percent": lambda share: f"{100 * share:.2f} %",
+        "points": _points,
+        "frequency": _frequency,
+        "duration": _duration,
+        "size": _size,
+        "cell": _cell,
+    }
+    return environment
+
+
+def _points(change: float) -> str:
+    rounded = round(change, 2)
+    return f"{rounded:+.2f}".replace("-", "−") + " pp" if rounded else "±0"
+
+
+def _frequency(hertz: float) -> str:
+    return f"{hertz / 1e6:.2f} MHz"
+
+
+def _duration(seconds: float) -> str:
+    """Three digits, in the unit that suits."""
+    if seconds >= 100 or not seconds:
+        return f"{seconds:,.0f} s"
+    for factor, unit in ((1.0, "s"), (1e3, "ms"), (1e6, "µs")):
+        if seconds * factor >= 1:
+            return f"{seconds * factor:.3g} {unit}"
+    return f"{seconds * 1e9:.3g} ns"
+
+
+def _size(octets: int) -> str:
+    if octets < 1024:
+        return f"{octets} B"
+    if octets < 1024 * 1024:
+        return f"{octets / 1024:.1f} KiB"
+    return f"{octets / 1024 / 1024:.1f} MiB"
+
+
+def _cell(value: Any) -> str:
+    """A value of a table whose columns are not fixed."""
+    if value is None:
+        return "–"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list):
+        return " × ".join(_cell(each) for each in value)
+    return str(value)
