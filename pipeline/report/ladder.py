@@ -1,6 +1,7 @@
 """The accuracy ladder: what each step from the teacher to the board reaches, and what it loses."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from pipeline.report.data import BuildData, Metrics, Rung
 
@@ -37,7 +38,7 @@ def make(data: BuildData) -> Ladder:
     """The ladder of a build."""
     metrics = data.metrics
     frozen = metrics.freeze.accuracy_after if metrics.freeze else metrics.student_accuracy
-    steps = [*_networks(metrics), *(_rung(rung, frozen) for rung in data.verification if _is_later(rung))]
+    steps = [*_networks(metrics), *_rungs(data.verification, frozen)]
     measured = [step.accuracy for step in steps if step.accuracy is not None]
     high = min(1.0, max(measured) + 0.005)
     low = max(0.0, min(*measured, high - WIDEST) - 0.005)
@@ -72,24 +73,33 @@ def _student(metrics: Metrics) -> list[Step]:
     ]
 
 
-def _is_later(rung: Rung) -> bool:
-    return rung.rung not in ("teacher", "student")
+def _rungs(rungs: Sequence[Rung], frozen: float) -> list[Step]:
+    """The rungs below the student. Where all outputs for the test set are the same, so is the accuracy."""
+    whole = max((rung.samples or 0 for rung in rungs), default=0)
+    reference: float | None = frozen
+    steps = []
+    for rung in rungs:
+        if rung.rung in ("teacher", "student"):
+            continue
+        accuracy = rung.metrics.get("accuracy")
+        if not isinstance(accuracy, int | float):
+            same = rung.passed is True and rung.mismatches == 0 and rung.samples == whole
+            accuracy = reference if same else None
+        if rung.rung in ("onnxruntime", "golden"):  # what the next rungs compare with
+            reference = accuracy
+        step = _after(rung.rung, accuracy, frozen, "student", _compared(rung))
+        steps.append(replace(step, verdict=rung.verdict))
+    return steps
 
 
-def _rung(rung: Rung, frozen: float) -> Step:
-    """A rung below the student; one without an accuracy of its own says how it compares."""
-    found = rung.metrics.get("accuracy")
-    accuracy = float(found) if isinstance(found, int | float) else None
+def _compared(rung: Rung) -> str:
     if rung.passed is None:
-        note = f"skipped: {rung.skipped or 'no reason given'}"
-    elif rung.mismatches is None:
-        note = f"{rung.samples or 0} samples"
-    else:
-        count = rung.mismatches or "no"
-        plural = "" if rung.mismatches == 1 else "es"
-        note = f"{count} mismatch{plural} in {rung.samples or 0} samples against {rung.against}"
-    step = _after(rung.rung, accuracy, frozen, "student", note)
-    return Step(step.label, accuracy, step.change, step.against, note, rung.verdict)
+        return f"skipped: {rung.skipped or 'no reason given'}"
+    if rung.mismatches is None:
+        return rung.verdict
+    count = rung.mismatches or "no"
+    plural = "" if rung.mismatches == 1 else "es"
+    return f"{count} mismatch{plural} in {rung.samples or 0} samples against {rung.against}"
 
 
 def _after(label: str, accuracy: float | None, before: float | None, against: str, note: str) -> Step:

@@ -26,9 +26,10 @@ class Verdict:
 
 @dataclass(frozen=True)
 class LayerTable:
-    """Layers with the columns that they have, and which of them sets the pace, if one does."""
+    """Layers with the columns that they have, and which of them set the pace."""
 
     columns: tuple[str, ...]
+    numeric: frozenset[str]
     rows: tuple[dict[str, JsonValue], ...]
     most_cycles: int
     bounding: frozenset[int]
@@ -80,12 +81,13 @@ def layer_table(data: BuildData) -> LayerTable | None:
     if data.layers is None:
         return None
     extra = dict.fromkeys(key for row in data.layers for key in row if key not in LAYER_COLUMNS)
-    columns = [key for key in LAYER_COLUMNS if any(key in row for row in data.layers)]
+    columns = [*(key for key in LAYER_COLUMNS if any(key in row for row in data.layers)), *extra]
+    numeric = [key for key in columns if all(isinstance(row.get(key, 0), int | None) for row in data.layers)]
     cycles = [_cycles(row) for row in data.layers]
     most = max(cycles, default=0)
     bound = data.performance.interval_bound_cycles if data.performance else most
     bounding = [index for index, count in enumerate(cycles) if count and count == max(most, bound)]
-    return LayerTable((*columns, *extra), data.layers, most, frozenset(bounding))
+    return LayerTable(tuple(columns), frozenset(numeric), data.layers, most, frozenset(bounding))
 
 
 def _cycles(row: dict[str, JsonValue]) -> int:
@@ -175,5 +177,5 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, list):
-        return " × ".join(_cell(each) for each in value)
+        return ", ".join(_cell(each) for each in value)
     return str(value)

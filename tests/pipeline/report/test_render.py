@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline.report import write_report
+from pipeline.report.data import load
 from pipeline.report.ladder import make
 from pipeline.report.render import render
 
@@ -168,8 +169,6 @@ def test_the_layer_that_bounds_is_marked(folder: Path) -> None:
 
 
 def test_ladder(folder: Path) -> None:
-    from pipeline.report.data import load
-
     ladder = make(load(folder))
     steps = {step.label: step for step in ladder.steps}
     assert list(steps)[:7] == [
@@ -192,6 +191,19 @@ def test_ladder(folder: Path) -> None:
     )
 
 
+def test_equal_outputs_on_the_whole_test_set_are_equal_accuracy(folder: Path) -> None:
+    rungs = [rung | {"metrics": {}} for rung in VERIFICATION[2:]]
+    change(folder, "verification.json", rungs)
+    steps = {step.label: step for step in make(load(folder)).steps}
+    assert steps["rtl"].accuracy == steps["golden"].accuracy == METRICS["freeze"]["accuracy_after"]  # type: ignore[index]
+    assert steps["netlist"].accuracy is None  # a sample says nothing of the rest
+    rungs[1] = rungs[1] | {"passed": False, "mismatches": 9}
+    change(folder, "verification.json", rungs)
+    steps = {step.label: step for step in make(load(folder)).steps}
+    assert steps["onnxruntime"].accuracy is not None
+    assert steps["golden"].accuracy is steps["rtl"].accuracy is None
+
+
 @pytest.mark.parametrize("accuracy", [0.0, 0.5, 1.0])
 def test_ladder_of_a_single_figure(folder: Path, accuracy: float) -> None:
     change(folder, "metrics.json", {"student_accuracy": accuracy})
@@ -204,4 +216,4 @@ def test_names_are_escaped(folder: Path) -> None:
     change(folder, "metrics.json", METRICS | {"confusion_matrix": [[0]]})
     html = render(folder)
     assert "&lt;b&gt;&amp;" in html
-    assert "3 × 3 × 16" in html
+    assert "3, 3, 16" in html
