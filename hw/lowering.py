@@ -277,13 +277,13 @@ def execute(model: Any, frames: NDArray[np.uint8], log: Path) -> Integers:
     return np.array(outputs).astype(np.int64)
 
 
-def load_hardware(path: Path, log: Path) -> Any:
-    """A hardware graph that was saved by `save_hardware`; raises `ModelFileError`."""
-    with _finn(log):
-        return _load_plain(path)
+def save_hardware(model: Any, path: Path) -> None:
+    """Write a hardware graph as ONNX: the same bytes for the same graph."""
+    path.write_bytes(model.model.SerializeToString(deterministic=True))
 
 
-def _load_plain(path: Path) -> Any:
+def load_hardware(path: Path) -> Any:
+    """A hardware graph that `save_hardware` wrote; raises `ModelFileError`."""
     from google.protobuf.message import DecodeError
     from qonnx.core.modelwrapper import ModelWrapper
 

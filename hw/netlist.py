@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hw.bitstream import CONSTRAINTS, unpack_file
+from hw.bitstream import CONSTRAINTS, pack_file, unpack_file
 from hw.boards import Board
 from hw.interface import CoreInterface
 from hw.shell.chip import chip_verilog
@@ -74,6 +74,15 @@ def bitstream_model(board: Board, bitstream: Path, constraints: Path, work: Path
             (work / name).write_bytes(source.read_bytes())
     unpack_file("ice40", bitstream.name, "unpacked.asc", work=work, log=log)
     return decompile(board, work / "unpacked.asc", work, log)
+
+
+def repacks(board: Board, bitstream: Path, work: Path, log: Path) -> bool:
+    """Whether a bitstream, unpacked and packed again, gives the same bytes; raises `ToolError`."""
+    original = bitstream.read_bytes()
+    (work / bitstream.name).write_bytes(original)
+    unpack_file(board.family, bitstream.name, "unpacked", work=work, log=log)
+    pack_file(board.family, "unpacked", "repacked", work=work, log=log)
+    return (work / "repacked").read_bytes() == original
 
 
 def decompile(board: Board, unpacked: Path, work: Path, log: Path) -> ChipModel:

@@ -116,6 +116,9 @@ _PIP = "pip install -r requirements.lock"
 _WITH_PROGRAMMER = "or load the bitstream with another programmer"
 
 TOOLS: tuple[Tool, ...] = (
+    WheelTool("scikit-learn", "bundled data sets", ("data",), _PIP),
+    WheelTool("lightning-fabric", "training on any device", ("teacher", "distill"), _PIP),
+    WheelTool("onnx", "the networks' file format", ("export",), _PIP),
     WheelTool("torch", "training", ("teacher", "distill"), _PIP),
     WheelTool("brevitas", "quantized layers", ("distill", "export"), _PIP),
     WheelTool("qonnx", "the quantized ONNX dialect", ("export", "compile"), _PIP),
@@ -175,6 +178,12 @@ def find(name: str) -> Tool:
 def identities(names: Iterable[str]) -> tuple[ToolIdentity, ...]:
     """Identities of the named tools; raises `ToolMissingError` for the first that is not here."""
     return tuple(find(name).require() for name in names)
+
+
+def fingerprint(name: str) -> str:
+    """Version and digest of a tool, as the store's keys take them; raises `ToolMissingError`."""
+    found = find(name).require()
+    return f"{found.version} {found.digest}"
 
 
 def native_available(family: str) -> bool:

@@ -132,12 +132,17 @@ class BoardConfig(Section):
 
 
 class VerifyConfig(Section):
-    """`[verify]`: samples of the slow rungs; `stall_seed` draws the streams' random stalls."""
+    """`[verify]`: samples of the slow rungs; `stall_seed` draws the streams' random stalls.
+
+    The rung `student` fails below `minimum_accuracy`, or `maximum_drop` below the teacher (both 0 to 1).
+    """
 
     netlist_samples: Count = 16
     bitstream_samples: Count = 16
     board_samples: Annotated[int, Field(ge=16)] = 16
     stall_seed: Annotated[int, Field(ge=0)] = 0
+    minimum_accuracy: Annotated[float, Field(ge=0, le=1)] = 0.0
+    maximum_drop: Annotated[float, Field(ge=0, le=1)] = 1.0
 
 
 class TrainingConfig(Section):

@@ -12,7 +12,7 @@ RetortError                 1
 ├── CapacityError          10   the design does not fit the chip
 ├── TimingError            11   the design misses the board's clock
 ├── VerificationError      12   a rung of the ladder found a mismatch
-├── ContractError          13   the numeric contract does not hold (accumulator beyond 2^24, scale no power of two)
+├── ContractError          13   an accumulator beyond 2^24, or a scale that is no power of two
 └── LinkError              14   the host link to a board
     ├── PortError          15   the serial port is missing or busy
     ├── SilentBoardError   16   the board does not answer

@@ -10,6 +10,7 @@ rest of it is not taken for another request; one whose SYNC was lost is not answ
 """
 
 import binascii
+import hashlib
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -79,6 +80,11 @@ def decode_reply(frame: bytes) -> tuple[Status, bytes]:
     if code not in set(Status):
         raise FrameError(f"reply with unknown status {code}: flash the board again")
     return Status(code), payload
+
+
+def design_identity(core: bytes) -> bytes:
+    """What a board holding the core of this Verilog says of itself: the first bytes of its SHA-256."""
+    return hashlib.sha256(core).digest()[:IDENTITY_BYTES]
 
 
 def encode_identity(design: bytes) -> bytes:

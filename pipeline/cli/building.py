@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hw import tools
+from hw.tools import fingerprint
 from pipeline import engine, outputs
 from pipeline.cli.app import DEFAULT_STORE, AsJson, BuildFile, StoreFolder, print_json, print_table, shown
 from pipeline.config import load
@@ -24,7 +24,7 @@ def plan(
     config = load(file)
     from pipeline.stages import STAGES
 
-    planned = engine.plan(config, STAGES, Store(store), tools_identity, until)
+    planned = engine.plan(config, STAGES, Store(store), fingerprint, until)
     if as_json:
         print_json([asdict(each) for each in planned])
     else:
@@ -51,7 +51,7 @@ def build(
             config,
             STAGES,
             opened,
-            tools_identity,
+            fingerprint,
             until=until,
             progress=display,
             repair=repair,
@@ -87,9 +87,3 @@ def compare(
         print_json(found)
     else:
         print_table([(name, str(value)) for name, value in found.items()])
-
-
-def tools_identity(name: str) -> str:
-    """Version and digest of a tool, as the store's keys take them."""
-    found = tools.find(name).require()
-    return f"{found.version} {found.digest}"

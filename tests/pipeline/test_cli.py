@@ -42,7 +42,7 @@ def toys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]
         module(monkeypatch, "pipeline.stages", STAGES=stages(**replaced))
 
     use()
-    monkeypatch.setattr(building, "tools_identity", identify)
+    monkeypatch.setattr(building, "fingerprint", identify)
     monkeypatch.setenv("RETORT_STORE", str(tmp_path / "store"))
     monkeypatch.chdir(tmp_path)
     return use
@@ -183,7 +183,7 @@ RUNGS: list[dict[str, Any]] = [
         "samples": 0,
         "mismatches": 0,
         "passed": None,
-        "reason": "no port",
+        "skipped": "no port",
     },
 ]
 FAILING = {"rung": "rtl", "against": "golden", "samples": 9, "mismatches": 2, "seconds": 1.0, "passed": False}
@@ -339,7 +339,7 @@ made = ModuleType("pipeline.stages")
 made.STAGES = toy.stages()
 sys.modules["pipeline.stages"] = made
 from pipeline.cli import building, main
-building.tools_identity = toy.identify
+building.fingerprint = toy.identify
 main()
 """
 

@@ -27,7 +27,7 @@ RUNGS = [
         "samples": 0,
         "mismatches": 0,
         "passed": None,
-        "reason": "no port",
+        "skipped": "no port",
     },
 ]
 

@@ -1,0 +1,40 @@
+"""Stage `bitstream`: the core with its shell, on the board's chip."""
+
+import shutil
+
+from pipeline.stage import Facts, StageContext
+
+
+def run(ctx: StageContext) -> Facts:
+    """Synthesize, place and route, pack; draw the placed design."""
+    from hw import bitstream, floorplan
+    from hw.boards import find
+    from hw.interface import CoreInterface
+    from hw.shell.protocol import design_identity
+
+    board = find(ctx.config.board.name)
+    native = ctx.config.board.toolchain == "native"
+    core = ctx.input("compile", "core.v")
+    interface = CoreInterface.load(ctx.input("compile", "io.json"))
+    work = ctx.work / "build"
+    work.mkdir()
+    steps = ("synthesis", "place and route", "packing")
+    ctx.progress(steps[0], 0, 3)
+    identity = design_identity(core.read_bytes())
+    bitstream.synthesize(
+        board, core, interface, identity, work=work, log=ctx.log("synthesis.log"), native=native
+    )
+    ctx.progress(steps[1], 1, 3)
+    utilization = bitstream.place_and_route(
+        board, work=work, log=ctx.log("place_and_route.log"), seed=ctx.seed, native=native
+    )
+    ctx.progress(steps[2], 2, 3)
+    packed = bitstream.pack(board, work=work, log=ctx.log("packing.log"), native=native)
+    shutil.copyfile(packed, ctx.work / f"bitstream{packed.suffix}")
+    constraints = work / bitstream.CONSTRAINTS[board.family]
+    shutil.copyfile(constraints, ctx.work / f"constraints{constraints.suffix}")
+    shutil.copyfile(work / bitstream.NETLIST, ctx.work / "netlist.json")
+    utilization.save(ctx.work / "utilization.json")
+    (ctx.work / "floorplan.svg").write_text(floorplan.draw(work / bitstream.PLACED, board.family))
+    ctx.progress(steps[2], 3, 3)
+    return {"fmax_hz": utilization.fmax_hz}

@@ -1,0 +1,30 @@
+"""Stage `export`: the student frozen to integers, as three ONNX files, and what distillation came to."""
+
+import json
+from dataclasses import asdict
+
+from pipeline.stage import Facts, StageContext
+
+
+def run(ctx: StageContext) -> Facts:
+    """Freeze, export, and measure on the test split."""
+    from models import data, export, freeze, integer
+    from models.distill.student_training import load_student
+    from pipeline.measuring import measure
+
+    dataset = data.load(ctx.input("data", "data.safetensors"))
+    topology = ctx.config.student.topology(dataset.features)
+    student, baseline = (
+        load_student(topology, ctx.input("distill", f"{name}.safetensors"))
+        for name in ("student", "baseline")
+    )
+    network = freeze.freeze(student)
+    integer.save(network, ctx.work / "frozen.safetensors")
+    export.save_model(export.qonnx_model(network), ctx.work / "student.qonnx.onnx")
+    export.save_model(export.student_model(network), ctx.work / "student.onnx")
+    export.save_model(export.golden_model(network), ctx.work / "golden.onnx")
+    teacher = ctx.input("teacher", "teacher_logits.safetensors")
+    metrics = measure(network, freeze.freeze(baseline, "baseline"), teacher, dataset)
+    metrics["freeze"] = asdict(freeze.freeze_report(student, network, dataset.test))
+    (ctx.work / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+    return {key: metrics[key] for key in ("teacher_accuracy", "student_accuracy")}

@@ -1,0 +1,27 @@
+"""Stage `teacher`: the ensemble, and its logits on everything that a student will see."""
+
+import json
+
+from pipeline.stage import Facts, StageContext
+
+
+def run(ctx: StageContext) -> Facts:
+    """Train the members; evaluate them once on the transfer set and on the test split."""
+    from models import data, teacher
+    from models.distill import transfer
+    from models.evaluation import deterministic
+    from pipeline.measuring import save_teacher_logits
+    from pipeline.stages.training import teacher_config
+
+    dataset = data.load(ctx.input("data", "data.safetensors"))
+    config = teacher_config(ctx.config, ctx.seed)
+    ensemble = teacher.train_ensemble(config, dataset, ctx.partial, ctx.progress)
+    teacher.save_ensemble(ensemble.members, ctx.work / "teacher.safetensors")
+    with deterministic(config.training.threads):
+        examples = teacher.make_transfer_set(ensemble.members, dataset, config.views)
+        logits = teacher.ensemble_logits(ensemble.members, dataset.test.x)
+    transfer.save(examples, ctx.work / "transfer.safetensors")
+    save_teacher_logits(logits, ctx.work / "teacher_logits.safetensors")
+    histories = [history.to_json() for history in ensemble.histories]
+    (ctx.work / "teacher_training.json").write_text(json.dumps(histories) + "\n")
+    return {"validation_accuracy": [history.validation_accuracy for history in ensemble.histories]}

@@ -1,0 +1,27 @@
+"""Stage `verify`: the verification ladder over everything built."""
+
+import json
+import shutil
+
+from pipeline.errors import VerificationError
+from pipeline.stage import Facts, StageContext
+from pipeline.verification import climb, failure
+
+
+def run(ctx: StageContext) -> Facts:
+    """Climb the ladder; its findings stay when a rung fails."""
+    folder = ctx.work / "artefacts"
+    folder.mkdir()
+    for stage, manifest in ctx.manifests.items():
+        for name in manifest.files:
+            if "/" not in name:
+                shutil.copyfile(ctx.input(stage, name), folder / name)
+    key = ctx.manifests["bitstream"].key
+    found = climb(ctx.config, folder, key, ctx.log("verification.log"), ctx.progress)
+    (ctx.work / "verification.json").write_text(json.dumps(found.rungs, indent=2) + "\n")
+    if found.performance:
+        (ctx.work / "performance.json").write_text(json.dumps(found.performance, indent=2) + "\n")
+    failed = failure(found.rungs)
+    if failed:
+        raise VerificationError(f"{ctx.config.name}: {failed}")
+    return None

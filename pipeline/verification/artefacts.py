@@ -1,0 +1,159 @@
+"""What the rungs compare: a build's files, read when first asked for, and the result of a rung."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw.boards import Board, find
+from hw.interface import CoreInterface
+from models import data, integer
+from models.metrics import combine
+from pipeline.config import BuildConfig
+from pipeline.errors import ModelFileError
+from pipeline.measuring import load_teacher_logits
+from pipeline.progress import Step
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a rung found; skipped where `passed` is None, for the reason `skipped`.
+
+    `mismatches` counts samples, of `samples`, on which the artefact and its reference differ.
+    """
+
+    passed: bool | None
+    against: str
+    samples: int = 0
+    mismatches: int | None = None
+    metrics: dict[str, Any] = field(default_factory=dict)
+    first_mismatch: str | None = None
+    skipped: str | None = None
+
+
+@dataclass(frozen=True)
+class Artefacts:
+    """A build's folder; `work` is for scratch, `log` takes what tools print."""
+
+    config: BuildConfig
+    folder: Path
+    work: Path
+    log: Path
+    step: Step
+
+    @cached_property
+    def dataset(self) -> data.Dataset:
+        """The data set; its test split is what every rung runs on."""
+        return data.load(self.folder / "data.safetensors")
+
+    @cached_property
+    def teacher(self) -> NDArray[np.float64]:
+        """The ensemble's probabilities on the test split, (n, classes)."""
+        return combine(load_teacher_logits(self.folder / "teacher_logits.safetensors", self.dataset))
+
+    @cached_property
+    def network(self) -> integer.IntegerNetwork:
+        """The frozen student."""
+        return integer.load(self.folder / "frozen.safetensors")
+
+    @cached_property
+    def torch_logits(self) -> NDArray[np.float32]:
+        """Logits of the torch student on the test split, (n, classes)."""
+        from models.evaluation import predict
+        from models.frozen import FrozenStudent
+
+        return predict(FrozenStudent(self.network), self.dataset.test.x)
+
+    @cached_property
+    def student_logits(self) -> NDArray[np.float32]:
+        """Logits of `student.onnx` in onnxruntime."""
+        x = self.dataset.test.x.astype(np.float32)
+        return run_onnx(self.folder / "student.onnx", {"x": x}, ["logits"])[0]
+
+    @cached_property
+    def golden(self) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Integer logits (n, classes) and labels (n,) of `golden.onnx` in onnxruntime."""
+        logits, label = run_onnx(self.folder / "golden.onnx", {"x": self.dataset.test.x}, ["logits", "label"])
+        return logits, label
+
+    @cached_property
+    def interface(self) -> CoreInterface:
+        """The core's streams."""
+        return CoreInterface.load(self.folder / "io.json")
+
+    @cached_property
+    def board(self) -> Board:
+        """The build's board."""
+        return find(self.config.board.name)
+
+    @property
+    def core(self) -> Path:
+        """The core's Verilog."""
+        return self.folder / "core.v"
+
+    @property
+    def native(self) -> bool:
+        """Whether the build was made with native tools."""
+        return self.config.board.toolchain == "native"
+
+    def expected(self) -> NDArray[np.int64]:
+        """What the core must give on the test split, (n, outputs): golden's logits, or its label."""
+        logits, label = self.golden
+        if self.config.compile.output == "label":
+            return label.reshape(-1, 1).astype(np.int64)
+        return logits.astype(np.int64)
+
+    def scratch(self, rung: str) -> Path:
+        """A folder for one rung."""
+        folder = self.work / rung
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+
+def run_onnx(path: Path, feeds: dict[str, NDArray[Any]], outputs: list[str]) -> list[NDArray[Any]]:
+    """Run an ONNX file in onnxruntime; raises `ModelFileError` where it cannot."""
+    from models.export import load_checked
+
+    return run_model(load_checked(path).SerializeToString(), feeds, outputs, str(path))
+
+
+def run_model(
+    model: bytes, feeds: dict[str, NDArray[Any]], outputs: list[str], where: str
+) -> list[NDArray[Any]]:
+    """Run a serialized ONNX model in onnxruntime; raises `ModelFileError` where it cannot."""
+    import onnxruntime
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        return list(session.run(outputs, feeds))
+    except (state.Fail, state.InvalidGraph, state.InvalidArgument, state.NotImplemented, ValueError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise ModelFileError(f"{where}: onnxruntime refuses it ({first:.200}); export it again") from error
+
+
+def compare(against: str, expected: NDArray[Any], actual: NDArray[Any], **metrics: Any) -> Finding:
+    """Compare outputs `(n, outputs)` bit for bit; the first mismatch is named with both values."""
+    if expected.shape != actual.shape:
+        text = f"outputs of shape {actual.shape}, expected {expected.shape}"
+        return Finding(False, against, len(expected), len(expected), metrics, text)
+    differs = expected != actual
+    bad = np.flatnonzero(differs.any(axis=1))
+    first = None
+    if len(bad):
+        sample = int(bad[0])
+        output = int(np.flatnonzero(differs[sample])[0])
+        first = (
+            f"sample {sample}, class {output}: expected {expected[sample, output]},"
+            f" got {actual[sample, output]}"
+        )
+    return Finding(not len(bad), against, len(expected), len(bad), metrics, first)
+
+
+Rung = Callable[[Artefacts], Finding]

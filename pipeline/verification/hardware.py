@@ -1,0 +1,163 @@
+"""The rungs from the core's Verilog to the board."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hw import netlist, simulate, tools, virtual_board
+from hw.dataflow import Integers
+from hw.host import Link
+from hw.netlist import ChipModel
+from hw.shell.protocol import design_identity
+from models.export import golden_model
+from pipeline.errors import StoreError
+from pipeline.verification.artefacts import Artefacts, Finding, compare, run_model
+
+STALL_PERCENT = 30
+LINK_TIMEOUT = 120.0  # seconds of silence: a simulated netlist on a busy machine is slow
+
+
+def rtl(artefacts: Artefacts) -> Finding:
+    """`core.v` in Verilator against golden: the whole test set at full rate, and again with random stalls."""
+    x, expected = artefacts.dataset.test.x, artefacts.expected()
+    simulator = simulate.CoreSimulator(
+        artefacts.core, artefacts.interface, work=artefacts.scratch("rtl"), log=artefacts.log
+    )
+    free = simulator.run(x)
+    stalled = simulator.run(x, stall_percent=STALL_PERCENT, seed=artefacts.config.verify.stall_seed)
+    bound = interval_bound(artefacts.folder)
+    metrics = {
+        "interval_cycles": free.interval,
+        "interval_bound_cycles": bound,
+        "latency_cycles": free.latency,
+        "stalled_interval_cycles": stalled.interval,
+    }
+    found = compare("golden", expected, free.outputs.astype(np.int64), **metrics)
+    if found.passed:
+        found = compare("golden", expected, stalled.outputs.astype(np.int64), **metrics)
+    if not found.passed:
+        where = first_layer(artefacts, expected, free.outputs.astype(np.int64))
+        text = f"{found.first_mismatch}; {where}"
+        return Finding(False, "golden", found.samples, found.mismatches, metrics, text)
+    if free.interval != bound:
+        text = f"interval {free.interval} cycles, the slowest layer allows {bound}"
+        return Finding(False, "golden", found.samples, 0, metrics, text)
+    return found
+
+
+def interval_bound(folder: Path) -> int:
+    """Cycles a frame of the slowest layer, from `layers.json`."""
+    return max(int(layer["cycles"]) for layer in _layers(folder))
+
+
+def _layers(folder: Path) -> list[dict[str, Any]]:
+    path = folder / "layers.json"
+    try:
+        layers: list[dict[str, Any]] = json.loads(path.read_text())
+        if not layers or not all("cycles" in layer for layer in layers):
+            raise ValueError("not a list of layers")
+    except (OSError, ValueError, TypeError) as error:
+        raise StoreError(f"{path}: cannot be read ({error}); build again") from error
+    return layers
+
+
+def first_layer(artefacts: Artefacts, expected: Integers, actual: Integers) -> str:
+    """Name the first layer in which the core leaves golden, by listening to its streams."""
+    bad = np.flatnonzero((expected != actual).any(axis=1))
+    sample = int(bad[0]) if len(bad) else 0
+    x = artefacts.dataset.test.x[sample : sample + 1]
+    taps = tuple(
+        simulate.Tap(layer["name"], layer["pe"], layer["output_bits"])
+        for layer in _layers(artefacts.folder)
+        if layer["kind"] == "Threshold"
+    )
+    names = [f"layer{index}" for index in range(len(taps))]
+    model = golden_model(artefacts.network, taps=True).SerializeToString()
+    wanted = run_model(model, {"x": x}, names, "golden.onnx")
+    simulator = simulate.CoreSimulator(
+        artefacts.core, artefacts.interface, work=artefacts.scratch("taps"), log=artefacts.log, taps=taps
+    )
+    for tap, values, found in zip(taps, wanted, simulator.run(x).taps, strict=True):
+        if not np.array_equal(values, found):
+            return f"the first layer that differs is {tap.instance}"
+    return "every layer's activations agree; the last layer differs"
+
+
+def _chip(artefacts: Artefacts, rung: str, model: ChipModel, samples: int) -> Finding:
+    """A chip model behind a pseudo-terminal, driven by the host driver, against golden."""
+    board, work = artefacts.board, artefacts.scratch(rung)
+    executable = virtual_board.build(
+        model.sources,
+        top=model.top,
+        work=work / "simulator",
+        log=artefacts.log,
+        clocks_per_bit=board.clocks_per_bit,
+        clock=model.clk,
+        rx=model.rx,
+        tx=model.tx,
+        verilog_defines=model.defines,
+    )
+    x = artefacts.dataset.test.x[:samples]
+    with (
+        virtual_board.VirtualBoard(executable, artefacts.log) as running,
+        Link(running.port, board.baud, timeout=LINK_TIMEOUT) as link,
+    ):
+        link.expect(design_identity(artefacts.core.read_bytes()))
+        outputs = link.infer(
+            x, artefacts.interface, lambda done: artefacts.step(f"{rung}, samples", done, len(x))
+        )
+    return compare("golden", artefacts.expected()[: len(x)], outputs.astype(np.int64))
+
+
+def synthesized(artefacts: Artefacts) -> Finding:
+    """The netlist that nextpnr placed, shell and all, simulated over its serial link."""
+    model = netlist.netlist_model(
+        artefacts.board, artefacts.folder / "netlist.json", artefacts.scratch("netlist"), artefacts.log
+    )
+    return _chip(artefacts, "netlist", model, artefacts.config.verify.netlist_samples)
+
+
+def bitstream(artefacts: Artefacts) -> Finding:
+    """iCE40: the packed bits turned back into Verilog and simulated. ECP5: unpacked and packed again."""
+    if artefacts.board.family == "ice40":
+        return _decompiled(artefacts)
+    return _repacked(artefacts)
+
+
+def _decompiled(artefacts: Artefacts) -> Finding:
+    used = json.loads((artefacts.folder / "utilization.json").read_text())["resources"]
+    opaque = [name for name in ("ICESTORM_DSP", "ICESTORM_SPRAM") if used.get(name, {}).get("used")]
+    if opaque:
+        reason = f"the design uses {', '.join(opaque)}, which icestorm does not decompile"
+        return Finding(None, "golden", skipped=reason)
+    if tools.find(netlist.DECOMPILER).locate() is None:
+        reason = f"{netlist.DECOMPILER} is not installed: {tools.find(netlist.DECOMPILER).hint}"
+        return Finding(None, "golden", skipped=reason)
+    model = netlist.bitstream_model(
+        artefacts.board,
+        artefacts.folder / "bitstream.bin",
+        artefacts.folder / "constraints.pcf",
+        artefacts.scratch("bitstream"),
+        artefacts.log,
+    )
+    return _chip(artefacts, "bitstream", model, artefacts.config.verify.bitstream_samples)
+
+
+def _repacked(artefacts: Artefacts) -> Finding:
+    same = netlist.repacks(
+        artefacts.board, artefacts.folder / "bitstream.bit", artefacts.scratch("bitstream"), artefacts.log
+    )
+    first = None if same else "unpacked and packed again, the bitstream is another"
+    metrics = {"proof": "unpacked and packed again to the same bytes; not simulated"}
+    return Finding(same, "itself, unpacked and packed again", 1, int(not same), metrics, first)
+
+
+def board(artefacts: Artefacts) -> Finding:
+    """The virtual board: shell and core as written, over the host link."""
+    identity = design_identity(artefacts.core.read_bytes())
+    model = netlist.rtl_model(
+        artefacts.board, artefacts.core, artefacts.interface, identity, artefacts.scratch("board")
+    )
+    return _chip(artefacts, "board", model, artefacts.config.verify.board_samples)

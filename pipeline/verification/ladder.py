@@ -1,0 +1,116 @@
+"""Climbing the ladder: all rungs, in order, their findings as `verification.json` has them."""
+
+import os
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hw import tools
+from pipeline import config as configuration
+from pipeline.config import BuildConfig
+from pipeline.errors import LinkError, StoreError, ToolError, VerificationError
+from pipeline.outputs import read_lock
+from pipeline.progress import Step
+from pipeline.verification import hardware, networks
+from pipeline.verification.artefacts import Artefacts, Finding, Rung
+
+NETWORKS: dict[str, tuple[Rung, tuple[str, ...]]] = {
+    "teacher": (networks.teacher, ()),
+    "student": (networks.student, ("torch",)),
+    "onnxruntime": (networks.onnxruntime, ("onnxruntime", "torch")),
+    "golden": (networks.golden, ("onnxruntime",)),
+    "finn": (networks.finn, ("finn-plus", "qonnx")),
+}
+HARDWARE: dict[str, tuple[Rung, tuple[str, ...]]] = {
+    "rtl": (hardware.rtl, ("verilator", "g++")),
+    "netlist": (hardware.synthesized, ("pyosys", "verilator", "g++")),
+    "bitstream": (hardware.bitstream, ("verilator", "g++")),
+    "board": (hardware.board, ("amaranth", "pyosys", "verilator", "g++")),
+}
+"""By rung, in order: what it does, and the tools that it does it with."""
+
+
+@dataclass(frozen=True)
+class Climbed:
+    """Every rung's finding, and the core's speed where the `rtl` rung measured it."""
+
+    rungs: list[dict[str, Any]]
+    performance: dict[str, Any]
+
+
+def climb(config: BuildConfig, folder: Path, key: str, log: Path, step: Step) -> Climbed:
+    """Climb all rungs over the files in `folder`; what fails does not stop the rest.
+
+    `key` names the build in every finding. Tools' output goes to `log`, or files beside it.
+    """
+    with tempfile.TemporaryDirectory(prefix="retort-verify-") as scratch:
+        artefacts = Artefacts(config, folder, Path(scratch), log, step)
+        total = len(NETWORKS) + len(HARDWARE)
+        rungs = []
+        for name in NETWORKS:
+            rungs.append(_climb_one(artefacts, name, key))
+            step("rungs", len(rungs), total)
+        # What remains is mostly Verilator and the C++ compiler at work: processes of their own.
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for row in pool.map(lambda name: _climb_one(artefacts, name, key), HARDWARE):
+                rungs.append(row)
+                step("rungs", len(rungs), total)
+    return Climbed(rungs, _performance(artefacts, rungs))
+
+
+def _climb_one(artefacts: Artefacts, name: str, key: str) -> dict[str, Any]:
+    rung, needs = (NETWORKS | HARDWARE)[name]
+    began = time.monotonic()
+    try:
+        found = rung(artefacts)
+    except (LinkError, ToolError, VerificationError) as error:
+        found = Finding(False, "golden", first_mismatch=str(error))
+    row: dict[str, Any] = {
+        "rung": name,
+        "against": found.against,
+        "samples": found.samples,
+        "mismatches": found.mismatches,
+        "metrics": found.metrics,
+        "seconds": round(time.monotonic() - began, 3),
+        "passed": found.passed,
+        "key": key,
+        "tools": {need: tools.find(need).require().version for need in needs},
+    }
+    if found.first_mismatch:
+        row["first_mismatch"] = found.first_mismatch
+    if found.skipped:
+        row["skipped"] = found.skipped
+    return row
+
+
+def _performance(artefacts: Artefacts, rungs: list[dict[str, Any]]) -> dict[str, Any]:
+    measured = next(row["metrics"] for row in rungs if row["rung"] == "rtl")
+    names = ("interval_cycles", "interval_bound_cycles", "latency_cycles")
+    if not all(name in measured for name in names):
+        return {}
+    clock = artefacts.board.clock_hz
+    rate = clock / measured["interval_cycles"]
+    return {name: measured[name] for name in names} | {"clock_hz": clock, "frames_per_second": rate}
+
+
+def failure(rungs: list[dict[str, Any]]) -> str | None:
+    """The first rung that failed, and how; None where none did."""
+    for row in rungs:
+        if row["passed"] is False:
+            return f"rung '{row['rung']}' failed against {row['against']}: {row.get('first_mismatch', '')}"
+    return None
+
+
+def verify_folder(folder: Path, step: Step) -> list[dict[str, Any]]:
+    """Climb the ladder again over a built folder; raises `StoreError` where it is not one."""
+    lock = read_lock(folder)
+    try:
+        config = configuration.parse(lock["config"], str(folder))
+        key = str(lock["stages"]["bitstream"]["key"])
+    except KeyError as error:
+        raise StoreError(f"{folder}: built without {error}; run retort build to its end") from error
+    with tempfile.TemporaryDirectory(prefix="retort-log-") as logs:
+        return climb(config, folder, key, Path(logs) / "verification.log", step).rungs
