@@ -76,8 +76,20 @@ class CoreInterface:
     output: StreamFormat
 
     def save(self, path: Path) -> None:
-        """Write `io.json`."""
-        path.write_text(json.dumps(asdict(self), indent=2) + "\n")
+        """Write `io.json`: what `load` reads, and what follows from it, for readers in other languages."""
+        streams = {
+            name: asdict(stream)
+            | {
+                "port": port,
+                "layout": "NHWC, row-major",
+                "packing": "element 0 in the lowest bits, little-endian",
+                "word_bits": stream.word_bits,
+                "words_per_frame": stream.words,
+                "bytes_per_frame": stream.frame_bytes,
+            }
+            for name, port, stream in (("input", "s_axis", self.input), ("output", "m_axis", self.output))
+        }
+        path.write_text(json.dumps(streams, indent=2) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> "CoreInterface":

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hw.boards import find
+from hw.shell.protocol import design_identity
 from pipeline.cli.app import AsJson, print_json, print_table, shown
 from pipeline.errors import DataError, StoreError
 from pipeline.outputs import read_lock
-from pipeline.store import digest_file, write_atomic
+from pipeline.store import write_atomic
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,11 +47,11 @@ def infer(
 
 
 def _design(folder: Path) -> bytes:
-    """The digest of the folder's core, the first bytes of which the board gives as its own."""
+    """What a board that holds the folder's core says of itself."""
     path = folder / "core.v"
     if not path.is_file():
         raise StoreError(f"{path}: not there; give the folder of a finished build")
-    return bytes.fromhex(digest_file(path))
+    return design_identity(path.read_bytes())
 
 
 def _show(results: "NDArray[Any]", output: Path | None, as_json: bool) -> None:

@@ -253,7 +253,7 @@ class Echo:
         pass
 
     def expect(self, design: bytes) -> None:
-        assert design == sha256(b"module core").digest()
+        assert design == sha256(b"module core").digest()[:8]
 
     def infer(self, frames: Any, interface: CoreInterface, progress: Callable[[int], None]) -> Any:
         progress(len(frames))

@@ -1,0 +1,126 @@
+"""The ladder on a real build, whole and tampered with."""
+
+import json
+import re
+import shutil
+from dataclasses import replace
+from xml.etree import ElementTree
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from pipeline import config
+from pipeline.errors import ModelFileError
+from pipeline.verification import failure, hardware, networks
+from pipeline.verification.artefacts import Artefacts, compare
+from tests.conftest import retort
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def tampered(tiny, tmp_path):
+    """A copy of the build to spoil, as the rungs see it."""
+    folder = tmp_path / "tiny"
+    shutil.copytree(tiny.folder, folder)
+    return Artefacts(config.load(tiny.file), folder, tmp_path / "work", tmp_path / "log", lambda *_: None)
+
+
+def test_verify_climbs_a_built_folder_again(tiny, tmp_path):
+    done = retort("verify", tiny.folder, "--json", "--junit", tmp_path / "ladder.xml")
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    assert [row["rung"] for row in rows] == [row["rung"] for row in tiny.json("verification.json")]
+    assert failure(rows) is None
+    suite = ElementTree.parse(tmp_path / "ladder.xml").getroot()[0]
+    assert len(suite) == len(rows)
+    assert suite.get("failures") == "0"
+
+
+def spoil_core(folder) -> None:
+    """Invert weight codes of the first layer, for the middle rows of the picture and the first neurons."""
+    path = folder / "core.v"
+    text = path.read_text()
+    start = text.index("module core_mvau_0(")
+    end = text.index("endmodule", start)
+
+    def inverted(match: re.Match[str]) -> str:
+        width = int(match[2])
+        value = int(match[3], 16) ^ ((1 << width) - 1)
+        return f"{match[1]}{width}'h{value:x}"
+
+    words = r"(\[(?:3|4|11|12|19|20)\] = )(\d+)'h([0-9a-f]+)"
+    spoiled, count = re.subn(words, inverted, text[start:end])
+    assert count >= 6
+    path.write_text(text[:start] + spoiled + text[end:])
+
+
+def test_rtl_names_sample_values_and_layer(tampered):
+    spoil_core(tampered.folder)
+    found = hardware.rtl(tampered)
+    assert found.passed is False
+    assert found.mismatches > 0
+    assert re.match(r"sample \d+, class \d: expected -?\d+, got -?\d+; ", found.first_mismatch)
+    assert "the first layer that differs is thresholding_0" in found.first_mismatch
+
+
+def test_command_ends_with_the_failed_rung(tampered):
+    spoil_core(tampered.folder)
+    done = retort("verify", tampered.folder)
+    assert done.returncode == 12
+    assert done.stderr.startswith("error: ")
+    assert "rung 'rtl'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def spoil_constant(path, name: str) -> None:
+    model = onnx.load(path)
+    for tensor in model.graph.initializer:
+        if tensor.name == name:
+            values = numpy_helper.to_array(tensor).copy()
+            values.flat[:8] ^= 3
+            tensor.CopyFrom(numpy_helper.from_array(values, name))
+    path.write_bytes(model.SerializeToString())
+
+
+def test_golden_is_compared_in_every_integer(tampered):
+    spoil_constant(tampered.folder / "golden.onnx", "weights1")
+    found = networks.golden(tampered)
+    assert found.passed is False
+    assert "expected" in found.first_mismatch
+
+
+def test_corrupt_onnx_is_a_clear_error(tampered):
+    path = tampered.folder / "student.onnx"
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(ModelFileError, match=r"student\.onnx: "):
+        networks.onnxruntime(tampered)
+    done = retort("verify", tampered.folder)
+    assert done.returncode == 8
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_student_rung_holds_the_build_to_its_limits(tampered):
+    assert networks.student(tampered).passed
+    limits = tampered.config.verify.model_copy(update={"minimum_accuracy": 1.0, "maximum_drop": 0.0})
+    strict = replace(tampered, config=tampered.config.model_copy(update={"verify": limits}))
+    found = networks.student(strict)
+    assert found.passed is False
+    assert "verify.minimum_accuracy" in found.first_mismatch
+
+
+def test_bitstream_without_the_decompiler_is_skipped_with_the_reason(tampered, monkeypatch):
+    monkeypatch.setenv("PATH", "/nonexistent")
+    found = hardware.bitstream(tampered)
+    assert found.passed is None
+    assert "icebox_vlog is not installed" in found.skipped
+
+
+def test_compare_counts_samples():
+    expected = np.array([[1, 2], [3, 4], [5, 6]])
+    found = compare("golden", expected, np.array([[1, 2], [3, 9], [0, 0]]))
+    assert (found.samples, found.mismatches) == (3, 2)
+    assert found.first_mismatch == "sample 1, class 1: expected 4, got 9"
+    assert compare("golden", expected, expected[:2]).passed is False
