@@ -27,6 +27,9 @@ def verify(
     ctx: typer.Context,
     folder: Folder,
     junit_file: Annotated[Path | None, typer.Option("--junit", help="Write a JUnit file.")] = None,
+    port: Annotated[
+        str | None, typer.Option(help="Serial port of a board that holds the build, not a virtual one.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Climb the verification ladder again, in a built folder."""
@@ -34,7 +37,7 @@ def verify(
     from pipeline.verification import verify_folder
 
     with shown(ctx, as_json) as display:
-        rungs = verify_folder(folder, display.step)
+        rungs = verify_folder(folder, display.step, port)
     if junit_file:
         junit.write(junit_file, build, rungs)
     if as_json:

@@ -37,13 +37,17 @@ class Finding:
 
 @dataclass(frozen=True)
 class Artefacts:
-    """A build's folder; `work` is for scratch, `log` takes what tools print."""
+    """A build's folder; `work` is for scratch, `log` takes what tools print.
+
+    `port` is the serial port of a real board that holds the build, for the last rung.
+    """
 
     config: BuildConfig
     folder: Path
     work: Path
     log: Path
     step: Step
+    port: str | None = None
 
     @cached_property
     def dataset(self) -> data.Dataset:

@@ -99,11 +99,14 @@ def _chip(artefacts: Artefacts, rung: str, model: ChipModel, samples: int) -> Fi
         tx=model.tx,
         verilog_defines=model.defines,
     )
+    with virtual_board.VirtualBoard(executable, artefacts.log) as running:
+        return _infer(artefacts, rung, running.port, samples)
+
+
+def _infer(artefacts: Artefacts, rung: str, port: str, samples: int) -> Finding:
+    """The first `samples` of the test set through whatever is behind a serial port, against golden."""
     x = artefacts.dataset.test.x[:samples]
-    with (
-        virtual_board.VirtualBoard(executable, artefacts.log) as running,
-        Link(running.port, board.baud, timeout=LINK_TIMEOUT) as link,
-    ):
+    with Link(port, artefacts.board.baud, timeout=LINK_TIMEOUT) as link:
         link.expect(design_identity(artefacts.core.read_bytes()))
         outputs = link.infer(
             x, artefacts.interface, lambda done: artefacts.step(f"{rung}, samples", done, len(x))
@@ -155,9 +158,12 @@ def _repacked(artefacts: Artefacts) -> Finding:
 
 
 def board(artefacts: Artefacts) -> Finding:
-    """The virtual board: shell and core as written, over the host link."""
+    """The board on `artefacts.port`, or the virtual one: shell and core as written, over the host link."""
+    samples = artefacts.config.verify.board_samples
+    if artefacts.port:
+        return _infer(artefacts, "board", artefacts.port, samples)
     identity = design_identity(artefacts.core.read_bytes())
     model = netlist.rtl_model(
         artefacts.board, artefacts.core, artefacts.interface, identity, artefacts.scratch("board")
     )
-    return _chip(artefacts, "board", model, artefacts.config.verify.board_samples)
+    return _chip(artefacts, "board", model, samples)

@@ -41,13 +41,15 @@ class Climbed:
     performance: dict[str, Any]
 
 
-def climb(config: BuildConfig, folder: Path, key: str, log: Path, step: Step) -> Climbed:
+def climb(
+    config: BuildConfig, folder: Path, key: str, log: Path, step: Step, port: str | None = None
+) -> Climbed:
     """Climb all rungs over the files in `folder`; what fails does not stop the rest.
 
-    `key` names the build in every finding. Tools' output goes to `log`, or files beside it.
+    `key` names the build in every finding, `log` takes what tools print, `port` has a real board, if any.
     """
     with tempfile.TemporaryDirectory(prefix="retort-verify-") as scratch:
-        artefacts = Artefacts(config, folder, Path(scratch), log, step)
+        artefacts = Artefacts(config, folder, Path(scratch), log, step, port)
         total = len(NETWORKS) + len(HARDWARE)
         rungs = []
         for name in NETWORKS:
@@ -104,8 +106,11 @@ def failure(rungs: list[dict[str, Any]]) -> str | None:
     return None
 
 
-def verify_folder(folder: Path, step: Step) -> list[dict[str, Any]]:
-    """Climb the ladder again over a built folder; raises `StoreError` where it is not one."""
+def verify_folder(folder: Path, step: Step, port: str | None = None) -> list[dict[str, Any]]:
+    """Climb the ladder again over a built folder, with the board on `port`, or the virtual one.
+
+    Raises `StoreError` where the folder is no build's.
+    """
     lock = read_lock(folder)
     try:
         config = configuration.parse(lock["config"], str(folder))
@@ -113,4 +118,4 @@ def verify_folder(folder: Path, step: Step) -> list[dict[str, Any]]:
     except KeyError as error:
         raise StoreError(f"{folder}: built without {error}; run retort build to its end") from error
     with tempfile.TemporaryDirectory(prefix="retort-log-") as logs:
-        return climb(config, folder, key, Path(logs) / "verification.log", step).rungs
+        return climb(config, folder, key, Path(logs) / "verification.log", step, port).rungs

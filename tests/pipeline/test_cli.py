@@ -190,12 +190,12 @@ FAILING = {"rung": "rtl", "against": "golden", "samples": 9, "mismatches": 2, "s
 
 
 def test_verify(toys: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    module(monkeypatch, "pipeline.verification", verify_folder=lambda path, step: RUNGS)
+    module(monkeypatch, "pipeline.verification", verify_folder=lambda path, step, port: RUNGS)
     passed = call("verify", str(built(tmp_path)), "--junit", "junit.xml", "--json")
     assert passed.exit_code == 0 and json.loads(passed.stdout) == RUNGS
     assert 'tests="2" failures="0"' in Path("junit.xml").read_text()
 
-    module(monkeypatch, "pipeline.verification", verify_folder=lambda path, step: [*RUNGS, FAILING])
+    module(monkeypatch, "pipeline.verification", verify_folder=lambda path, step, port: [*RUNGS, FAILING])
     failed = call("verify", "out/digits-icebreaker")
     assert failed.exit_code == 12
     assert failed.stderr == (
