@@ -137,6 +137,7 @@ TOOLS: tuple[Tool, ...] = (
         "decompiles iCE40 bitstreams",
         ("verify",),
         "apt-get install fpga-icestorm",
+        optional=True,  # without it the ladder's bitstream rung is skipped
         version_arguments=(),
     ),
     CommandTool(

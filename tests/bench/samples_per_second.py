@@ -1,6 +1,6 @@
 """How fast each executable form of a built student is: samples a second, and ratios to FINN's own execution.
 
-`python -m tests.bench.samples_per_second out/digits-icebreaker` prints a table; all run on the same test samples
+`python -m tests.bench.samples_per_second out/digits-icebreaker` prints a table; all run on the same samples
 in the same process. Simulators are timed without their compilation.
 """
 
