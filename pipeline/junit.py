@@ -32,7 +32,7 @@ def _case(build: str, rung: Mapping[str, Any]) -> ElementTree.Element:
         "testcase", classname=f"retort.{build}", name=str(rung["rung"]), time=f"{_seconds(rung):.3f}"
     )
     if rung["passed"] is None:
-        ElementTree.SubElement(case, "skipped", message=str(rung.get("reason", "not run")))
+        ElementTree.SubElement(case, "skipped", message=str(rung.get("skipped", "not run")))
     elif not rung["passed"]:
         ElementTree.SubElement(case, "failure", message=summary(rung))
     return case
@@ -42,7 +42,7 @@ def summary(rung: Mapping[str, Any]) -> str:
     """A rung in a few words."""
     samples, against = rung.get("samples"), rung.get("against")
     text = f"{rung.get('mismatches')} mismatches in {samples} samples against {against}"
-    first = rung.get("first_mismatch") or rung.get("reason")
+    first = rung.get("first_mismatch") or rung.get("skipped")
     return f"{text}: {first}" if first else text
 
 

@@ -8,7 +8,8 @@ from models.topology import DenseLayer, Topology
 from pipeline.config import load
 from pipeline.errors import ConfigError
 
-GOOD = (BUILDS / "digits-icebreaker.toml").read_text()
+SAMPLE = Path(__file__).parent / "good.toml"
+GOOD = SAMPLE.read_text()
 
 
 @pytest.mark.parametrize("path", sorted(BUILDS.glob("*.toml")), ids=lambda path: path.stem)
@@ -24,7 +25,7 @@ def test_the_two_shipped_builds_train_the_same_network() -> None:
 
 
 def test_topology() -> None:
-    config = load(BUILDS / "digits-icebreaker.toml")
+    config = load(SAMPLE)
     hidden = DenseLayer(32, 4, 4)
     assert config.student.topology(64) == Topology(64, (hidden, hidden, DenseLayer(10, 4, None)))
 
