@@ -1,0 +1,1 @@
+"""How it runs: configuration, stages, store, engine, verification ladder, report, command line."""

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import AliasChoices, Field, JsonValue, TypeAdapter, ValidationError
+from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from pipeline.errors import StoreError
 from pipeline.outputs import FAILED, LOCK
@@ -93,7 +93,7 @@ class Rung:
     mismatches: int | None = None
     seconds: float | None = None
     metrics: dict[str, JsonValue] = field(default_factory=dict)
-    skipped: Annotated[str | None, Field(validation_alias=AliasChoices("skipped", "reason"))] = None
+    skipped: str | None = None
     first_mismatch: str | None = None
 
     @property
