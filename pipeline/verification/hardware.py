@@ -98,6 +98,7 @@ def _chip(artefacts: Artefacts, rung: str, model: ChipModel, samples: int) -> Fi
         rx=model.rx,
         tx=model.tx,
         verilog_defines=model.defines,
+        optimize="-O0",  # for some 100,000 cycles, compiling takes longer than running
     )
     with virtual_board.VirtualBoard(executable, artefacts.log) as running:
         return _infer(artefacts, rung, running.port, samples)
