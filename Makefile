@@ -29,6 +29,7 @@ $(READY):
 	@test -n "$(PYTHON)" || { echo "no Python 3.11 on the PATH; install it, or give PYTHON=path" >&2; exit 1; }
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
+	@echo "installing what requirements.lock names, 7 GB: some minutes"
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@echo "compiling the WebAssembly tools, once a machine: $(WASM)"
