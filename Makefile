@@ -16,6 +16,8 @@ WASM := nextpnr-ice40 icepack nextpnr-ecp5 ecppack ecpunpack
 CACHES := .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build retort.egg-info
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Verilator's makefile calls `python`, which a plain Debian does not have.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help setup demo test lint bench lock clean
 .DEFAULT_GOAL := help
