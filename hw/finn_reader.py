@@ -1,5 +1,6 @@
 """FINN's hardware graph read into the dataflow form."""
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -23,19 +24,17 @@ def read(model: Any) -> DataflowGraph:
     from qonnx.custom_op.registry import getCustomOp
 
     layers: list[Layer] = []
+    serials: Counter[str] = Counter()  # FINN numbers each variant of a kind from 0
     for node in model.graph.node:
         op = getCustomOp(node)
         kind = base_kind(node)
         if kind not in _READERS:
             raise LoweringError(f"{node.name} ({node.op_type}): Retort's hardware has no layer for it")
-        layers += _READERS[kind](model, node, op)
+        layers += _READERS[kind](f"{kind.lower()}_{serials[kind]}", model, node, op)
+        serials[kind] += 1
     shape = model.get_tensor_shape(model.graph.input[0].name)
     bits = model.get_tensor_datatype(model.graph.input[0].name).bitwidth()
     return DataflowGraph(int(np.prod(shape)), bits, tuple(layers))
-
-
-def _lane_name(node: Any) -> str:
-    return str(node.name).replace("_rtl", "").replace("_hls", "").lower()
 
 
 def _integers(model: Any, tensor: str, node: Any) -> Integers:
@@ -45,19 +44,19 @@ def _integers(model: Any, tensor: str, node: Any) -> Integers:
     return values.astype(np.int64)  # type: ignore[no-any-return]
 
 
-def _matrix_vector(model: Any, node: Any, op: Any) -> list[Layer]:
+def _matrix_vector(name: str, model: Any, node: Any, op: Any) -> list[Layer]:
     if op.get_input_datatype(0).signed():
         raise LoweringError(f"{node.name}: takes signed inputs; activations must be unsigned")
-    name, pe = _lane_name(node), op.get_nodeattr("PE")
+    pe = op.get_nodeattr("PE")
     bits = op.get_input_datatype(0).bitwidth()
     weights = _integers(model, node.input[1], node).T
     layers: list[Layer] = [MatrixVector(name, weights, bits, pe, op.get_nodeattr("SIMD"))]
     if not op.get_nodeattr("noActivation"):
-        layers.append(_thresholds(model, node, op, node.input[2], f"{name}_threshold"))
+        layers.append(_thresholds(f"{name}_threshold", model, node, op, node.input[2]))
     return layers
 
 
-def _thresholds(model: Any, node: Any, op: Any, tensor: str, name: str) -> Threshold:
+def _thresholds(name: str, model: Any, node: Any, op: Any, tensor: str) -> Threshold:
     if op.get_nodeattr("ActVal"):
         raise LoweringError(f"{node.name}: activations start at {op.get_nodeattr('ActVal')}, not 0")
     thresholds = _integers(model, tensor, node)
@@ -67,23 +66,23 @@ def _thresholds(model: Any, node: Any, op: Any, tensor: str, name: str) -> Thres
     return Threshold(name, np.broadcast_to(thresholds, (channels, steps)), op.get_nodeattr("PE"))
 
 
-def _thresholding(model: Any, node: Any, op: Any) -> list[Layer]:
-    return [_thresholds(model, node, op, node.input[1], _lane_name(node))]
+def _thresholding(name: str, model: Any, node: Any, op: Any) -> list[Layer]:
+    return [_thresholds(name, model, node, op, node.input[1])]
 
 
-def _width_converter(_model: Any, node: Any, op: Any) -> list[Layer]:
+def _width_converter(name: str, _model: Any, node: Any, op: Any) -> list[Layer]:
     bits = op.get_input_datatype(0).bitwidth()
     lanes = [op.get_nodeattr(key) // bits for key in ("inWidth", "outWidth")]
-    return [WidthConverter(_lane_name(node), int(np.prod(op.get_normal_input_shape())), *lanes)]
+    return [WidthConverter(name, int(np.prod(op.get_normal_input_shape())), *lanes)]
 
 
-def _fifo(_model: Any, node: Any, op: Any) -> list[Layer]:
+def _fifo(name: str, _model: Any, node: Any, op: Any) -> list[Layer]:
     folded = op.get_nodeattr("folded_shape")
-    return [Fifo(_lane_name(node), int(np.prod(folded)), folded[-1], op.get_nodeattr("depth"))]
+    return [Fifo(name, int(np.prod(folded)), folded[-1], op.get_nodeattr("depth"))]
 
 
-def _label_select(_model: Any, node: Any, op: Any) -> list[Layer]:
-    return [ArgMax(_lane_name(node), op.get_nodeattr("Labels"), op.get_nodeattr("PE"))]
+def _label_select(name: str, _model: Any, node: Any, op: Any) -> list[Layer]:
+    return [ArgMax(name, op.get_nodeattr("Labels"), op.get_nodeattr("PE"))]
 
 
 _READERS = {

@@ -1,0 +1,104 @@
+"""Random integer networks for the hardware tests, their frames, and dataflow graphs of them without FINN."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw.dataflow import ArgMax, DataflowGraph, Fifo, Layer, MatrixVector, Threshold, WidthConverter
+from hw.lowering import Fold, Folding, lower
+from models.export import qonnx_model, save_model
+from models.integer import IntegerLayer, IntegerNetwork
+
+
+def random_network(
+    widths: Sequence[int], *, weight_bits: int = 4, activation_bits: int = 3, seed: int = 0
+) -> IntegerNetwork:
+    """Dense layers from `widths[0]` inputs to `widths[-1]` classes.
+
+    Thresholds are accumulators that occur, so that all activations do; one channel is always 0 and one
+    always at its greatest.
+    """
+    rng = np.random.default_rng(seed)
+    top, steps = 2 ** (weight_bits - 1) - 1, 2**activation_bits - 1
+    x = random_frames(256, widths[0], seed).astype(np.int64)
+    layers = []
+    for index, (inputs, outputs) in enumerate(pairwise(widths)):
+        weights = rng.integers(-top, top + 1, (outputs, inputs)).astype(np.int8)
+        weights[0, 0], weights[-1, -1] = top, -top
+        thresholds = None
+        if index < len(widths) - 2:
+            accumulators = x @ weights.astype(np.int64).T
+            thresholds = np.sort(rng.choice(accumulators, steps, replace=False).T, axis=1).astype(np.int32)
+            if outputs > 2:
+                thresholds[0], thresholds[1] = accumulators.max() + 1, accumulators.min()
+            x = (accumulators[..., None] >= thresholds).sum(-1)
+        hidden = thresholds is not None
+        layers.append(
+            IntegerLayer(
+                f"layer{index}",
+                weights,
+                weight_bits,
+                2.0 ** -int(rng.integers(0, 8)),
+                thresholds,
+                activation_bits if hidden else None,
+                2.0 ** -int(rng.integers(0, 5)) if hidden else None,
+            )
+        )
+    return IntegerNetwork(tuple(layers))
+
+
+def random_frames(count: int, inputs: int, seed: int = 0) -> NDArray[np.uint8]:
+    """Frames of any brightness, the first all 0, the second all 255."""
+    rng = np.random.default_rng(seed + 1)
+    frames = rng.integers(0, 256, (count, inputs)) * rng.random((count, 1)) ** 2
+    frames[: min(2, count)] = [[0], [255]][: min(2, count)]
+    return frames.astype(np.uint8)
+
+
+def random_folds(network: IntegerNetwork, rng: np.random.Generator) -> tuple[Fold, ...]:
+    """A divisor of each layer's outputs and of its inputs."""
+    return tuple(
+        Fold(int(rng.choice(divisors(layer.outputs))), int(rng.choice(divisors(layer.inputs))))
+        for layer in network.layers
+    )
+
+
+def divisors(number: int) -> list[int]:
+    return [candidate for candidate in range(1, number + 1) if number % candidate == 0]
+
+
+def graph_of(network: IntegerNetwork, folds: Sequence[Fold], *, label: bool = False) -> DataflowGraph:
+    """The graph that lowering should give: converters between unlike widths, FIFOs of a frame."""
+    layers: list[Layer] = []
+    lanes, bits = folds[0].simd, network.input_bits
+    for index, (dense, fold) in enumerate(zip(network.layers, folds, strict=True)):
+        if lanes != fold.simd:
+            layers.append(WidthConverter(f"dwc{index}", dense.inputs, lanes, fold.simd))
+        if dense.inputs // fold.simd > 2:
+            layers.append(Fifo(f"fifo{index}", dense.inputs, fold.simd, dense.inputs // fold.simd))
+        layers.append(MatrixVector(f"mv{index}", dense.weights.astype(np.int64), bits, fold.pe, fold.simd))
+        if dense.thresholds is not None and dense.activation_bits is not None:
+            layers.append(Threshold(f"threshold{index}", dense.thresholds.astype(np.int64), fold.pe))
+            bits = dense.activation_bits
+        lanes = fold.pe
+    if label:
+        layers.append(ArgMax("argmax", network.classes, lanes))
+    return DataflowGraph(network.inputs, network.input_bits, tuple(layers))
+
+
+def save_qonnx(network: IntegerNetwork, folder: Path) -> Path:
+    path = folder / "student.qonnx.onnx"
+    save_model(qonnx_model(network), path)
+    return path
+
+
+def lowered(
+    network: IntegerNetwork, folder: Path, folding: Folding | Sequence[Fold], *, label: bool = False
+) -> Any:
+    """FINN's hardware graph of the network."""
+    chosen = folding if isinstance(folding, Folding) else Folding(folds=tuple(folding))
+    return lower(save_qonnx(network, folder), folding=chosen, label=label, log=folder / "finn.log")
