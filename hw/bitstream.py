@@ -75,10 +75,22 @@ def synthesize(
         "read_rtlil top.il",
         SYNTHESIS[board.family],
         "check -assert",
+        "setattr -unset src =*",
+        "setattr -mod -unset src =*",
         f"write_json {NETLIST}",
     ]
     what, products = f"synthesis for {board.name}", [Path(NETLIST)]
     run_yosys(script, cwd=work, log=log, what=what, products=products, native=native)
+    _forget_insides(work / NETLIST)
+
+
+def _forget_insides(netlist: Path) -> None:
+    """Keep the vendor's cells as ports alone: what is inside is named after paths of this machine."""
+    content = json.loads(netlist.read_text())
+    for name, module in content["modules"].items():
+        if name != "top":
+            module.update(cells={}, netnames={}, memories={})
+    netlist.write_text(json.dumps(content, separators=(",", ":"), sort_keys=True) + "\n")
 
 
 def _device_options(board: Board) -> list[str]:

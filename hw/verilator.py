@@ -4,6 +4,7 @@ Taken from the PyPI wheel, whose makefile was configured for clang: with g++ two
 """
 
 import importlib.util
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -50,6 +51,10 @@ def build(
     argv = ["--cc", "--exe", "--build", "--build-jobs", "2", "--prefix", "Vtop"]
     argv += ["-Mdir", str(work.resolve()), "-o", executable.name, *_frontend(top, verilog_defines, lint)]
     argv += ["-MAKEFLAGS", "CFG_CXXFLAGS_PCH_I=-include CFG_GCH_IF_CLANG="]
+    argv += [
+        "-MAKEFLAGS",
+        f"PYTHON3={sys.executable}",
+    ]  # the makefile's own is `python`, not everywhere there
     argv += ["-MAKEFLAGS", f"OPT_FAST={optimize} OPT_GLOBAL={optimize} OPT_SLOW=-O0"]
     for name, value in (defines or {}).items():
         argv += ["-CFLAGS", f"-D{name}={value}"]

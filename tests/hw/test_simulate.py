@@ -153,7 +153,7 @@ def test_core_that_swallows_its_input(tmp_path: Path) -> None:
     ("change", "message"),
     [
         (lambda text: text.replace("endmodule", "assign nothing = missing;\nendmodule"), "missing|nothing"),
-        (lambda text: text.replace("m_axis_tvalid <= 0;", "m_axis_tvalid = 0;"), "m_axis_tvalid"),
+        (lambda text: text.replace("m_axis_tvalid <= 0;", "m_axis_tvalid = 0;"), "BLKSEQ.*core.v:8"),
     ],
     ids=["undeclared", "mixed assignments"],
 )

@@ -48,10 +48,10 @@ def spoil_core(folder) -> None:
 
     def inverted(match: re.Match[str]) -> str:
         width = int(match[2])
-        value = int(match[3], 16) ^ ((1 << width) - 1)
+        value = int(match[4], {"h": 16, "d": 10}[match[3]]) ^ ((1 << width) - 1)
         return f"{match[1]}{width}'h{value:x}"
 
-    words = r"(\[(?:3|4|11|12|19|20)\] = )(\d+)'h([0-9a-f]+)"
+    words = r"(\[(?:3|4|11|12|19|20)\] = )(\d+)'([hd])([0-9a-f]+)"
     spoiled, count = re.subn(words, inverted, text[start:end])
     assert count >= 6
     path.write_text(text[:start] + spoiled + text[end:])
@@ -70,8 +70,8 @@ def test_command_ends_with_the_failed_rung(tampered):
     spoil_core(tampered.folder)
     done = retort("verify", tampered.folder)
     assert done.returncode == 12
-    assert done.stderr.startswith("error: ")
-    assert "rung 'rtl'" in done.stderr
+    assert "error: " in done.stderr
+    assert "rung 'rtl'" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
 
 
@@ -99,7 +99,8 @@ def test_corrupt_onnx_is_a_clear_error(tampered):
         networks.onnxruntime(tampered)
     done = retort("verify", tampered.folder)
     assert done.returncode == 8
-    assert len(done.stderr.strip().splitlines()) == 1
+    assert len([line for line in done.stderr.splitlines() if line.startswith("error: ")]) == 1
+    assert "Traceback" not in done.stderr
 
 
 def test_student_rung_holds_the_build_to_its_limits(tampered):
