@@ -56,6 +56,16 @@ class StageContext:
             shutil.copyfile(stored, path)
         return path
 
+    def lay_out(self, name: str) -> Path:
+        """A folder `name` with all upstream files but logs, as a build's own folder has them."""
+        folder = self.work / name
+        folder.mkdir()
+        for stage, manifest in self.manifests.items():
+            for file in manifest.files:
+                if not file.startswith(LOGS):
+                    shutil.copyfile(self.input(stage, file), folder / file)
+        return folder
+
     def facts(self, stage: str) -> Mapping[str, Any]:
         """The facts that an upstream stage returned."""
         return self.manifests[stage].facts

@@ -14,12 +14,7 @@ def run(ctx: StageContext) -> Facts:
     from pipeline.report import write_report
     from pipeline.stages import STAGES
 
-    folder = ctx.work / "folder"
-    folder.mkdir()
-    for stage, manifest in ctx.manifests.items():
-        for name in manifest.files:
-            if "/" not in name:
-                shutil.copyfile(ctx.input(stage, name), folder / name)
+    folder = ctx.lay_out("folder")
     built = tuple(stage for stage in STAGES if stage.name in ctx.manifests)
     tools = {stage.name: {name: fingerprint(name) for name in stage.tools_of(ctx.config)} for stage in built}
     lock = lock_of(BuildResult(ctx.config, built, ctx.manifests, tools, ()))

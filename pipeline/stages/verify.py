@@ -1,7 +1,6 @@
 """Stage `verify`: the verification ladder over everything built."""
 
 import json
-import shutil
 
 from pipeline.errors import VerificationError
 from pipeline.stage import Facts, StageContext
@@ -10,12 +9,7 @@ from pipeline.verification import climb, failure
 
 def run(ctx: StageContext) -> Facts:
     """Climb the ladder; its findings stay when a rung fails."""
-    folder = ctx.work / "artefacts"
-    folder.mkdir()
-    for stage, manifest in ctx.manifests.items():
-        for name in manifest.files:
-            if "/" not in name:
-                shutil.copyfile(ctx.input(stage, name), folder / name)
+    folder = ctx.lay_out("artefacts")
     key = ctx.manifests["bitstream"].key
     found = climb(ctx.config, folder, key, ctx.log("verification.log"), ctx.progress)
     (ctx.work / "verification.json").write_text(json.dumps(found.rungs, indent=2) + "\n")
