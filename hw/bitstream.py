@@ -1,6 +1,7 @@
 """From `core.v` to a bitstream: board top, synthesis, place and route, packing, and what the reports say."""
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -10,17 +11,21 @@ from typing import Any
 from hw.boards import Board
 from hw.interface import CoreInterface
 from hw.shell.chip import build_plan
+from hw.shell.port import Shell, pins_json
 from hw.tools import command, run, run_yosys
 from pipeline.errors import CapacityError, TimingError, ToolError
 
 NETLIST = "top.json"
 PLACED = "placed.json"
+PINS = "pins.json"
 CONSTRAINTS = {"ice40": "top.pcf", "ecp5": "top.lpf"}
 ROUTED = {"ice40": "top.asc", "ecp5": "top.config"}
 BITSTREAM = {"ice40": "top.bin", "ecp5": "top.bit"}
 
-# No `-dsp` on iCE40: it gives wrong signed sums of products. The kernels need no multipliers anywhere.
-SYNTHESIS = {"ice40": "synth_ice40 -top top", "ecp5": "synth_ecp5 -nodsp -top top"}
+# No `-dsp` on iCE40: it gives wrong signed sums of products. On ECP5 only the kernels that ask for slices
+# multiply at all.
+SYNTHESIS = {"ice40": "synth_ice40 -top {top}", "ecp5": "synth_ecp5 -top {top}"}
+CHAINS = Path(__file__).parent / "harness" / "carry.v"
 
 
 @dataclass(frozen=True)
@@ -59,13 +64,15 @@ def synthesize(
     *,
     work: Path,
     log: Path,
+    shell: Shell = "uart",
     native: bool = False,
 ) -> None:
-    """Leave in `work` the board top's netlist and its constraints.
+    """Leave in `work` the board top's netlist, its constraints, and `pins.json`.
 
-    Raises `ToolError`, `ToolMissingError`.
+    Raises `CapacityError` where the shell has too few pins, `ToolError`, `ToolMissingError`.
     """
-    plan = build_plan(board, core.read_text(), interface, identity)
+    plan = build_plan(board, core.read_text(), interface, identity, shell=shell)
+    (work / PINS).write_text(pins_json(board, interface, shell))
     for name in ("core.v", "top.il", CONSTRAINTS[board.family]):
         content = plan.files[name]
         data = content.encode() if isinstance(content, str) else content
@@ -73,7 +80,7 @@ def synthesize(
     script = [
         "read_verilog core.v",
         "read_rtlil top.il",
-        SYNTHESIS[board.family],
+        *synthesis(board.family, "top", work),
         "check -assert",
         "setattr -unset src =*",
         "setattr -mod -unset src =*",
@@ -82,6 +89,13 @@ def synthesize(
     what, products = f"synthesis for {board.name}", [Path(NETLIST)]
     run_yosys(script, cwd=work, log=log, what=what, products=products, native=native)
     _forget_insides(work / NETLIST)
+
+
+def synthesis(family: str, top: str, work: Path) -> list[str]:
+    """Yosys's commands from modules read to cells of a family; sums become carry chains, each its own."""
+    carry = os.path.relpath(CHAINS, work.resolve())
+    chains = ["proc", "flatten", "opt_expr", "opt_clean", "wreduce", "opt_clean", f"techmap -map {carry}"]
+    return [f"hierarchy -top {top}", *chains, "opt_clean", SYNTHESIS[family].format(top=top)]
 
 
 def _forget_insides(netlist: Path) -> None:

@@ -2,10 +2,27 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from typing import Any
 
+from hw.budget import FAMILIES, Budget
 from pipeline.errors import ConfigError
+
+CONTROL_PINS = ("in_valid", "in_ready", "out_valid", "out_ready", "out_last", "reset_n", "clk_out")
+"""The pins of the parallel shell besides data, see `hw.shell.parallel`."""
+
+_TAKEN = ("uart", "led", "rgb_led", "spi_flash_1x", "spi_flash")
+"""Resources of a platform, besides its clock, whose pins are not a user's, though they are on a connector."""
+
+
+@dataclass(frozen=True)
+class BoardPin:
+    """A pin that a user may wire: connector and position as in amaranth-boards, pin of the package."""
+
+    connector: str
+    position: str
+    package_pin: str
 
 
 @dataclass(frozen=True)
@@ -17,7 +34,8 @@ class Board:
     (iCE40 UltraPlus), FPGA-DS-02029 (iCE40 LP/HX), FPGA-DS-02012 (ECP5). TRELLIS_IO is the package's user
     pins; nextpnr counts the die's, which are more.
 
-    `uart_pins` is (rx, tx) on connector `io` where the board has no serial link of its own.
+    `uart_pins` is (rx, tx) on connector `io` where the board has no serial link of its own. `reserved` are
+    positions on connectors that other parts of the board are wired to as well.
     """
 
     name: str
@@ -31,6 +49,21 @@ class Board:
     resources: Mapping[str, int]
     platform: str
     uart_pins: tuple[str, str] | None = None
+    reserved: tuple[str, ...] = ()
+
+    @property
+    def budget(self) -> Budget:
+        """What of the board is a user's."""
+        connectors = [pin.connector for pin in self.user_pins()]
+        return FAMILIES[self.family].budget(self.resources, self.clock_hz, connectors, len(CONTROL_PINS))
+
+    def user_pins(self) -> tuple[BoardPin, ...]:
+        """The pins on connectors that are free for streams, connector by connector in order of position.
+
+        With the parallel shell there is no serial link: where that would take a connector's pins, they are
+        free.
+        """
+        return _user_pins(self.platform, self.reserved)
 
     @property
     def clocks_per_bit(self) -> int:
@@ -39,8 +72,40 @@ class Board:
 
     def make_platform(self) -> Any:
         """A fresh platform object of amaranth-boards."""
-        module, name = self.platform.split(":")
-        return getattr(import_module(f"amaranth_boards.{module}"), name)()
+        return _platform(self.platform)
+
+
+def _platform(where: str) -> Any:
+    module, name = where.split(":")
+    return getattr(import_module(f"amaranth_boards.{module}"), name)()
+
+
+@cache
+def _user_pins(where: str, reserved: tuple[str, ...]) -> tuple[BoardPin, ...]:
+    platform = _platform(where)
+    taken = {
+        name
+        for (kind, _), resource in platform.resources.items()
+        if kind in (platform.default_clk, *_TAKEN)
+        for name in _package_pins(resource)
+    }
+    return tuple(
+        BoardPin(f"{connector.name}_{connector.number}", position, pin)
+        for connector in platform.connectors.values()
+        for position, pin in connector.mapping.items()
+        if pin not in taken and position not in reserved
+    )
+
+
+def _package_pins(resource: Any) -> list[str]:
+    """Package pins of a resource, its subsignals' included, on whichever connector they are."""
+    found: list[str] = []
+    for part in resource.ios:
+        if hasattr(part, "ios"):
+            found += _package_pins(part)
+        elif hasattr(part, "names"):
+            found += part.names
+    return found
 
 
 BOARDS: tuple[Board, ...] = (
@@ -100,6 +165,7 @@ BOARDS: tuple[Board, ...] = (
             "TRELLIS_IO": 205,
         },
         platform="ulx3s:ULX3S_85F_Platform",
+        reserved=("11+", "11-", "12+", "12-", "13+", "13-"),  # the ESP32's
     ),
     Board(
         name="orangecrab",
@@ -124,10 +190,19 @@ BOARDS: tuple[Board, ...] = (
 )
 
 
+REFUSED: Mapping[str, str] = {
+    "tang-nano-9k": "open place and route for its Gowin chip ends with hold violations, and its bitstream "
+    "cannot be simulated",
+}
+"""Boards that are asked for, and why there is no proven way to them."""
+
+
 def find(name: str) -> Board:
-    """The board of that name; raises `ConfigError` that lists the known ones."""
+    """The board of that name; raises `ConfigError` that lists the known ones, or says why it is refused."""
     for board in BOARDS:
         if board.name == name:
             return board
+    if name in REFUSED:
+        raise ConfigError(f"board '{name}' is not supported: {REFUSED[name]}; take another board")
     known = ", ".join(board.name for board in BOARDS)
     raise ConfigError(f"unknown board '{name}': the boards are {known}")

@@ -1,5 +1,6 @@
 """FINN's graphs executed by its own Python models of its layers, and their values compared."""
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,8 @@ from numpy.typing import NDArray
 
 from hw.finn_reader import base_kind, is_kind
 from pipeline.errors import LoweringError
+
+Values = NDArray[Any]
 
 
 def _probe(model: Any) -> NDArray[np.float32]:
@@ -17,52 +20,89 @@ def _probe(model: Any) -> NDArray[np.float32]:
     return np.array(frames, np.float32)
 
 
-def activations(model: Any) -> list[list[NDArray[Any]]]:
-    """For each of some frames the counts of every multi-threshold node, in order, and the final output."""
+def activations(model: Any) -> list[list[Values]]:
+    """For each of some frames the counts of every multi-threshold node, in order, and the final output.
+
+    Counts are flat, in the order of the hardware's streams: channels last.
+    """
     from qonnx.core.onnx_exec import execute_onnx
-    from qonnx.custom_op.registry import getCustomOp
 
     given = []
     for frame in _probe(model):
         context = execute_onnx(model, {model.graph.input[0].name: frame}, return_full_exec_context=True)
-        values = [
-            context[node.output[0]] / getCustomOp(node).get_nodeattr("out_scale")
-            for node in model.graph.node
-            if node.op_type == "MultiThreshold"
-        ]
-        given.append([*values, context[model.graph.output[0].name]])
+        counts = [_counts(node, context) for node in model.graph.node if node.op_type == "MultiThreshold"]
+        given.append([*counts, context[model.graph.output[0].name].reshape(-1)])
     return given
 
 
-def check_values(model: Any, reference: list[list[NDArray[Any]]]) -> None:
-    """Compare the lowered graph's activations with those of the network as it came, and logits or class.
+def _counts(node: Any, context: dict[str, Values]) -> Values:
+    from qonnx.custom_op.registry import getCustomOp
 
-    Raises `LoweringError`, naming the first node that differs.
+    op = getCustomOp(node)
+    values: Values = (context[node.output[0]] - op.get_nodeattr("out_bias")) / op.get_nodeattr("out_scale")
+    if values.ndim == 4 and op.get_nodeattr("data_layout") == "NCHW":
+        values = values.transpose(0, 2, 3, 1)
+    return values.reshape(-1)
+
+
+def order_of_layers(model: Any, reference: list[list[Values]]) -> list[int]:
+    """For each threshold layer of a hardware graph, its place among the activations of the network.
+
+    FINN orders branches as it likes, so values tell. Raises `LoweringError`, naming the first node whose
+    values are not the network's.
     """
-    thresholding = [node for node in model.graph.node if is_kind(node, "Thresholding")]
-    last, outputs = model.graph.node[-1], []
-    for frame, expected in zip(_probe(model), reference, strict=True):
-        context = execute_frame(model, frame)
-        if len(thresholding) != len(expected) - 1:
-            raise LoweringError(
-                f"FINN made {len(thresholding)} threshold layers of {len(expected) - 1} activations"
-            )
-        for node, values in zip(thresholding, expected[:-1], strict=True):
-            if not np.array_equal(context[node.output[0]].reshape(values.shape), values):
-                raise LoweringError(f"{node.name}: FINN changed this layer's values; report its version")
-        outputs.append(context[model.graph.output[0].name].reshape(-1))
-    given, wanted = np.array(outputs), np.array([expected[-1].reshape(-1) for expected in reference])
+    return _places(model, list(execute_frames(model, _probe(model))), reference)
+
+
+def _places(model: Any, contexts: list[dict[str, Values]], reference: list[list[Values]]) -> list[int]:
+    layers = [node for node in model.graph.node if is_kind(node, "Thresholding")]
+    left = {place: np.array(values) for place, values in enumerate(zip(*reference, strict=True))}
+    left.popitem()  # the output
+    if len(layers) != len(left):
+        raise LoweringError(f"FINN made {len(layers)} threshold layers of {len(left)} activations")
+    places = []
+    for node in layers:
+        given = np.array([_hardware_counts(node, context) for context in contexts])
+        place = next((place for place, values in left.items() if np.array_equal(values, given)), None)
+        if place is None:
+            raise LoweringError(f"{node.name}: FINN changed this layer's values; report its version")
+        places.append(place)
+        del left[place]
+    return places
+
+
+def check_values(model: Any, reference: list[list[Values]], scale: float, offset: float) -> list[int]:
+    """Compare the lowered graph's activations with those of the network that FINN took, and logits or class.
+
+    The network's logits are `scale` times the hardware's integers, plus `offset`. Returns what
+    `order_of_layers` does. Raises `LoweringError`, naming the first node that differs.
+    """
+    contexts = list(execute_frames(model, _probe(model)))
+    places = _places(model, contexts, reference)
+    last = model.graph.node[-1]
+    wanted = np.array([values[-1] for values in reference])
+    outputs = np.array([context[model.graph.output[0].name].reshape(-1) for context in contexts])
     if is_kind(last, "LabelSelect"):
-        same = np.array_equal(given[:, 0], wanted.argmax(axis=1))
-    else:  # what were multiples of one scale are integers now
-        greatest = np.unravel_index(np.abs(given).argmax(), given.shape)
-        same = np.array_equal(given * abs(wanted[greatest] / (given[greatest] or 1)), wanted)
+        same = np.array_equal(outputs[:, 0], wanted.argmax(axis=1))
+    else:  # a step of the hardware's is four times what float32 may have lost
+        same = bool((abs(outputs * scale + offset - wanted) <= scale / 4).all())
     if not same:
         raise LoweringError(f"{last.name}: FINN changed the network's outputs; report its version")
+    return places
 
 
-def execute_frame(model: Any, frame: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
-    """Every tensor of the hardware graph for one frame, by FINN's own Python models of its layers."""
+def _hardware_counts(node: Any, context: dict[str, Values]) -> Values:
+    from qonnx.custom_op.registry import getCustomOp
+
+    op = getCustomOp(node)
+    bipolar = op.get_output_datatype().name == "BIPOLAR"
+    step, start = (2, -1) if bipolar else (1, op.get_nodeattr("ActVal"))
+    counts: Values = (context[node.output[0]].reshape(-1) - start) / step
+    return counts
+
+
+def execute_frames(model: Any, frames: Iterable[Values]) -> Iterator[dict[str, Values]]:
+    """Every tensor of the hardware graph for each frame, by FINN's own Python models of its layers."""
     from qonnx.core.modelwrapper import ModelWrapper
     from qonnx.core.onnx_exec import execute_onnx
 
@@ -72,6 +112,7 @@ def execute_frame(model: Any, frame: NDArray[np.float32]) -> dict[str, NDArray[A
         node.op_type = base_kind(node)
         node.domain = "finn.custom_op.fpgadataflow"
     name = generic.graph.input[0].name
-    feed = {name: frame.reshape(generic.get_tensor_shape(name)).astype(np.float32)}
-    context: dict[str, NDArray[Any]] = execute_onnx(generic, feed, return_full_exec_context=True)
-    return context
+    shape = generic.get_tensor_shape(name)
+    for frame in frames:
+        feed = {name: frame.reshape(shape).astype(np.float32)}
+        yield execute_onnx(generic, feed, return_full_exec_context=True)

@@ -1,6 +1,6 @@
 """Simulation models of a chip at each stage of its making: RTL, synthesized netlist, decompiled bitstream.
 
-All three have the same pins, so that one virtual board runs any of them.
+All three have the same pins, so that one virtual board, or one driver of the parallel port, runs any of them.
 """
 
 import importlib.util
@@ -14,6 +14,7 @@ from hw.bitstream import CONSTRAINTS, pack_file, unpack_file
 from hw.boards import Board
 from hw.interface import CoreInterface
 from hw.shell.chip import chip_verilog
+from hw.shell.port import Shell, parallel_port
 from hw.tools import find, run, run_yosys
 from pipeline.errors import ToolError, ToolMissingError
 
@@ -23,24 +24,47 @@ HARNESS = Path(__file__).parent / "harness"
 
 @dataclass(frozen=True)
 class ChipModel:
-    """Verilog of a whole chip: its files, top module and pins."""
+    """Verilog of a whole chip: its files, top module and pins, `pins` with {} for a signal of its shell."""
 
     sources: tuple[Path, ...]
     top: str
     clk: str = "clk"
-    rx: str = "rx"
-    tx: str = "tx"
+    pins: str = "{}"
     defines: Mapping[str, str] = field(default_factory=dict)
 
+    def pin(self, signal: str) -> str:
+        """The port that a signal of the shell has."""
+        return self.pins.format(signal)
 
-def rtl_model(board: Board, core: Path, interface: CoreInterface, identity: bytes, work: Path) -> ChipModel:
+    @property
+    def rx(self) -> str:
+        """The serial shell's input."""
+        return self.pin("rx")
+
+    @property
+    def tx(self) -> str:
+        """The serial shell's output."""
+        return self.pin("tx")
+
+
+def rtl_model(
+    board: Board,
+    core: Path,
+    interface: CoreInterface,
+    identity: bytes,
+    work: Path,
+    *,
+    shell: Shell = "uart",
+) -> ChipModel:
     """Shell and core as they were written."""
     chip = work / "chip.v"
-    chip.write_text(chip_verilog(interface, identity, work / "chip", clocks_per_bit=board.clocks_per_bit))
+    port = parallel_port(board, interface) if shell == "parallel" else None
+    text = chip_verilog(interface, identity, work / "chip", clocks_per_bit=board.clocks_per_bit, port=port)
+    chip.write_text(text)
     return ChipModel((chip, core), "chip")
 
 
-def netlist_model(board: Board, netlist: Path, work: Path, log: Path) -> ChipModel:
+def netlist_model(board: Board, netlist: Path, work: Path, log: Path, *, shell: Shell = "uart") -> ChipModel:
     """The synthesized netlist, the very file that nextpnr takes, over the cells as Yosys describes them.
 
     Raises `ToolError`.
@@ -51,18 +75,21 @@ def netlist_model(board: Board, netlist: Path, work: Path, log: Path) -> ChipMod
         f"techmap -map {_relative(HARNESS / 'pads.v', work)}",
         "deminout",
         "chtype -set RETORT_DP16KD t:DP16KD",
+        "chtype -set RETORT_MULT18X18D t:MULT18X18D",
         f"write_verilog -noattr -norename {model}",
     ]
     run_yosys(script, cwd=work, log=log, what="yosys, netlist for simulation", products=[model])
     extra = (HARNESS / "ecp5_cells.v",) if board.family == "ecp5" else ()
-    return _on_board(board, (work / model, _cells(board.family), *extra), "top")
+    return _on_board(board, (work / model, _cells(board.family), *extra), shell)
 
 
 def _relative(path: Path, folder: Path) -> str:
     return os.path.relpath(path.resolve(), folder.resolve())
 
 
-def bitstream_model(board: Board, bitstream: Path, constraints: Path, work: Path, log: Path) -> ChipModel:
+def bitstream_model(
+    board: Board, bitstream: Path, constraints: Path, work: Path, log: Path, *, shell: Shell = "uart"
+) -> ChipModel:
     """An iCE40 bitstream turned back into Verilog by icestorm's decompiler.
 
     Raises `ToolMissingError` where the decompiler is not installed, `ToolError` where it fails.
@@ -73,7 +100,7 @@ def bitstream_model(board: Board, bitstream: Path, constraints: Path, work: Path
         if (work / name).resolve() != source.resolve():
             (work / name).write_bytes(source.read_bytes())
     unpack_file("ice40", bitstream.name, "unpacked.asc", work=work, log=log)
-    return decompile(board, work / "unpacked.asc", work, log)
+    return decompile(board, work / "unpacked.asc", work, log, shell=shell)
 
 
 def repacks(board: Board, bitstream: Path, work: Path, log: Path) -> bool:
@@ -85,7 +112,7 @@ def repacks(board: Board, bitstream: Path, work: Path, log: Path) -> bool:
     return (work / "repacked").read_bytes() == original
 
 
-def decompile(board: Board, unpacked: Path, work: Path, log: Path) -> ChipModel:
+def decompile(board: Board, unpacked: Path, work: Path, log: Path, *, shell: Shell = "uart") -> ChipModel:
     """The Verilog of an unpacked iCE40 bitstream; `work` holds the pin constraints."""
     find(DECOMPILER).require()
     printed = work / "decompiled.txt"
@@ -98,7 +125,7 @@ def decompile(board: Board, unpacked: Path, work: Path, log: Path) -> ChipModel:
         raise ToolError(f"{DECOMPILER} {unpacked.name}: exit code 0 but no module; see {printed}")
     model = work / "decompiled.v"
     model.write_text(_declared_once(text[text.index("module top") :]))
-    return _on_board(board, (model, _cells("ice40")), "top")
+    return _on_board(board, (model, _cells("ice40")), shell)
 
 
 def _declared_once(text: str) -> str:
@@ -108,18 +135,19 @@ def _declared_once(text: str) -> str:
 
     def without_ports(match: re.Match[str]) -> str:
         names = [name.strip() for name in match[1].split(",")]
-        kept = [name for name in names if name not in ports]
+        # An escaped name ends with a blank.
+        kept = [f"{name} " if name[0] == "\\" else name for name in names if name not in ports]
         return f"wire {', '.join(kept)};" if kept else ""
 
-    return re.sub(r"^wire ([\w\s,]+);", without_ports, text, flags=re.MULTILINE)
+    return re.sub(r"^wire ([^;]+);", without_ports, text, flags=re.MULTILINE)
 
 
-def _on_board(board: Board, sources: tuple[Path, ...], top: str) -> ChipModel:
+def _on_board(board: Board, sources: tuple[Path, ...], shell: Shell) -> ChipModel:
     """A model with the pin names of the board's platform."""
     clock = board.make_platform().default_clk
     # The cell models give unconnected pins a value only where SystemVerilog is read.
     defines = {"NO_ICE40_DEFAULT_ASSIGNMENTS": "1"} if board.family == "ice40" else {}
-    return ChipModel(sources, top, f"{clock}_0__io", "uart_0__rx__io", "uart_0__tx__io", defines)
+    return ChipModel(sources, "top", f"{clock}_0__io", f"{shell}_0__{{}}__io", defines)
 
 
 def _cells(family: str) -> Path:

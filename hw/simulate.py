@@ -13,6 +13,8 @@ from hw.tools import run
 from pipeline.errors import VerificationError
 
 HARNESS = Path(__file__).parent / "harness" / "core.cpp"
+FEWEST = 100
+"""Frames that are worth a core of their own."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,16 @@ class Tap:
 
 @dataclass(frozen=True)
 class Simulation:
-    """What came out, `(frames, *shape)`, and the cycles of each frame's first word in and last word out."""
+    """What came out, `(frames, *shape)`, and the cycles of each frame's first word in and last word out.
+
+    `begins` are the frames before which the core was reset; cycles count from there.
+    """
 
     outputs: NDArray[Any]
     first_in: NDArray[np.int64]
     last_out: NDArray[np.int64]
     taps: tuple[NDArray[np.int64], ...] = ()
+    begins: tuple[int, ...] = (0,)
 
     @property
     def latency(self) -> int:
@@ -46,21 +52,32 @@ class Simulation:
 
     @property
     def interval(self) -> int:
-        """Cycles between frames at steady rate: the longest in the second half of the run.
+        """Cycles between frames at steady rate: the longest in the second half of the frames since a reset.
 
         The first half fills the buffers, during which frames may come closer together.
         """
-        steps = np.diff(self.last_out)
-        return int(steps[len(steps) // 2 :].max()) if len(steps) else self.latency
+        steps = [np.diff(part) for part in np.split(self.last_out, self.begins[1:])]
+        settled = [int(part[len(part) // 2 :].max()) for part in steps if len(part)]
+        return max(settled, default=self.latency)
 
 
 class CoreSimulator:
     """A compiled simulator of one `core.v`."""
 
     def __init__(
-        self, core: Path, interface: CoreInterface, *, work: Path, log: Path, taps: tuple[Tap, ...] = ()
+        self,
+        core: Path,
+        interface: CoreInterface,
+        *,
+        work: Path,
+        log: Path,
+        taps: tuple[Tap, ...] = (),
+        optimize: str = "-O1",
     ) -> None:
-        """Compile; raises `ToolError` where Verilator finds the slightest fault in the file."""
+        """Compile, `optimize` being the C++ level; some 300,000 cycles a second of a small CNN at -O1.
+
+        Raises `ToolError` where Verilator finds the slightest fault in the file.
+        """
         self.interface, self.work, self.log, self.taps = interface, work, log, taps
         work.mkdir(parents=True, exist_ok=True)
         defines = {
@@ -79,6 +96,7 @@ class CoreSimulator:
             defines=defines,
             vlt=control,
             lint=True,
+            optimize=optimize,
         )
 
     def _tapped(self) -> tuple[Path, Path]:
@@ -95,25 +113,28 @@ class CoreSimulator:
         control.write_text("\n".join(rules) + "\n")
         return harness, control
 
-    def run(self, frames: NDArray[np.uint8], *, stall_percent: int = 0, seed: int = 0) -> Simulation:
+    def run(
+        self, frames: NDArray[np.uint8], *, stall_percent: int = 0, seed: int = 0, threads: int = 1
+    ) -> Simulation:
         """Stream `frames` `(n, *shape)` through, each side stalled at random in `stall_percent` of cycles.
 
-        Raises `ToolError` where the core stops moving.
+        With several `threads` as many cores side by side take a part of the frames each, no fewer than
+        `FEWEST`. Raises `ToolError` where a core stops moving.
         """
-        io = self.interface
+        io, count = self.interface, len(frames)
+        parts = max(1, min(threads, count // FEWEST))
         stimulus, result, cycles = (self.work / name for name in ("stimulus", "result", "cycles"))
         stimulus.write_bytes(io.input.to_bytes(frames))
-        words = len(frames) * io.output.words
         argv = [str(self.executable.resolve()), stimulus.name, result.name, cycles.name]
-        argv += [str(words), str(seed), str(stall_percent)]
+        argv += [str(each) for each in (count, io.output.words, seed, stall_percent, parts)]
         run(argv, cwd=self.work, log=self.log, what="simulating core.v", products=[result, cycles])
-        moments = np.fromfile(cycles, np.int64)
-        i_words = len(frames) * io.input.words
+        first_in, last_out = np.fromfile(cycles, np.int64).reshape(2, count)
         return Simulation(
             io.output.from_bytes(result.read_bytes()),
-            moments[:i_words].reshape(len(frames), -1)[:, 0],
-            moments[i_words:].reshape(len(frames), -1)[:, -1],
-            tuple(self._read_tap(number, tap, len(frames)) for number, tap in enumerate(self.taps)),
+            first_in,
+            last_out,
+            tuple(self._read_tap(number, tap, count) for number, tap in enumerate(self.taps)),
+            tuple(part * count // parts for part in range(parts)),
         )
 
     def _read_tap(self, number: int, tap: Tap, frames: int) -> NDArray[np.int64]:

@@ -117,9 +117,10 @@ _WITH_PROGRAMMER = "or load the bitstream with another programmer"
 
 TOOLS: tuple[Tool, ...] = (
     WheelTool("scikit-learn", "bundled data sets", ("data",), _PIP),
-    WheelTool("lightning-fabric", "training on any device", ("teacher", "distill"), _PIP),
+    WheelTool("lightning-fabric", "training on any device", ("teacher", "size", "distill"), _PIP),
+    WheelTool("optuna", "search among students", ("size",), _PIP),
     WheelTool("onnx", "the networks' file format", ("export",), _PIP),
-    WheelTool("torch", "training", ("teacher", "distill"), _PIP),
+    WheelTool("torch", "training", ("teacher", "size", "distill"), _PIP),
     WheelTool("brevitas", "quantized layers", ("distill", "export"), _PIP),
     WheelTool("qonnx", "the quantized ONNX dialect", ("export", "compile"), _PIP),
     WheelTool("onnxruntime", "runs the exported networks", ("export", "verify"), _PIP),

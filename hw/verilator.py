@@ -38,7 +38,7 @@ def build(
     lint: bool = False,
     optimize: str = "-O1",
 ) -> Path:
-    """Compile Verilog `sources` and the C++ `harness` into a simulator; its path, `work/simulator`.
+    """Compile Verilog `sources` and the C++ `harness` into a simulator; its path, in `work`.
 
     The class of module `top` is `Vtop` in `Vtop.h`. `defines` are C++ macros, `verilog_defines` Verilog ones,
     `vlt` is a Verilator control file. `lint` makes every warning but style an error: for own RTL, not for
@@ -47,7 +47,8 @@ def build(
     """
     for compiler in ("g++", "make"):
         find(compiler).require()
-    executable = work / "simulator"
+    # Of a name that no folder among the sources has: make would take such a folder for the finished product.
+    executable = work / "Vtop"
     argv = ["--cc", "--exe", "--build", "--build-jobs", "2", "--prefix", "Vtop"]
     argv += ["-Mdir", str(work.resolve()), "-o", executable.name, *_frontend(top, verilog_defines, lint)]
     argv += ["-MAKEFLAGS", "CFG_CXXFLAGS_PCH_I=-include CFG_GCH_IF_CLANG="]

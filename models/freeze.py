@@ -5,26 +5,37 @@ what it does there, and nothing later depends on how a float kernel rounds. (FIN
 4.2.2, folds batch-norm into thresholds by formula, which leaves the rounding of float arithmetic open.)
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from models import topology
 from models.data import Split
 from models.integer import (
+    Add,
+    Conv,
+    Dense,
+    Depthwise,
     IntegerLayer,
     IntegerNetwork,
-    accumulator_range,
+    MaxPool,
+    Operation,
+    SumPool,
+    Weighted,
     check_accumulator,
     check_power_of_two,
+    reachable,
 )
 from models.metrics import accuracy
-from models.student import INPUT_BITS, Student, StudentLayer
+from models.student import INPUT_BITS, Student, StudentLayer, pool_scale
+from models.topology import INPUT
 from pipeline.errors import ContractError
 
 CHUNK_VALUES = 2**20
+BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -55,15 +66,18 @@ def freeze(student: Student, name: str = "student") -> IntegerNetwork:
             monotonic on the accumulators of some channel; names layer and channel.
     """
     student.eval()
-    layers = []
-    input_max, input_scale = 2**INPUT_BITS - 1, 1.0
-    for index, layer in enumerate(student.layers):
+    layers: list[IntegerLayer] = []
+    given = {INPUT: (2**INPUT_BITS - 1, 1.0)}  # greatest value and scale of what each layer gives
+    for place, layer in enumerate(student.layers):
         assert isinstance(layer, StudentLayer)
-        frozen = _freeze_layer(f"layer{index}", layer, input_max, input_scale)
+        input_max, input_scale = given[layer.step.sources[0]]
+        frozen, scale = _freeze_layer(layer, input_max, input_scale)
         layers.append(frozen)
+        greatest = int(reachable(frozen.operation, input_max, layer.step.in_shape)[1].max())
         if frozen.activation_bits is not None and frozen.activation_scale is not None:
-            input_max, input_scale = 2**frozen.activation_bits - 1, frozen.activation_scale
-    return IntegerNetwork(tuple(layers), INPUT_BITS, name)
+            greatest, scale = 2**frozen.activation_bits - 1, frozen.activation_scale
+        given[place] = greatest, scale
+    return IntegerNetwork(student.topology.frame, tuple(layers), name)
 
 
 def freeze_report(student: Student, network: IntegerNetwork, split: Split) -> FreezeReport:
@@ -83,46 +97,76 @@ def freeze_report(student: Student, network: IntegerNetwork, split: Split) -> Fr
 def student_integers(
     student: Student, network: IntegerNetwork, x: NDArray[np.uint8]
 ) -> tuple[NDArray[np.float64], ...]:
-    """Evaluate the trained student on `x` uint8 (n, inputs): each layer (n, outputs) over its scale.
+    """Evaluate the trained student on `x` uint8 (n, inputs): each layer (n, values) over its scale.
 
-    The logits come last; `network` tells the scales. Integers where the numeric contract holds.
+    Values are in NHWC order, the logits last; `network` tells the scales. Integers where the numeric contract
+    holds.
     """
     student.eval()
-    scales = [layer.activation_scale or network.logit_scale for layer in network.layers]
-    values = []
+    parts: list[list[NDArray[np.float64]]] = [[] for _ in network.layers]
     with torch.no_grad():
-        current = student.input(torch.from_numpy(x).float())
-        for layer, scale in zip(student.layers, scales, strict=True):
-            current = layer(current)
-            values.append(current.numpy().astype(np.float64) / scale)
-    return tuple(values)
+        for start in range(0, len(x), BATCH):
+            values = student.values(torch.from_numpy(x[start : start + BATCH]).float())
+            for place, value in enumerate(values):
+                flat = value.permute(0, 2, 3, 1).flatten(1).numpy().astype(np.float64)
+                parts[place].append(flat / network.scale(place))
+    return tuple(np.concatenate(part) for part in parts)
 
 
-def _freeze_layer(name: str, layer: StudentLayer, input_max: int, input_scale: float) -> IntegerLayer:
-    quantized = layer.linear.quant_weight()
-    weights = quantized.int().numpy().astype(np.int8)
-    weight_scale = float(quantized.scale.detach())
-    check_power_of_two(f"{name}, weight scale", weight_scale)
-    check_accumulator(name, weights, input_max)
-    bits = layer.activation_bits
+def _freeze_layer(layer: StudentLayer, input_max: int, input_scale: float) -> tuple[IntegerLayer, float]:
+    """Freeze one layer; also the scale of its accumulators."""
+    name = layer.step.name
+    operation = _operation(layer)
+    scale = input_scale
+    match operation:
+        case Weighted(weight_scale=factor) | SumPool(scale=factor):
+            check_power_of_two(f"{name}, scale", factor)
+            scale *= factor
+    low, high = reachable(operation, input_max, layer.step.in_shape)
+    check_accumulator(name, low, high)
     thresholds = None
-    if bits is not None:
-        low, high = accumulator_range(weights, input_max)
-        below, falling = _count_below(name, layer, low, high, input_scale * weight_scale)
-        # A falling channel counts from the other end: negate its weights (the narrow range has every
-        # negative), and as many accumulators lie below each level as before, now starting from -high.
-        weights = np.where(falling[:, None], -weights, weights)
+    if layer.activation_bits is not None:
+        below, falling = _count_below(name, layer, low, high, scale)
+        if falling.any():
+            # A falling channel counts from the other end: negate its weights (the narrow range has every
+            # negative), and as many accumulators lie below each level as before, now starting from -high.
+            if not isinstance(operation, Weighted):
+                raise ContractError(f"{name}: the activation falls over its accumulators; report this")
+            signs = np.where(falling, -1, 1).astype(np.int8)
+            axes = (slice(None), *(None,) * (operation.weights.ndim - 1))
+            operation = replace(operation, weights=operation.weights * signs[axes])
         start = np.where(falling, -high, low)
         thresholds = (start[:, None] + below).astype(np.int32)
-    return IntegerLayer(
-        name=name,
-        weights=weights,
-        weight_bits=layer.weight_bits,
-        weight_scale=weight_scale,
-        thresholds=thresholds,
-        activation_bits=bits,
-        activation_scale=layer.activation_scale,
+    frozen = IntegerLayer(
+        name, operation, layer.step.sources, thresholds, layer.activation_bits, layer.activation_scale
     )
+    return frozen, scale
+
+
+def _operation(layer: StudentLayer) -> Operation:
+    """What a layer computes of its sources, in integers."""
+    match layer.step.layer:
+        case topology.MaxPool(size=size, stride=stride):
+            return MaxPool(size, stride or size)
+        case topology.AveragePool(size=size):
+            size = size or layer.step.in_shape[:2]
+            return SumPool(size, pool_scale(size))
+        case topology.Add():
+            return Add()
+    linear: Any = layer.linear
+    quantized = linear.quant_weight()
+    scale = float(quantized.scale.detach())
+    # Not the quantized tensor's own `int()`, which knows no binary weights.
+    weights = np.rint(quantized.value.detach().numpy().astype(np.float64) / scale).astype(np.int8)
+    match layer.step.layer:
+        case topology.Dense(weight_bits=bits):
+            return Dense(weights, bits, scale)
+        case topology.Conv(weight_bits=bits) as spec:
+            weights = np.ascontiguousarray(weights.transpose(0, 2, 3, 1))
+            return Conv(weights, bits, scale, spec.stride, spec.padding)
+        case topology.Depthwise(weight_bits=bits) as spec:
+            return Depthwise(weights[:, 0], bits, scale, spec.stride, spec.padding)
+    raise AssertionError(layer.step.layer)
 
 
 def _count_below(
@@ -165,5 +209,6 @@ def _activate(
     """Evaluate the trained modules on accumulators (rows, 1), the same in all channels: (rows, outputs)."""
     with torch.no_grad():
         column = torch.from_numpy(accumulators.astype(np.float32))
-        activations = layer.activate(column.expand(-1, channels).contiguous())
+        pictures = column.expand(-1, channels).contiguous()[:, :, None, None]
+        activations = layer.activate(pictures).flatten(1)
     return np.rint(activations.numpy() / (layer.activation_scale or 1.0)).astype(np.int64)

@@ -15,6 +15,7 @@ from models.freeze import freeze
 from models.metrics import accuracy, combine
 from models.teacher import ensemble_logits, make_transfer_set, train_ensemble
 from pipeline.config import BuildConfig
+from pipeline.config_data import data_source
 from pipeline.errors import ConfigError
 from pipeline.progress import Step
 from pipeline.stages.training import distillation, teacher_config, training_config
@@ -34,17 +35,16 @@ def compare(config: BuildConfig, seeds: int, step: Step) -> dict[str, Any]:
     """
     if seeds < 2:
         raise ConfigError(f"--seeds: {seeds} has no spread; give at least 2")
-    source = config.data
-    dataset = data.load_named(source.source, config.seed, source.test_fraction, source.validation_fraction)
+    dataset = data.load_source(data_source(config.data), config.seed)
     settings = teacher_config(config, config.seed)
     with tempfile.TemporaryDirectory(prefix="retort-compare-") as folder:
         ensemble = train_ensemble(settings, dataset, Path(folder), step)
     with deterministic(settings.training.threads):
-        examples = make_transfer_set(ensemble.members, dataset, settings.views)
+        examples = make_transfer_set(ensemble.members, dataset, settings.views, settings.mirror)
         reference = combine(ensemble_logits(ensemble.members, dataset.test.x))
 
     def score(loss: Distillation, seed: int) -> float:
-        topology = config.student.topology(dataset.features)
+        topology = config.student.topology(dataset.input_shape)
         training = training_config(config, config.student, seed)
         student, _ = distill(topology, dataset, examples, loss, training)
         return accuracy(freeze(student).forward(dataset.test.x), dataset.test.y)

@@ -1,78 +1,26 @@
-"""The build file: TOML in, a frozen `BuildConfig` out, and one line for whatever is wrong with it."""
+"""The build file: TOML in, a frozen `Build` out, and one line for whatever is wrong with it."""
 
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
-from models.topology import (
-    MAX_ACTIVATION_BITS,
-    MAX_WEIGHT_BITS,
-    MIN_ACTIVATION_BITS,
-    MIN_WEIGHT_BITS,
-    DenseLayer,
-    Topology,
-)
+from pipeline.config_data import DataConfig, split_problem
 from pipeline.config_errors import describe
+from pipeline.config_network import NetworkConfig, network_problem
+from pipeline.config_section import Count, Rate, Section
+from pipeline.config_size import SizeConfig, size_problem
+from pipeline.config_student import StudentConfig, student_problem
+from pipeline.config_teacher import TeacherConfig, teacher_problem
 from pipeline.errors import ConfigError
 
-Count = Annotated[int, Field(ge=1)]
-Fraction = Annotated[float, Field(gt=0, lt=1)]
-Rate = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
 Temperature = Annotated[float, Field(gt=0, le=1000)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
-
-class Section(BaseModel):
-    """A table of the build file: immutable, strictly typed, without unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class DataConfig(Section):
-    """`[data]`: the data set and its split."""
-
-    source: Literal["digits"]
-    test_fraction: Fraction
-    validation_fraction: Fraction
-
-
-class TeacherConfig(Section):
-    """`[teacher]`: an ensemble of float networks; `views` augmented views a sample are stored."""
-
-    members: Count
-    hidden: Annotated[tuple[Count, ...], Field(min_length=1)]
-    epochs: Count
-    batch_size: Count
-    learning_rate: Rate
-    weight_decay: NonNegative
-    views: Count = 8
-
-
-class StudentLayer(Section):
-    """One dense layer; the last has no `activation_bits`, for it gives the integer logits."""
-
-    outputs: Count
-    weight_bits: Annotated[int, Field(ge=MIN_WEIGHT_BITS, le=MAX_WEIGHT_BITS)]
-    activation_bits: Annotated[int, Field(ge=MIN_ACTIVATION_BITS, le=MAX_ACTIVATION_BITS)] | None = None
-
-
-class StudentConfig(Section):
-    """`[student]`: the narrow network, and how it is trained."""
-
-    layers: Annotated[tuple[StudentLayer, ...], Field(min_length=1)]
-    epochs: Count
-    batch_size: Count
-    learning_rate: Rate
-    weight_decay: NonNegative
-
-    def topology(self, inputs: int) -> Topology:
-        """The network over `inputs` features."""
-        layers = (
-            DenseLayer(layer.outputs, layer.weight_bits, layer.activation_bits) for layer in self.layers
-        )
-        return Topology(inputs, tuple(layers))
+TRAINED = ("teacher", "student", "distill", "size", "training")
+"""Tables of builds that train."""
 
 
 class SoftenedSoftmax(Section):
@@ -117,32 +65,57 @@ class Fold(Section):
 
 
 class CompileConfig(Section):
-    """`[compile]`: folding by target or by hand, and what leaves the core."""
+    """`[compile]`: folding by target or by hand, where products are made, and what leaves the core.
+
+    `multiply`: in LUTs, by tables in block RAM, or in DSP slices (ECP5 only); `auto` takes tables where block
+    RAM is free, else LUTs.
+    """
 
     target_cycles: Count | None = None
     fold: Annotated[tuple[Fold, ...], Field(min_length=1)] | None = None
+    multiply: Literal["auto", "lut", "table", "dsp"] = "auto"
     output: Literal["logits", "label"] = "logits"
 
 
 class BoardConfig(Section):
-    """`[board]`: where the bitstream goes, and with whose tools it is made."""
+    """`[board]`: where the bitstream goes, how the core meets the world, and whose tools make it.
+
+    Shell `uart` frames requests over the board's serial link; `parallel` has the streams on pins.
+    """
 
     name: str
+    shell: Literal["uart", "parallel"] = "uart"
     toolchain: Literal["wheels", "native"] = "wheels"
 
 
-class VerifyConfig(Section):
-    """`[verify]`: samples of the slow rungs; `stall_seed` draws the streams' random stalls.
-
-    The rung `student` fails below `minimum_accuracy`, or `maximum_drop` below the teacher (both 0 to 1).
-    """
+class _Rungs(Section):
+    """`[verify]`: samples of the slow rungs; `stall_seed` draws the streams' random stalls."""
 
     netlist_samples: Count = 16
     bitstream_samples: Count = 16
     board_samples: Annotated[int, Field(ge=16)] = 16
     stall_seed: Annotated[int, Field(ge=0)] = 0
-    minimum_accuracy: Annotated[float, Field(ge=0, le=1)] = 0.0
-    maximum_drop: Annotated[float, Field(ge=0, le=1)] = 1.0
+    minimum_accuracy: Share = 0.0
+
+
+class VerifyConfig(_Rungs):
+    """`[verify]`.
+
+    The rung `student` fails below `minimum_accuracy`, or `maximum_drop` below the teacher (both 0 to 1).
+    """
+
+    maximum_drop: Share = 1.0
+
+
+class NetworkVerifyConfig(_Rungs):
+    """`[verify]` of a network made elsewhere.
+
+    The rung `network` compares it with golden on `network_samples` frames. It fails where they give the same
+    class to less than `minimum_agreement` of them, or where golden's accuracy is below `minimum_accuracy`.
+    """
+
+    network_samples: Count = 64
+    minimum_agreement: Share = 0.95
 
 
 class TrainingConfig(Section):
@@ -154,22 +127,52 @@ class TrainingConfig(Section):
     checkpoint_every: Count = 1
 
 
-class BuildConfig(Section):
-    """A whole build file."""
+class Build(Section):
+    """What all build files have."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=64)]
     seed: Annotated[int, Field(ge=0, lt=2**32)]
+    data: DataConfig | None
+    compile: CompileConfig
+    board: BoardConfig
+    verify: VerifyConfig | NetworkVerifyConfig
+
+
+class BuildConfig(Build):
+    """A build that distils its network."""
+
     data: DataConfig
     teacher: TeacherConfig
     student: StudentConfig
     distill: DistillConfig
-    compile: CompileConfig
-    board: BoardConfig
+    size: SizeConfig | None = None
     verify: VerifyConfig = VerifyConfig()
     training: TrainingConfig = TrainingConfig()
 
 
-def load(path: Path) -> BuildConfig:
+class NetworkBuild(Build):
+    """A build around a network made elsewhere; without `data`, what was recorded of it is what it runs on."""
+
+    network: NetworkConfig
+    data: DataConfig | None = None
+    verify: NetworkVerifyConfig = NetworkVerifyConfig()
+
+
+def distilled(build: Build) -> BuildConfig:
+    """The build as one that trains; ConfigError where its network is made elsewhere."""
+    if isinstance(build, BuildConfig):
+        return build
+    raise ConfigError(f"{build.name}: its [network] is made elsewhere, there is nothing to train or to size")
+
+
+def brought(build: Build) -> NetworkBuild:
+    """The build as one around a network made elsewhere; ConfigError where it trains its own."""
+    if isinstance(build, NetworkBuild):
+        return build
+    raise ConfigError(f"{build.name}: has no [network]; add it")
+
+
+def load(path: Path) -> Build:
     """Read and check a build file.
 
     Raises:
@@ -186,16 +189,35 @@ def load(path: Path) -> BuildConfig:
     return parse(raw, str(path))
 
 
-def parse(raw: dict[str, Any], where: str) -> BuildConfig:
+def parse(raw: dict[str, Any], where: str) -> Build:
     """Check a build file's content; `where` names it in errors."""
+    model = NetworkBuild if "network" in raw else BuildConfig
+    if model is NetworkBuild and (clash := [f"[{name}]" for name in TRAINED if name in raw]):
+        raise ConfigError(
+            f"{where}: network: a network made elsewhere is not trained;"
+            f" remove {', '.join(clash)}, or [network]"
+        )
     try:
-        config = BuildConfig.model_validate(_tuples(raw))
+        config = model.model_validate(_tuples(raw))
     except ValidationError as error:
-        raise ConfigError(f"{where}: {describe(error, BuildConfig)}") from error
-    for problem in (_split(config), _layers(config), _folding(config), _board(config)):
+        raise ConfigError(f"{where}: {describe(error, model)}") from error
+    for problem in _problems(config):
         if problem:
             raise ConfigError(f"{where}: {problem}")
     return config
+
+
+def _problems(config: Build) -> Iterator[str | None]:
+    """What is wrong with tables that are well-formed each by itself."""
+    if config.data is not None:
+        yield split_problem(config.data)
+    if isinstance(config, BuildConfig):
+        yield teacher_problem(config.teacher)
+        yield student_problem(config.student)
+        yield size_problem(config)
+    elif isinstance(config, NetworkBuild):
+        yield network_problem(config)
+    yield _board(config)
 
 
 def _tuples(value: Any) -> Any:
@@ -205,49 +227,13 @@ def _tuples(value: Any) -> Any:
     return tuple(_tuples(item) for item in value) if isinstance(value, list | tuple) else value
 
 
-def _split(config: BuildConfig) -> str | None:
-    total = config.data.test_fraction + config.data.validation_fraction
-    if total < 1:
-        return None
-    return (
-        f"data.validation_fraction: with test_fraction {total:g} of the data, nothing to train on; give less"
-    )
-
-
-def _layers(config: BuildConfig) -> str | None:
-    *hidden, last = config.student.layers
-    if last.activation_bits is not None:
-        return f"student.layers[{len(hidden)}].activation_bits: the last layer gives logits; remove the key"
-    for index, layer in enumerate(hidden):
-        if layer.activation_bits is None:
-            return f"student.layers[{index}].activation_bits: missing; only the last layer may go without"
-    return None
-
-
-def _folding(config: BuildConfig) -> str | None:
-    fold, layers = config.compile.fold, config.student.layers
-    if (fold is None) == (config.compile.target_cycles is None):
-        found = "neither is set" if fold is None else "both are set"
-        return f"compile: {found}; give either target_cycles or fold"
-    if fold is None:
-        return None
-    if len(fold) != len(layers):
-        return f"compile.fold: {len(fold)} entries for {len(layers)} layers; give one for each layer"
-    for index, (entry, layer) in enumerate(zip(fold, layers, strict=True)):
-        # The first layer's inputs are the data's features, known only when the data is there.
-        if index and layers[index - 1].outputs % entry.simd:
-            inputs = layers[index - 1].outputs
-            return f"compile.fold[{index}].simd: {entry.simd} does not divide the layer's {inputs} inputs"
-        if layer.outputs % entry.pe:
-            return f"compile.fold[{index}].pe: {entry.pe} does not divide the layer's {layer.outputs} outputs"
-    return None
-
-
-def _board(config: BuildConfig) -> str | None:
+def _board(config: Build) -> str | None:
     from hw.boards import find
 
     try:
-        find(config.board.name)
+        board = find(config.board.name)
     except ConfigError as error:
         return f"board.name: {error}"
+    if config.compile.multiply == "dsp" and board.family != "ecp5":
+        return f"compile.multiply: 'dsp' has no kernel for {board.family}; give 'auto', 'lut' or 'table'"
     return None

@@ -7,6 +7,9 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+DISCRIMINATORS = ("kind", "method", "source")
+"""Keys whose value says which of several tables a table is."""
+
 
 def describe(error: ValidationError, model: type[BaseModel]) -> str:
     """The first finding as `dotted.key: what; what to do`, and how many more there are."""
@@ -14,8 +17,7 @@ def describe(error: ValidationError, model: type[BaseModel]) -> str:
     # An unknown key is most likely a missing one misspelt: report it rather than the missing one.
     first = min(findings, key=lambda finding: finding["type"] != "extra_forbidden")
     more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
-    tags = _tags(model)
-    return f"{_key(first, tags)}: {_what(first, model, tags)}{more}"
+    return f"{_key(first, model)}: {_what(first, model)}{more}"
 
 
 def _own(findings: Sequence[ErrorDetails]) -> list[ErrorDetails]:
@@ -30,30 +32,27 @@ def _own(findings: Sequence[ErrorDetails]) -> list[ErrorDetails]:
     ]
 
 
-def _key(finding: ErrorDetails, tags: frozenset[str]) -> str:
+def _key(finding: ErrorDetails, model: type[BaseModel]) -> str:
     text = ""
-    for part in _plain(finding["loc"], tags):
+    for part in _walk(model, finding["loc"])[0]:
         text += f"[{part}]" if isinstance(part, int) else f".{part}"
     if finding["type"].startswith("union_tag"):
-        text += ".method"
+        text += f".{_discriminator(finding)}"
     return text.removeprefix(".")
 
 
-def _plain(loc: Sequence[int | str], tags: frozenset[str]) -> list[int | str]:
-    """The location without the union tags that pydantic puts after an index."""
-    return [part for at, part in enumerate(loc) if not (at and isinstance(loc[at - 1], int) and part in tags)]
-
-
-def _what(finding: ErrorDetails, model: type[BaseModel], tags: frozenset[str]) -> str:
+def _what(finding: ErrorDetails, model: type[BaseModel]) -> str:
     kind, value = finding["type"], finding["input"]
     if kind == "extra_forbidden":
         *parents, name = finding["loc"]
-        return "unknown key; " + _near(str(name), _fields(model, parents))
+        tables = _walk(model, parents)[1]
+        return "unknown key; " + _near(str(name), {key for table in tables for key in table.model_fields})
     if kind in ("missing", "union_tag_not_found"):
         return "missing; add it"
     if kind == "union_tag_invalid":
         given = str(finding["ctx"]["tag"])
-        return f"unknown method '{given}'; " + _near(given, tags)
+        tags = {tag for table in _walk(model, finding["loc"])[1] for tag in _tags(table)}
+        return f"unknown {_discriminator(finding)} '{given}'; {_near(given, tags)}"
     if kind == "literal_error":
         return f"unknown value {value!r}; give {finding['ctx']['expected']}"
     message = finding["msg"][0].lower() + finding["msg"][1:]
@@ -63,24 +62,31 @@ def _what(finding: ErrorDetails, model: type[BaseModel], tags: frozenset[str]) -
 
 def _near(name: str, known: Iterable[str]) -> str:
     known = sorted(known)
-    close = get_close_matches(name, known, n=1)
+    close = get_close_matches(name, known, n=1, cutoff=0.75)
     return f"did you mean '{close[0]}'?" if close else f"known are {', '.join(known)}"
 
 
-def _fields(model: type[BaseModel], loc: Sequence[int | str]) -> Iterable[str]:
-    """Names of the fields of the table at `loc`."""
-    types: list[type[BaseModel]] = [model]
+def _discriminator(finding: ErrorDetails) -> str:
+    return str(finding["ctx"]["discriminator"]).strip("'")
+
+
+def _walk(model: type[BaseModel], loc: Sequence[int | str]) -> tuple[list[int | str], list[type[BaseModel]]]:
+    """The location as the user knows it, and the tables that may be there.
+
+    Pydantic puts the tag of the table it chose into the location, which is no key of the build file.
+    """
+    plain: list[int | str] = []
+    tables: list[type[BaseModel]] = [model]
     for part in loc:
-        if isinstance(part, int):
+        tagged = [table for table in tables if part in _tags(table)]
+        if tagged:
+            tables = tagged
             continue
-        tagged = [each for each in types if _tag(each) == part]
-        types = tagged or [
-            inner
-            for each in types
-            if part in each.model_fields
-            for inner in _models(each.model_fields[part].annotation)
-        ]
-    return {name for each in types for name in each.model_fields}
+        plain.append(part)
+        if isinstance(part, str):
+            fields = [table.model_fields[part] for table in tables if part in table.model_fields]
+            tables = [inner for field in fields for inner in _models(field.annotation)]
+    return plain, tables
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
@@ -90,16 +96,7 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
     return [found for inner in get_args(annotation) for found in _models(inner)]
 
 
-def _tag(model: type[BaseModel]) -> str | None:
-    field = model.model_fields.get("method")
-    return str(get_args(field.annotation)[0]) if field else None
-
-
-def _tags(model: type[BaseModel]) -> frozenset[str]:
-    """The `method` tags of every discriminated union under `model`."""
-    found: set[str] = set()
-    for field in model.model_fields.values():
-        for inner in _models(field.annotation):
-            tag = _tag(inner)
-            found |= {tag} if tag else _tags(inner)
-    return frozenset(found)
+def _tags(table: type[BaseModel]) -> tuple[str, ...]:
+    """The values of the table's discriminator, if it has one."""
+    fields = [table.model_fields[name] for name in DISCRIMINATORS if name in table.model_fields]
+    return tuple(str(value) for field in fields for value in get_args(field.annotation))

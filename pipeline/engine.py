@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from pipeline.config import BuildConfig
+from pipeline.config import Build
 from pipeline.errors import ConfigError, RetortError, StoreError, ToolError, ToolMissingError
 from pipeline.progress import Display, Silent
 from pipeline.stage import LOGS, Stage, StageContext
@@ -37,7 +37,7 @@ class PlannedStage:
 class BuildResult:
     """The finished stages of a build, in order; `ran` are those that were not in the store."""
 
-    config: BuildConfig
+    config: Build
     stages: tuple[Stage, ...]
     manifests: Mapping[str, Manifest]
     tools: Mapping[str, Mapping[str, str]]
@@ -49,10 +49,11 @@ class BuildResult:
         return {name: manifest.key for name, manifest in self.manifests.items()}
 
 
-def select(stages: Sequence[Stage], until: str | None = None) -> tuple[Stage, ...]:
-    """The stages that `until` needs, itself included, in table order; all of them without it."""
+def select(config: Build, stages: Sequence[Stage], until: str | None = None) -> tuple[Stage, ...]:
+    """The build's stages that `until` needs, itself included, in table order; all of them without it."""
+    stages = tuple(stage for stage in stages if stage.applies(config))
     if until is None:
-        return tuple(stages)
+        return stages
     by_name = {stage.name: stage for stage in stages}
     if until not in by_name:
         raise ConfigError(f"--until: no stage '{until}'; stages are {', '.join(by_name)}")
@@ -61,23 +62,23 @@ def select(stages: Sequence[Stage], until: str | None = None) -> tuple[Stage, ..
         name = open_names.pop()
         if name not in needed:
             needed.add(name)
-            open_names += by_name[name].inputs
+            open_names += by_name[name].inputs_of(config)
     return tuple(stage for stage in stages if stage.name in needed)
 
 
 def plan(
-    config: BuildConfig, stages: Sequence[Stage], store: Store, identify: Identify, until: str | None = None
+    config: Build, stages: Sequence[Stage], store: Store, identify: Identify, until: str | None = None
 ) -> list[PlannedStage]:
     """What `build` would run, and why; runs nothing."""
     planned: list[PlannedStage] = []
     manifests: dict[str, Manifest] = {}
-    for stage in select(stages, until):
+    for stage in select(config, stages, until):
         try:
             tools = _identities(stage, config, identify)
         except ToolMissingError as error:
             planned.append(PlannedStage(stage.name, None, "run", f"a tool is missing: {error}"))
             continue
-        pending = [name for name in stage.inputs if name not in manifests]
+        pending = [name for name in stage.inputs_of(config) if name not in manifests]
         now = _ingredients(stage, config, tools, manifests)
         changes = _changes(store.recall(config.name, stage.name), now, pending)
         if pending:
@@ -96,7 +97,7 @@ def plan(
 
 
 def build(
-    config: BuildConfig,
+    config: Build,
     stages: Sequence[Stage],
     store: Store,
     identify: Identify,
@@ -114,13 +115,13 @@ def build(
         RetortError: a stage failed; the stages before it stay published.
     """
     display = progress or Silent()
-    wanted = select(stages, until)
+    wanted = select(config, stages, until)
     tools = {stage.name: _identities(stage, config, identify) for stage in wanted}
     store.sweep()
     manifests: dict[str, Manifest] = {}
     ran: list[str] = []
     for stage in wanted:
-        inputs = {name: manifests[name] for name in stage.inputs}
+        inputs = {name: manifests[name] for name in stage.inputs_of(config)}
         now = _ingredients(stage, config, tools[stage.name], inputs)
         job = _Job(stage, config, store, digest_of(now), inputs, display, keep_failed)
         manifest = _finished(store, job.key, repair)
@@ -140,7 +141,7 @@ class _Job:
     """One stage of one build, to be run."""
 
     stage: Stage
-    config: BuildConfig
+    config: Build
     store: Store
     key: str
     inputs: Mapping[str, Manifest]
@@ -194,7 +195,7 @@ class _Job:
             raise
 
 
-def _outputs(stage: Stage, config: BuildConfig, work: Path) -> dict[str, Path]:
+def _outputs(stage: Stage, config: Build, work: Path) -> dict[str, Path]:
     """The declared outputs and the logs that a stage left."""
     files = {name: work / name for name in stage.outputs_of(config)}
     missing = [name for name, path in files.items() if not path.is_file()]
@@ -204,15 +205,15 @@ def _outputs(stage: Stage, config: BuildConfig, work: Path) -> dict[str, Path]:
     return files | {path.relative_to(work).as_posix(): path for path in logs}
 
 
-def _identities(stage: Stage, config: BuildConfig, identify: Identify) -> dict[str, str]:
+def _identities(stage: Stage, config: Build, identify: Identify) -> dict[str, str]:
     return {name: identify(name) for name in stage.tools_of(config)}
 
 
 def _ingredients(
-    stage: Stage, config: BuildConfig, tools: Mapping[str, str], manifests: Mapping[str, Manifest]
+    stage: Stage, config: Build, tools: Mapping[str, str], manifests: Mapping[str, Manifest]
 ) -> dict[str, Any]:
     """All that the stage's key is made of, as far as its inputs are known; plain JSON."""
-    known = [manifests[name] for name in stage.inputs if name in manifests]
+    known = [manifests[name] for name in stage.inputs_of(config) if name in manifests]
     made_of = {
         "name": stage.name,
         "version": stage.version,

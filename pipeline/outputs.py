@@ -85,7 +85,7 @@ def retort_version() -> str:
 def _stage_entry(stage: Stage, result: BuildResult) -> dict[str, Any]:
     manifest = result.manifests[stage.name]
     # A volatile input gives a stage another key at every build.
-    stable = not any(each.volatile for each in result.stages if each.name in stage.inputs)
+    stable = not any(each.volatile for each in result.stages if each.name in stage.inputs_of(result.config))
     files = {
         name: vars(stored)
         for name, stored in manifest.files.items()

@@ -7,14 +7,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
-from pipeline.config import BuildConfig
+from pipeline.config import Build
 from pipeline.progress import Silent, Step, track
 from pipeline.store import Manifest, Store
 
 T = TypeVar("T")
 
 Facts: TypeAlias = Mapping[str, Any] | None
-Names: TypeAlias = tuple[str, ...] | Callable[[BuildConfig], tuple[str, ...]]
+Names: TypeAlias = tuple[str, ...] | Callable[[Build], tuple[str, ...]]
 
 LOGS = "logs/"
 
@@ -29,7 +29,7 @@ class StageContext:
         partial: the folder for checkpoints: survives kills, removed when the stage is published.
     """
 
-    config: BuildConfig
+    config: Build
     work: Path
     partial: Path
     store: Store
@@ -95,7 +95,7 @@ class Stage:
     Attributes:
         name: as in `retort build --until NAME`, and in errors.
         version: raised whenever the stage's code would give another output for the same input.
-        inputs: upstream stages, declared earlier in the table.
+        inputs: upstream stages, declared earlier in the table, or a function of the build that gives them.
         config: the JSON-able slice of the build that the outputs depend on.
         tools: names of the tools that it calls, or a function of the build that gives them.
         run: the function, or `"package.module:function"`, imported when it runs. It may return facts:
@@ -103,23 +103,29 @@ class Stage:
         outputs: files it must leave in `StageContext.work`, or a function of the build that gives them.
         volatile: those outputs that hold times, so that no two builds give the same bytes.
         seeded: whether the stage reads the seed.
+        applies: whether a build has this stage at all.
     """
 
     name: str
     version: int
-    inputs: tuple[str, ...]
-    config: Callable[[BuildConfig], object]
+    inputs: Names
+    config: Callable[[Build], object]
     tools: Names
     run: str | Run
     outputs: Names
     volatile: tuple[str, ...] = ()
     seeded: bool = True
+    applies: Callable[[Build], bool] = lambda _: True
 
-    def tools_of(self, config: BuildConfig) -> tuple[str, ...]:
+    def inputs_of(self, config: Build) -> tuple[str, ...]:
+        """The stages that this build's stage takes from."""
+        return self.inputs(config) if callable(self.inputs) else self.inputs
+
+    def tools_of(self, config: Build) -> tuple[str, ...]:
         """The tools that this build's stage calls."""
         return self.tools(config) if callable(self.tools) else self.tools
 
-    def outputs_of(self, config: BuildConfig) -> tuple[str, ...]:
+    def outputs_of(self, config: Build) -> tuple[str, ...]:
         """The files that this build's stage leaves."""
         return self.outputs(config) if callable(self.outputs) else self.outputs
 

@@ -117,3 +117,9 @@ def icebreaker(shared) -> Built:
 def ulx3s(shared, icebreaker) -> Built:
     """The shipped build for the ULX3S; its networks are those of the iCEBreaker's build."""
     return _once(shared, ROOT / "builds" / "digits-ulx3s.toml", "shipped")
+
+
+@pytest.fixture(scope="session")
+def motions(shared) -> Built:
+    """The shipped build of a one-dimensional convolutional student."""
+    return _once(shared, ROOT / "builds" / "motions-icebreaker.toml", "motions")

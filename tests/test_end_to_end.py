@@ -17,11 +17,13 @@ pytestmark = pytest.mark.slow
 
 RUNGS = ["teacher", "student", "onnxruntime", "golden", "finn", "rtl", "netlist", "bitstream", "board"]
 FILES = [
+    "sized.json",
     "core.v",
     "student.qonnx.onnx",
     "student.onnx",
     "golden.onnx",
     "io.json",
+    "pins.json",
     "verification.json",
     "utilization.json",
     "performance.json",
@@ -97,7 +99,7 @@ def test_lock_names_what_is_there(built):
 
 def test_second_run_builds_nothing(icebreaker):
     again = build(icebreaker.file, icebreaker.store.parent)
-    assert "0 of 8 stages built" in again.stdout
+    assert "0 of 9 stages built" in again.stdout
     planned = retort("plan", icebreaker.file, "--store", icebreaker.store, "--json")
     assert {row["status"] for row in json.loads(planned.stdout)} == {"cached"}
 
@@ -148,3 +150,21 @@ def test_two_folders_give_the_same_bits(tiny, tmp_path):
         "netlist.json",
     ):
         assert (other.folder / name).read_bytes() == (tiny.folder / name).read_bytes(), name
+
+
+def test_convolutions_over_series(motions):
+    """One-dimensional convolutions, from sensors to a decompiled bitstream."""
+    rows = motions.json("verification.json")
+    assert [row["rung"] for row in rows] == RUNGS
+    for row in rows:
+        assert row["passed"] or row["rung"] == "bitstream", row
+    for rung in ("onnxruntime", "golden", "rtl"):
+        assert (motions.rung(rung)["samples"], motions.rung(rung)["mismatches"]) == (40, 0)
+    assert motions.json("metrics.json")["student_accuracy"] >= 0.85
+    kinds = {layer["kind"] for layer in motions.json("layers.json")}
+    assert {"Window", "MatrixVector", "Threshold", "GlobalSum"} <= kinds
+    assert motions.json("io.json")["input"]["shape"] == [100, 1, 6]
+    sized, chip = motions.json("sized.json"), motions.json("utilization.json")
+    assert sized["fits"] and chip["timing_met"]
+    performance = motions.json("performance.json")
+    assert performance["interval_cycles"] == sized["interval_cycles"]

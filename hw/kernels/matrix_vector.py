@@ -1,24 +1,32 @@
 """Folded matrix-vector product: PE neurons times SIMD inputs a cycle, weights in ROM."""
 
+from collections.abc import Callable
+
 import numpy as np
-from amaranth.hdl import Module, Mux, Shape, Signal, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, signed, unsigned
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, PureInterface
 from numpy.typing import NDArray
 
-from hw.kernels import dot
+from hw.dataflow.types import Multiply
+from hw.kernels.dsp import DspPairs
+from hw.kernels.products import DigitRows, Fold, Products, Schedule, Tables
 from hw.kernels.replay import ReplayBuffer
 from hw.kernels.streams import counter_width, lanes_signature, pack, rom, wrapping_next
+
+PRODUCTS: dict[Multiply, Callable[[Fold], Products]] = {"lut": DigitRows, "table": Tables, "dsp": DspPairs}
 
 
 class MatrixVector(wiring.Component):  # type: ignore[misc]
     """`weights @ x` for frames of `inputs` unsigned values, `SIMD` a word in, `PE` accumulators a word out.
 
     Takes SF * NF cycles a frame (SF = inputs/SIMD, NF = outputs/PE), without a gap between frames: the replay
-    buffer before it holds the frame in use and at least one more. Outputs come in order of neurons.
+    buffer before it holds the frame in use and at least one more. Outputs come in order of neurons. Without
+    `replay` nothing is kept: each frame's SF words must come NF times, one time after the other.
 
-    With `exact` (the default) an output is the accumulator itself, signed. Without, it is the unsigned sum of
-    digit rows, short of the accumulator by `offsets[neuron]`; thresholds take that up at no cost.
+    `bias` (outputs) is added to every accumulator. With `exact` (the default) an output is the accumulator
+    itself, signed. Without, it is the unsigned sum of digit rows, short of the accumulator by
+    `offsets[neuron]`; thresholds take that up at no cost.
     """
 
     def __init__(
@@ -30,16 +38,26 @@ class MatrixVector(wiring.Component):  # type: ignore[misc]
         simd: int,
         buffered: int = 0,
         exact: bool = True,
+        replay: bool = True,
+        bias: NDArray[np.int64] | None = None,
+        multiply: Multiply = "lut",
+        held: bool = False,
     ) -> None:
-        """`weights` (outputs, inputs); `buffered` words of input are kept beside the frame in use."""
-        outputs, inputs = weights.shape
-        self.pe, self.simd, self.exact = pe, simd, exact
-        self.synapse_folds, self.neuron_folds = inputs // simd, outputs // pe
+        """`weights` (outputs, inputs); `buffered` words of input are kept beside the frame in use.
+
+        `multiply`: "lut" adds rows of digits made in LUTs, "table" looks products up in block RAM, "dsp"
+        multiplies, for DSP slices. `held` keeps an output in a register of its own while the next is summed,
+        for thresholds that search it in place; sums are not `exact` then.
+        """
+        self.fold = Fold(weights.astype(np.int64), x_bits, pe, simd)
+        self.pe, self.simd, self.exact, self.replay, self.held = pe, simd, exact, replay, held
+        self.synapse_folds, self.neuron_folds = self.fold.synapse_folds, self.fold.neuron_folds
         self.depth = self.synapse_folds + buffered
-        self.digits = dot.recode(weights.astype(np.int64))
-        self.offsets: NDArray[np.int64] = dot.offset(self.digits, x_bits).sum(axis=1)
+        self.products = PRODUCTS[multiply](self.fold)
+        self.bias = np.zeros(len(weights), np.int64) if bias is None else bias.astype(np.int64)
+        self.offsets: NDArray[np.int64] = self.products.offsets + self.bias
         self.x_shape = unsigned(x_bits)
-        self.o_shape = self._output_shape(weights.astype(np.int64), (1 << x_bits) - 1)
+        self.o_shape = self._output_shape(self.fold.weights, (1 << x_bits) - 1)
         super().__init__(
             {
                 "i": In(lanes_signature(self.x_shape, simd)),
@@ -49,64 +67,88 @@ class MatrixVector(wiring.Component):  # type: ignore[misc]
 
     def _output_shape(self, weights: NDArray[np.int64], x_max: int) -> Shape:
         """The narrowest type that holds every reachable output."""
-        low = np.minimum(weights, 0).sum(axis=1) * x_max
-        high = np.maximum(weights, 0).sum(axis=1) * x_max
+        low = np.minimum(weights, 0).sum(axis=1) * x_max + self.bias
+        high = np.maximum(weights, 0).sum(axis=1) * x_max + self.bias
         if not self.exact:
             return unsigned(max(1, int((high - self.offsets).max()).bit_length()))
-        return signed(1 + max(int(high.max()).bit_length(), int(-low.min() - 1).bit_length()))
+        return signed(1 + max(int(max(value, ~value)).bit_length() for value in (high.max(), low.min())))
 
-    def _weight_words(self) -> list[int]:
-        """ROM words in the order of use: neuron folds, synapse folds, then PE by SIMD codes."""
-        width = dot.code_bits(self.digits)
-        codes = dot.code_words(self.digits).reshape(self.neuron_folds, self.pe, self.synapse_folds, self.simd)
-        steps = codes.transpose(0, 2, 1, 3).reshape(-1, self.pe * self.simd)
-        return [pack(step.tolist(), width) for step in steps]
+    def _input(self, m: Module) -> tuple[PureInterface, Value]:
+        """The stream that gives each frame's words once for each neuron fold, and whether weights are read.
 
-    def elaborate(self, _platform: object) -> Module:  # noqa: D102
-        m = Module()
+        A buffer's first word comes later than the first weights; without one the stream has to wait a cycle.
+        """
+        if not self.replay:
+            primed = Signal()
+            m.d.sync += primed.eq(1)
+            return self.i, primed
         m.submodules.replay = replay = ReplayBuffer(
             self.x_shape, self.simd, depth=self.depth, frame=self.synapse_folds, repeats=self.neuron_folds
         )
         wiring.connect(m, wiring.flipped(self.i), replay.i)
-        x = replay.o
+        return replay.o, Const(1)
+
+    def elaborate(self, _platform: object) -> Module:  # noqa: D102
+        m = Module()
+        x, primed = self._input(m)
 
         advance, taken = Signal(), Signal()
-        m.d.comb += [
-            advance.eq(~self.o.valid | self.o.ready),
-            taken.eq(x.valid & x.ready),
-            x.ready.eq(advance),
-        ]
-        code_bits = dot.code_bits(self.digits)
-        weights = rom(m, "weights", self._weight_words(), code_bits * self.pe * self.simd)
+        m.d.comb += [taken.eq(x.valid & x.ready), x.ready.eq(advance & primed)]
         step = Signal(counter_width(self.synapse_folds * self.neuron_folds))
         following = wrapping_next(step, self.synapse_folds * self.neuron_folds)
-        m.d.comb += weights.addr.eq(Mux(taken, following, step))
         synapse = Signal(counter_width(self.synapse_folds))
         with m.If(taken):
             m.d.sync += [step.eq(following), synapse.eq(wrapping_next(synapse, self.synapse_folds))]
+        schedule = Schedule(step, following, taken, advance)
+        totals = self.products.sums(m, [x.payload[lane] for lane in range(self.simd)], schedule)
 
-        # Two stages behind the reading: the lanes' sum, then the accumulator, which is the output register.
-        summed, first, last = Signal(), Signal(), Signal()
+        # Stages behind the taking: the products' own, and the lanes' sum.
+        flags: Value = Cat(taken, synapse == 0, synapse == self.synapse_folds - 1)
+        for stage in range(self.products.latency + 1):
+            later = Signal(3, name=f"flags_{stage}")
+            with m.If(advance):
+                m.d.sync += later.eq(flags)
+            flags = later
+        partials = []
+        for lane, total in enumerate(totals):
+            partials.append(Signal(len(total), name=f"partial_{lane}"))
+            with m.If(advance):
+                m.d.sync += partials[lane].eq(total)
+        if self.held:
+            self._accumulate_apart(m, advance, flags, partials)
+        else:
+            self._accumulate(m, advance, flags, partials)
+        return m
+
+    def _accumulate(self, m: Module, advance: Signal, flags: Value, partials: list[Signal]) -> None:
+        """The accumulators are the output register."""
+        summed, first, last = flags[0], flags[1], flags[2]
+        m.d.comb += advance.eq(~self.o.valid | self.o.ready)
         with m.If(advance):
-            m.d.sync += [
-                summed.eq(x.valid),
-                first.eq(synapse == 0),
-                last.eq(synapse == self.synapse_folds - 1),
-                self.o.valid.eq(summed & last),
-            ]
+            m.d.sync += self.o.valid.eq(summed & last)
         start = self._start_values(m, advance & summed & last)
-        for lane in range(self.pe):
-            at = lane * self.simd * code_bits
-            codes = [weights.data[at + i * code_bits :][:code_bits] for i in range(self.simd)]
-            total = dot.dot(self.digits, [x.payload[i] for i in range(self.simd)], codes)
-            partial = Signal(len(total), name=f"partial_{lane}")
+        for lane, partial in enumerate(partials):
             accumulator = Signal(self.o_shape, name=f"accumulator_{lane}")
             m.d.comb += self.o.payload[lane].eq(accumulator)
-            with m.If(advance):
-                m.d.sync += partial.eq(total)
             with m.If(advance & summed):
                 m.d.sync += accumulator.eq(Mux(first, start[lane], accumulator) + partial)
-        return m
+
+    def _accumulate_apart(self, m: Module, advance: Signal, flags: Value, partials: list[Signal]) -> None:
+        """The accumulators are reset as the last sum goes to the output register, where it waits."""
+        done = Signal()
+        m.d.comb += [done.eq(flags[0] & flags[2]), advance.eq(~(done & self.o.valid & ~self.o.ready))]
+        with m.If(done & advance):
+            m.d.sync += self.o.valid.eq(1)
+        with m.Elif(self.o.ready):
+            m.d.sync += self.o.valid.eq(0)
+        for lane, partial in enumerate(partials):
+            accumulator = Signal(self.o_shape, name=f"accumulator_{lane}")
+            total = Signal(self.o_shape, name=f"total_{lane}")
+            m.d.comb += total.eq(accumulator + partial)
+            with m.If(advance & flags[0]):
+                m.d.sync += accumulator.eq(total)
+            with m.If(advance & done):
+                m.d.sync += [accumulator.eq(0), self.o.payload[lane].eq(total)]
 
     def _start_values(self, m: Module, neuron_done: Signal) -> list[Signal | int]:
         """What each lane's accumulator starts from: its neuron's offset, or 0 where nobody asks for it."""

@@ -27,7 +27,9 @@ class ReplayBuffer(wiring.Component):  # type: ignore[misc]
     def elaborate(self, _platform: object) -> Module:  # noqa: D102
         m = Module()
         width = len(self.i.payload.as_value())
-        m.submodules.ram = ram = memory.Memory(shape=width, depth=self.depth, init=[])
+        # A word is read in a later cycle than it is written, so no logic need see to both at once.
+        ram = memory.Memory(shape=width, depth=self.depth, init=[], attrs={"no_rw_check": 1})
+        m.submodules.ram = ram
         write, read = ram.write_port(), ram.read_port()
         address_bits = ceil_log2(self.depth)
         head, tail, start = (Signal(address_bits, name=name) for name in ("head", "tail", "start"))

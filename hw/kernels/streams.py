@@ -35,10 +35,18 @@ def balanced_sum(terms: Iterable[ValueLike]) -> Value:
     return level[0]
 
 
-def rom(m: Module, name: str, words: Sequence[int] | NDArray[np.int64], width: int) -> memory.ReadPort:
-    """A ROM of `width`-bit words with one clocked read port, put into the module under `name`."""
+def rom(
+    m: Module, name: str, words: Sequence[int] | NDArray[np.int64], width: int, *, block: bool = False
+) -> memory.ReadPort:
+    """A ROM of `width`-bit words with one clocked read port, put into the module under `name`.
+
+    With `block` it is asked for in block RAM; otherwise synthesis takes LUTs for what is small.
+    """
     mask = (1 << width) - 1
-    store = memory.Memory(shape=width, depth=len(words), init=[int(word) & mask for word in words])
+    attributes = {"rom_style": "block"} if block else {}
+    store = memory.Memory(
+        shape=width, depth=len(words), init=[int(word) & mask for word in words], attrs=attributes
+    )
     m.submodules[name] = store
     return store.read_port()
 

@@ -1,8 +1,8 @@
 """Multi-threshold activation: how many of a channel's thresholds a value reaches, by binary search."""
 
 import numpy as np
-from amaranth.hdl import Cat, Const, Module, Shape, Signal, Value, unsigned
-from amaranth.lib import wiring
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, signed, unsigned
+from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
@@ -24,24 +24,46 @@ def search_tree(thresholds: NDArray[np.int64]) -> NDArray[np.int64]:
     return tree
 
 
+def _constant(words: list[int], index: Value, shape: Shape) -> Value:
+    """`words[index]`, of a power of two of constants."""
+    if len(set(words)) == 1:
+        return Const(words[0], shape)
+    half = len(words) // 2
+    low, high = _constant(words[:half], index[:-1], shape), _constant(words[half:], index[:-1], shape)
+    return Mux(index[-1], high, low)
+
+
 class Threshold(wiring.Component):  # type: ignore[misc]
     """Frames of `channels` values, `PE` a word, become k-bit counts of the thresholds they reach.
 
     `sequential`: one comparator a lane, k cycles a word, for producers that leave that much time.
-    Otherwise a pipeline of k comparators a lane takes a word a cycle.
+    Otherwise a pipeline of k comparators a lane takes a word a cycle. Where a word is a frame, thresholds are
+    constants; where besides each channel's are a power of two apart, an addition and a shift do.
     """
 
-    def __init__(self, thresholds: NDArray[np.int64], *, x_shape: Shape, pe: int, sequential: bool) -> None:
+    def __init__(
+        self,
+        thresholds: NDArray[np.int64],
+        *,
+        x_shape: Shape,
+        pe: int,
+        sequential: bool,
+        held: bool = False,
+        block: bool = False,
+    ) -> None:
         """`thresholds` (channels, 2**k - 1), ascending in each row, of values that `x_shape` holds.
 
         A threshold just beyond `x_shape`'s range ("never") is taken too: the comparison is one bit wider.
+        `held`: the producer works on while a word waits for its k cycles to end, so that a search in turns
+        needs no copy of it. `block` asks for thresholds in block RAM.
         """
         self.channels, count = thresholds.shape
         self.bits = (count + 1).bit_length() - 1
-        self.pe, self.sequential = pe, sequential
+        self.pe, self.sequential, self.held, self.block = pe, sequential, held, block
         self.x_shape = x_shape
-        self.tree = search_tree(thresholds.astype(np.int64))
-        low, high = min(0, int(thresholds.min())), max(0, int(thresholds.max()))
+        self.thresholds = thresholds.astype(np.int64)
+        self.tree = search_tree(self.thresholds)
+        low, high = min(0, int(thresholds.min())), max(1, int(thresholds.max()))
         self.t_shape = Shape.cast(range(low, high + 1))
         super().__init__(
             {
@@ -55,23 +77,55 @@ class Threshold(wiring.Component):  # type: ignore[misc]
         """Words a frame."""
         return int(self.channels) // self.pe
 
+    @property
+    def step(self) -> int | None:
+        """The binary logarithm of the distance between thresholds, where all are that far apart."""
+        distances = np.unique(np.diff(self.thresholds, axis=1))
+        if len(distances) != 1 or distances[0] < 1 or distances[0] & (distances[0] - 1):
+            return None
+        return int(distances[0]).bit_length() - 1
+
     def _level_words(self, lane: int, level: slice) -> list[int]:
         """The tree's nodes of `level` for each of the lane's channels, channel by channel."""
         words: list[int] = self.tree[lane :: self.pe, level].reshape(-1).tolist()
         return words
 
+    def _rom(self, m: Module, name: str, words: list[int]) -> memory.ReadPort:
+        return rom(m, name, words, self.t_shape.width, block=self.block)
+
     def _reaches(self, value: Value, word: Value) -> Value:
-        """Whether the value is at least the threshold in the ROM word."""
+        """Whether the value is at least the threshold in the ROM word; tools complain of x >= 0."""
+        if isinstance(word, Const) and not self.x_shape.signed and word.value <= 0:
+            return Const(1, 1)
         threshold = word.as_signed() if self.t_shape.signed else word.as_unsigned()
         return value >= threshold
 
     def elaborate(self, _platform: object) -> Module:  # noqa: D102
         m = Module()
-        if self.sequential:
+        if self.folds == 1 and self.step is not None:
+            self._shift(m, self.step)
+        elif self.sequential and self.held:
+            self._search_in_place(m)
+        elif self.sequential:
             self._search_in_turns(m)
         else:
             self._search_in_stages(m)
         return m
+
+    def _shift(self, m: Module, step: int) -> None:
+        """Thresholds `first + n * 2**step`: the count is the distance from the first, shifted and clipped."""
+        advance = Signal()
+        m.d.comb += [advance.eq(~self.o.valid | self.o.ready), self.i.ready.eq(advance)]
+        with m.If(advance):
+            m.d.sync += self.o.valid.eq(self.i.valid)
+        top = (1 << self.bits) - 1
+        for lane in range(self.pe):
+            distance = self.i.payload[lane] + ((1 << step) - int(self.thresholds[lane, 0]))
+            count = Signal(signed(len(distance) + 1), name=f"count_{lane}")
+            m.d.comb += count.eq(distance >> step)
+            above = count[self.bits : -1].any() if len(count) > self.bits + 1 else Const(0)
+            with m.If(advance):
+                m.d.sync += self.o.payload[lane].eq(Mux(count < 0, 0, Mux(above, top, count[: self.bits])))
 
     def _search_in_turns(self, m: Module) -> None:
         """One step a cycle; the last step and the next word's arrival share a cycle."""
@@ -99,7 +153,13 @@ class Threshold(wiring.Component):  # type: ignore[misc]
         for lane in range(self.pe):
             value = Signal(self.x_shape, name=f"value_{lane}")
             node, node_next = (Signal(self.bits, name=f"{name}_{lane}") for name in ("node", "node_next"))
-            port = rom(m, f"thresholds_{lane}", self._level_words(lane, slice(None)), self.t_shape.width)
+            port = rom(
+                m,
+                f"thresholds_{lane}",
+                self._level_words(lane, slice(None)),
+                self.t_shape.width,
+                block=self.block,
+            )
             child = Cat(self._reaches(value, port.data), node)
             m.d.comb += [
                 node_next.eq(child[: self.bits]),
@@ -113,6 +173,44 @@ class Threshold(wiring.Component):  # type: ignore[misc]
                 m.d.sync += node.eq(node_next)
             with m.If(final & ~stalled):
                 m.d.sync += self.o.payload[lane].eq(child[: self.bits])
+
+    def _search_in_place(self, m: Module) -> None:
+        """One step a cycle of a word that is taken in the last; between words the roots are read."""
+        final, moves, primed = Signal(), Signal(), Signal()
+        m.d.sync += primed.eq(1)  # a word that comes in the first cycle waits for the root
+        steps = Signal(self.bits, init=1)  # one-hot place of the step, the last at the highest bit
+        fold = Signal(counter_width(self.folds))
+        upcoming = Signal.like(fold)
+        m.d.comb += [
+            final.eq(self.i.valid & steps[-1]),
+            moves.eq(self.i.valid & primed & ~(final & self.o.valid & ~self.o.ready)),
+            self.i.ready.eq(final & moves),
+            upcoming.eq(Mux(self.i.ready, wrapping_next(fold, self.folds), fold)),
+        ]
+        with m.If(moves):
+            m.d.sync += [steps.eq(steps.rotate_left(1)), fold.eq(upcoming)]
+        with m.If(self.i.ready):
+            m.d.sync += self.o.valid.eq(1)
+        with m.Elif(self.o.ready):
+            m.d.sync += self.o.valid.eq(0)
+        for lane in range(self.pe):
+            node = Signal(self.bits, init=1, name=f"node_{lane}")
+            following = Signal(self.bits, name=f"following_{lane}")
+            port = rom(
+                m,
+                f"thresholds_{lane}",
+                self._level_words(lane, slice(None)),
+                self.t_shape.width,
+                block=self.block,
+            )
+            child = Cat(self._reaches(self.i.payload[lane], port.data), node)[: self.bits]
+            m.d.comb += [
+                following.eq(Mux(self.i.ready, 1, Mux(moves, child, node))),
+                port.addr.eq(Cat(following, upcoming)),
+            ]
+            m.d.sync += node.eq(following)
+            with m.If(self.i.ready):
+                m.d.sync += self.o.payload[lane].eq(child)
 
     def _search_in_stages(self, m: Module) -> None:
         """A stage a step: a level of the tree in a ROM of its own, read while the value moves up."""
@@ -131,14 +229,19 @@ class Threshold(wiring.Component):  # type: ignore[misc]
             nodes = slice(1 << level, 2 << level)
             for lane in range(self.pe):
                 tag = f"{level}_{lane}"
-                port = rom(m, f"thresholds_{tag}", self._level_words(lane, nodes), self.t_shape.width)
                 value = Signal(self.x_shape, name=f"value_{tag}")
                 path = Signal(level, name=f"path_{tag}")
-                m.d.comb += [port.addr.eq(Cat(paths[lane], at)), port.en.eq(advance)]
                 with m.If(advance):
                     m.d.sync += [value.eq(values[lane]), path.eq(paths[lane])]
+                words = self._level_words(lane, nodes)
+                if self.folds == 1:
+                    threshold = _constant(words, path, self.t_shape)
+                else:
+                    port = self._rom(m, f"thresholds_{tag}", words)
+                    m.d.comb += [port.addr.eq(Cat(paths[lane], at)), port.en.eq(advance)]
+                    threshold = port.data
                 values[lane] = value
-                paths[lane] = Cat(self._reaches(value, port.data), path)
+                paths[lane] = Cat(self._reaches(value, threshold), path)
             valid, at = valid_next, at_next
         with m.If(advance):
             m.d.sync += self.o.valid.eq(valid)

@@ -1,9 +1,9 @@
-"""The whole chip: serial link, framing and core, as a plain Verilog top or for a board's pins."""
+"""The whole chip: a shell around the core, as a plain Verilog top or for a board's pins."""
 
 from pathlib import Path
 from typing import Any
 
-from amaranth.build import Attrs
+from amaranth.build import Attrs, Pins, Resource, Subsignal
 from amaranth.build.run import BuildPlan
 from amaranth.hdl import ClockDomain, ClockSignal, Instance, Module, ResetSignal
 from amaranth.lib import io, wiring
@@ -13,6 +13,8 @@ from amaranth_boards.resources import UARTResource
 from hw.boards import Board
 from hw.interface import CoreInterface
 from hw.shell.link import Link
+from hw.shell.parallel import ParallelChip, ParallelOnBoard
+from hw.shell.port import PortWidths, Shell, parallel_port, port_pins
 from hw.shell.uart import Receiver, Transmitter
 from hw.verilog import to_verilog
 
@@ -66,21 +68,20 @@ class Chip(wiring.Component):  # type: ignore[misc]
 
 
 class _Plain(wiring.Component):  # type: ignore[misc]
-    """The chip with ports `clk`, `rx`, `tx`, started by the power-on values of its flip-flops."""
+    """A chip with its ports and `clk`, started by the power-on values of its flip-flops."""
 
-    def __init__(self, chip: Chip) -> None:
+    def __init__(self, chip: Chip | ParallelChip) -> None:
         self._chip = chip
-        super().__init__({"clk": In(1), "rx": In(1), "tx": Out(1)})
+        super().__init__({"clk": In(1), **dict(chip.signature.members)})
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.domains.sync = ClockDomain(reset_less=True)
-        m.submodules.shell = self._chip
-        m.d.comb += [
-            ClockSignal().eq(self.clk),
-            self._chip.rx.eq(self.rx),
-            self.tx.eq(self._chip.tx),
-        ]
+        m.submodules.shell = chip = self._chip
+        m.d.comb += ClockSignal().eq(self.clk)
+        for name, member in chip.signature.members.items():
+            inside, outside = getattr(chip, name), getattr(self, name)
+            m.d.comb += inside.eq(outside) if member.flow is In else outside.eq(inside)
         return m
 
 
@@ -112,11 +113,15 @@ def chip_verilog(
     *,
     clocks_per_bit: int = 12,
     timeout_bits: int = TIMEOUT_BITS,
+    port: PortWidths | None = None,
 ) -> str:
-    """Module `chip` with ports `clk`, `rx`, `tx`, to be read together with the core's Verilog.
+    """Module `chip` with port `clk` and the shell's, to be read together with the core's Verilog.
 
-    `identity` is the core's digest, of which the board tells the first bytes; `work` takes the files between.
+    The shell is the serial one, ports `rx`, `tx` and `busy`, or, given `port`, the parallel one. `identity`
+    is the core's digest, of which the serial one tells the first bytes; `work` takes the files between.
     """
+    if port is not None:
+        return to_verilog(_Plain(ParallelChip(interface, port)), "chip", None, work)
     chip = Chip(interface, identity, clocks_per_bit, timeout_bits)
     return to_verilog(_Plain(chip), "chip", None, work)
 
@@ -127,14 +132,51 @@ def build_plan(
     interface: CoreInterface,
     identity: bytes,
     *,
+    shell: Shell = "uart",
     timeout_bits: int = TIMEOUT_BITS,
 ) -> BuildPlan:
-    """What Yosys and nextpnr need, in Amaranth's form: `top.il`, `top.pcf` or `top.lpf`, and `core.v`."""
+    """What Yosys and nextpnr need, in Amaranth's form: `top.il`, `top.pcf` or `top.lpf`, and `core.v`.
+
+    Raises `CapacityError` where the parallel shell has too few pins.
+    """
     platform = board.make_platform()
+    platform.add_file("core.v", core_verilog)
+    if shell == "parallel":
+        port = parallel_port(board, interface)
+        platform.add_resources([_port_resource(board, port)])
+        return platform.prepare(ParallelOnBoard(ParallelChip(interface, port)), "top", emit_src=False)
     if board.uart_pins is not None:
         rx, tx = board.uart_pins
         attributes = Attrs(IO_TYPE="LVCMOS33")
         platform.add_resources([UARTResource(0, rx=rx, tx=tx, conn=("io", 0), attrs=attributes)])
-    platform.add_file("core.v", core_verilog)
     chip = Chip(interface, identity, board.clocks_per_bit, timeout_bits)
     return platform.prepare(_OnBoard(chip), "top", emit_src=False)
+
+
+def _port_resource(board: Board, port: PortWidths) -> Resource:
+    """The parallel port's pins for amaranth-boards; an open `reset_n` is pulled up."""
+    plain, pulled_up = {
+        "ice40": (
+            Attrs(IO_STANDARD="SB_LVCMOS"),
+            Attrs(IO_STANDARD="SB_LVCMOS", PULLUP=1),
+        ),
+        "ecp5": (Attrs(IO_TYPE="LVCMOS33"), Attrs(IO_TYPE="LVCMOS33", PULLMODE="UP")),
+    }[board.family]
+    names: dict[str, list[str]] = {}
+    directions: dict[str, str] = {}
+    for each in port_pins(board, port):
+        signal = each.signal.split("[")[0]
+        names.setdefault(signal, []).append(each.pin.package_pin)
+        directions[signal] = each.direction[0]
+    return Resource(
+        "parallel",
+        0,
+        *(
+            Subsignal(
+                signal,
+                Pins(" ".join(pins), dir=directions[signal]),
+                pulled_up if signal == "reset_n" else plain,
+            )
+            for signal, pins in names.items()
+        ),
+    )

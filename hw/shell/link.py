@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Array, Cat, Const, Module, Mux, ResetInserter, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.crc import catalog
+from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from hw.interface import CoreInterface
@@ -22,18 +23,14 @@ from pipeline.errors import CapacityError
 
 
 class Packer(wiring.Component):  # type: ignore[misc]
-    """Bytes to words, first byte lowest.
-
-    A byte that comes while a whole word still waits sets `overrun` for that cycle, and is lost.
-    """
+    """Bytes to words, first byte lowest."""
 
     def __init__(self, word_bits: int) -> None:
         super().__init__(
             {
-                "bytes": In(stream.Signature(8, always_ready=True)),
+                "bytes": In(stream.Signature(8)),
                 "words": Out(stream.Signature(word_bits)),
                 "clear": In(1),
-                "overrun": Out(1),
             }
         )
 
@@ -43,10 +40,10 @@ class Packer(wiring.Component):  # type: ignore[misc]
         word = self.words.payload
         count = len(word) // 8
         have = Signal(range(count))
-        m.d.comb += self.overrun.eq(self.bytes.valid & self.words.valid & ~self.words.ready)
+        m.d.comb += self.bytes.ready.eq(~self.words.valid | self.words.ready)
         with m.If(self.words.ready):
             m.d.sync += self.words.valid.eq(0)
-        with m.If(self.bytes.valid & ~self.overrun):
+        with m.If(self.bytes.valid & self.bytes.ready):
             m.d.sync += [
                 word.eq(Cat(word, self.bytes.payload)[8:]),
                 self.words.valid.eq(have == count - 1),
@@ -90,9 +87,10 @@ class Unpacker(wiring.Component):  # type: ignore[misc]
 class Link(wiring.Component):  # type: ignore[misc]
     """One request at a time: checks it while its payload already flows into the core, then replies.
 
-    Whatever is wrong with a request, `core_reset` throws away what the core has of it. A request that breaks
-    off is given up after `timeout` cycles without a byte (rounded up to a power of two). A byte that comes
-    while the core computes gives that frame up and starts anew: the host has lost patience.
+    A host cannot be held up, a core may hold up its input: a buffer has room for a whole frame. Whatever is
+    wrong with a request, `core_reset` throws away what the core has of it. A request that breaks off is given
+    up after `timeout` cycles without a byte (rounded up to a power of two). A byte that comes while the core
+    computes gives that frame up and starts anew: the host has lost patience.
     """
 
     def __init__(self, interface: CoreInterface, identity: bytes, timeout: int) -> None:
@@ -113,6 +111,7 @@ class Link(wiring.Component):  # type: ignore[misc]
                 f"frames of {self._in_bytes} bytes in, {self._out_bytes} out: the link takes {MAX_PAYLOAD}"
             )
         self._hello = encode_identity(identity)
+        self._buffer = SyncFIFOBuffered(width=8, depth=self._in_bytes)
         self._packer = Packer(interface.input.word_bits)
         self._unpacker = Unpacker(interface.output.word_bits)
         self._crc = catalog.CRC16_IBM_3740(8).create()
@@ -127,6 +126,7 @@ class Link(wiring.Component):  # type: ignore[misc]
         """One state machine for both ways, with one CRC."""
         m = Module()
         m.submodules.crc = self._crc
+        m.submodules.buffer = ResetInserter(self.core_reset)(self._buffer)
         m.submodules.packer = packer = self._packer
         m.submodules.unpacker = unpacker = self._unpacker
         wiring.connect(m, packer.words, wiring.flipped(self.to_core))
@@ -134,7 +134,10 @@ class Link(wiring.Component):  # type: ignore[misc]
         m.d.comb += [
             self._crc.data.eq(self.received.payload),
             self._crc_byte.eq(self._crc.crc[:8]),
-            packer.bytes.payload.eq(self.received.payload),
+            self._buffer.w_data.eq(self.received.payload),
+            packer.bytes.payload.eq(self._buffer.r_data),
+            packer.bytes.valid.eq(self._buffer.r_rdy),
+            self._buffer.r_en.eq(packer.bytes.ready),
             packer.clear.eq(self.core_reset),
             unpacker.clear.eq(self.core_reset),
         ]
@@ -197,11 +200,11 @@ class Link(wiring.Component):  # type: ignore[misc]
 
     def _receive_rest(self, m: Module) -> None:
         with self._receive(m, "payload"):
-            m.d.comb += self._packer.bytes.valid.eq(1)
+            m.d.comb += self._buffer.w_en.eq(1)
             m.d.sync += self._left.eq(self._left - 1)
             with m.If(self._left == 0):
                 m.next = "crc low"
-            with m.If(self._packer.overrun):
+            with m.If(~self._buffer.w_rdy):
                 self._fail(m, Status.OVERRUN)
         with self._receive(m, "crc low", hashed=False):
             m.next = "crc high"

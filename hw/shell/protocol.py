@@ -40,7 +40,7 @@ class Status(IntEnum):
     BAD_LENGTH = 2
     BAD_COMMAND = 3
     TIMEOUT = 4  # the request broke off
-    OVERRUN = 5  # the core did not take a word before the next was there
+    OVERRUN = 5  # the core had not taken the frame before when this one came
 
 
 @dataclass(frozen=True)

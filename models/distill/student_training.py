@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from models import checkpoint as checkpoints
+from models.augment import Augmentation
 from models.data import Dataset
 from models.distill.losses import Distillation
 from models.distill.transfer import TransferSet
@@ -39,14 +40,18 @@ def distill(
     training: TrainingConfig,
     checkpoint: Path | None = None,
     progress: Progress = silent,
+    augmentation: Augmentation | None = None,
 ) -> tuple[Student, History]:
     """Train a student on the transfer set. With `HardLabels()` as the loss it is the undistilled baseline.
+
+    With an augmentation each sample is another each epoch, but the teacher's logits stay those of the sample
+    as it is in the transfer set.
 
     Seed and budget are those of `training`, so that two losses compare on the same initial weights, samples
     and steps. Gives the student in evaluation mode.
 
     Raises:
-        ConfigError: the topology does not fit the data set.
+        ConfigError: the topology or the augmentation does not fit the data set, or another precision.
         CheckpointError: the checkpoint is corrupt or another run's.
     """
     if (topology.inputs, topology.classes) != (dataset.features, dataset.classes):
@@ -55,12 +60,18 @@ def distill(
             f"{dataset.name} has {dataset.features} features and {dataset.classes} classes; "
             "change the topology"
         )
+    if training.precision != "float32":
+        raise ConfigError(
+            f"distill: precision is {training.precision}; students are exact in float32 only, give that"
+        )
     job = Job(
         build=partial(Student, topology),
         loss=HintedLoss(loss),
         train=transfer.split,
         validation=dataset.validation,
         config=training,
+        input_shape=dataset.input_shape,
+        augmentation=augmentation,
         hints=transfer.logits,
         label=f"student ({type(loss).__name__})",
         checkpoint=checkpoint,

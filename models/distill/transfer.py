@@ -19,7 +19,7 @@ class TransferSet:
     """Training samples and what each member of the teacher makes of them.
 
     Attributes:
-        split: uint8 (n, features) with labels; the training split, then its shifted views.
+        split: uint8 (n, features) with labels; the training split, then its other views.
         logits: float32 (members, n, classes), before any softening, so that they serve every temperature.
     """
 
@@ -27,28 +27,38 @@ class TransferSet:
     logits: NDArray[np.float32]
 
 
-def shifted_views(split: Split, input_shape: tuple[int, ...], views: int) -> Split:
+def shifted_views(split: Split, input_shape: tuple[int, ...], views: int, mirror: bool = False) -> Split:
     """Stack `views` copies of the split, each shifted by whole pixels: (views * n, features).
 
     The first view is the split itself, the next four are shifted by one pixel up, down, left and right, then
-    follow the diagonals, and so on outwards to two pixels. What is shifted in is 0.
+    follow the diagonals, and so on outwards to two pixels. What is shifted in is 0. With `mirror`, each shift
+    gives two views, the shifted pictures and then their mirror images. Series (time, 1, channels) are shifted
+    in time: by one step to earlier and to later, then by two, and so on.
 
     Raises:
-        ConfigError: fewer than 1 or more than 25 views, or several views of what is not an image.
+        ConfigError: fewer than 1 or more than 25 shifts, shifts that leave nothing, several views of what
+            is no image or series, or mirror images of series.
     """
-    if not 1 <= views <= MAX_VIEWS:
-        raise ConfigError(f"teacher: views is {views}; give 1 to {MAX_VIEWS}")
+    shifts = -(-views // 2) if mirror else views
+    if not 1 <= shifts <= MAX_VIEWS:
+        raise ConfigError(f"teacher: views is {views}; give 1 to {MAX_VIEWS * (2 if mirror else 1)}")
     if views > 1 and len(input_shape) != 3:
         raise ConfigError(
             f"teacher: views is {views}, but a sample has shape {input_shape}; only "
-            "images (height, width, channels) can be shifted, give 1"
+            "images (height, width, channels) and series (time, 1, channels) can be shifted, give 1"
         )
     if views == 1:
         return split
-    steps = range(-2, 3)
-    offsets = sorted(((dy, dx) for dy in steps for dx in steps), key=lambda o: (o[0] ** 2 + o[1] ** 2, o))
+    if mirror and input_shape[1] == 1:
+        raise ConfigError("teacher: series have no mirror image; set mirror to false")
     images = split.x.reshape(len(split), *input_shape)
-    stacked = np.concatenate([_shift(images, dy, dx) for dy, dx in offsets[:views]])
+    offsets = _offsets(input_shape[1])[:shifts]
+    if any(abs(dy) >= input_shape[0] or abs(dx) >= input_shape[1] for dy, dx in offsets):
+        raise ConfigError(f"teacher: views is {views}, too many for samples of {input_shape[:2]}; give less")
+    stacked = np.zeros((views, *images.shape), np.uint8)
+    for index, view in enumerate(stacked):
+        dy, dx = offsets[index // 2 if mirror else index]
+        _shift(images, dy, dx, view[:, :, ::-1] if mirror and index % 2 else view)
     return Split(stacked.reshape(views * len(split), -1), np.tile(split.y, views))
 
 
@@ -79,11 +89,18 @@ def load(path: Path) -> TransferSet:
     return TransferSet(split, logits)
 
 
-def _shift(images: NDArray[np.uint8], dy: int, dx: int) -> NDArray[np.uint8]:
-    """Shift `images` (n, height, width, channels) by `dy` rows down and `dx` columns right."""
+def _offsets(width: int) -> list[tuple[int, int]]:
+    """The shifts (down, right), from the nearest to the farthest; there are `MAX_VIEWS`."""
+    if width == 1:
+        reach = MAX_VIEWS // 2
+        grid = [(step, 0) for step in range(-reach, reach + 1)]
+    else:
+        grid = [(dy, dx) for dy in range(-2, 3) for dx in range(-2, 3)]
+    return sorted(grid, key=lambda offset: (offset[0] ** 2 + offset[1] ** 2, offset))
+
+
+def _shift(images: NDArray[np.uint8], dy: int, dx: int, out: NDArray[np.uint8]) -> None:
+    """Put `images` (n, height, width, channels) into `out` of zeros, `dy` rows down, `dx` columns right."""
     height, width = images.shape[1:3]
-    shifted = np.zeros_like(images)
-    if abs(dy) < height and abs(dx) < width:
-        source = images[:, max(0, -dy) : height - max(0, dy), max(0, -dx) : width - max(0, dx)]
-        shifted[:, max(0, dy) : height + min(0, dy), max(0, dx) : width + min(0, dx)] = source
-    return shifted
+    source = images[:, max(0, -dy) : height - max(0, dy), max(0, -dx) : width - max(0, dx)]
+    out[:, max(0, dy) : height + min(0, dy), max(0, dx) : width + min(0, dx)] = source

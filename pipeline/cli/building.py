@@ -9,7 +9,7 @@ import typer
 from hw.tools import fingerprint
 from pipeline import engine, outputs
 from pipeline.cli.app import DEFAULT_STORE, AsJson, BuildFile, StoreFolder, print_json, print_table, shown
-from pipeline.config import load
+from pipeline.config import distilled, load
 from pipeline.store import Store
 
 Until = Annotated[
@@ -78,7 +78,7 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Train with distillation and without, over several seeds; say what it brings."""
-    config = load(file)
+    config = distilled(load(file))
     from pipeline.comparison import compare as run
 
     with shown(ctx, as_json) as display:

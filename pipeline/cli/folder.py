@@ -33,7 +33,10 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Climb the verification ladder again, in a built folder."""
-    build = str(read_lock(folder)["build"])
+    lock = read_lock(folder)
+    build = str(lock["build"])
+    if port:
+        require_serial_link(folder, lock)
     from pipeline.verification import verify_folder
 
     with shown(ctx, as_json) as display:
@@ -47,6 +50,16 @@ def verify(
     failed = next((rung for rung in rungs if rung["passed"] is False), None)
     if failed:
         raise VerificationError(f"{folder}: rung '{failed['rung']}': {junit.summary(failed)}")
+
+
+def require_serial_link(folder: Path, lock: Mapping[str, Any]) -> None:
+    """Raise `ConfigError` where the build's chip has its streams on pins, and no serial link."""
+    shell = lock.get("config", {}).get("board", {}).get("shell", "uart")
+    if shell != "uart":
+        raise ConfigError(
+            f"{folder}: built with board.shell '{shell}', whose chip has no serial link;"
+            " build it with shell 'uart'"
+        )
 
 
 def report(folder: Folder) -> None:

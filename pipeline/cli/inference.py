@@ -9,6 +9,7 @@ import typer
 from hw.boards import find
 from hw.shell.protocol import design_identity
 from pipeline.cli.app import AsJson, print_json, print_table, shown
+from pipeline.cli.folder import require_serial_link
 from pipeline.errors import DataError, StoreError
 from pipeline.outputs import read_lock
 from pipeline.store import write_atomic
@@ -34,7 +35,9 @@ def infer(
     """Send frames to a board, show or write what its core gives."""
     folder = core if core.is_dir() else core.parent
     if baud is None:
-        baud = find(str(read_lock(folder)["board"])).baud
+        lock = read_lock(folder)
+        require_serial_link(folder, lock)
+        baud = find(str(lock["board"])).baud
     from hw.host import Link
     from hw.interface import CoreInterface
 

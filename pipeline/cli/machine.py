@@ -3,8 +3,10 @@
 from dataclasses import asdict, dataclass
 from typing import get_args
 
+import typer
+
 from hw import tools
-from hw.boards import BOARDS
+from hw.boards import BOARDS, Board
 from pipeline.cli.app import AsJson, print_json, print_table
 from pipeline.config import HardLabels, LogitMatching, SoftenedSoftmax
 from pipeline.errors import ToolError, ToolMissingError
@@ -34,12 +36,50 @@ def doctor(as_json: AsJson = False) -> None:
 
 
 def boards(as_json: AsJson = False) -> None:
-    """List the boards."""
+    """List the boards and what a design may use of them."""
     if as_json:
-        print_json([asdict(board) for board in BOARDS])
+        print_json([asdict(board) | {"budget": _budget(board)} for board in BOARDS])
         return
-    rows = [(board.name, board.family, f"{board.clock_hz / 1e6:g} MHz", board.title) for board in BOARDS]
-    print_table(rows)
+    print_table([_BUDGET_COLUMNS, *map(_budget_row, BOARDS)])
+    typer.echo("")
+    for board in BOARDS:
+        pins = ", ".join(f"{count} on {name}" for name, count in board.budget.connectors.items())
+        typer.echo(f"{board.name}: {board.title}; pins: {pins}")
+
+
+_BUDGET_COLUMNS = (
+    "board",
+    "chip",
+    "clock",
+    "pins",
+    "stream",
+    "LUTs",
+    "flip-flops",
+    "BRAM",
+    "SPRAM",
+    "DSPs",
+)
+
+
+def _budget_row(board: Board) -> tuple[str, ...]:
+    budget = board.budget
+    return (
+        board.name,
+        f"{board.family} {board.device}",
+        f"{budget.clock_hz / 1e6:g} MHz",
+        str(budget.io_pins),
+        f"{budget.stream_bits} bits",
+        str(budget.luts),
+        str(budget.flip_flops),
+        f"{budget.block_ram_bits // 1024} kbit",
+        f"{budget.single_port_ram_bits // 1024} kbit",
+        str(budget.dsps),
+    )
+
+
+def _budget(board: Board) -> dict[str, object]:
+    budget = board.budget
+    return asdict(budget) | {"block_ram_bits": budget.block_ram_bits}
 
 
 def methods(as_json: AsJson = False) -> None:

@@ -26,19 +26,36 @@ class Freeze:
 
 
 @dataclass(frozen=True)
+class Difference:
+    """As `hw.lowering.Difference`: a network made elsewhere against its integer reference."""
+
+    frames: int
+    agreement: float
+    largest_error: float | None = None
+    scale: float | None = None
+    offset: float | None = None
+
+
+@dataclass(frozen=True)
 class Metrics:
     """`metrics.json`: what the networks reach on the test set; accuracies 0 to 1, divergence in nats.
 
-    `confusion_matrix` counts samples: a row for each true class, a column for each predicted one.
+    A network made elsewhere has no student, but `golden_accuracy`, and `network_accuracy` on the frames of
+    `difference`; both only where the build has labels. `confusion_matrix` counts samples: a row for each true
+    class, a column for each predicted one.
     """
 
-    student_accuracy: float
+    student_accuracy: float | None = None
     teacher_accuracy: float | None = None
     ensemble_member_accuracy: tuple[float, ...] = ()
     student_without_distillation_accuracy: float | None = None
     agreement: float | None = None
     kl_divergence: float | None = None
     freeze: Freeze | None = None
+    golden_accuracy: float | None = None
+    network_accuracy: float | None = None
+    difference: Difference | None = None
+    recorded_difference: Difference | None = None
     confusion_matrix: tuple[tuple[int, ...], ...] = ()
 
 

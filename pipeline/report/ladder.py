@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pipeline.report.data import BuildData, Metrics, Rung
+from pipeline.report.data import BuildData, Difference, Metrics, Rung
 
 WIDEST = 0.05
 """The scale goes at least this far below the best accuracy, so that noise does not look like a cliff."""
@@ -38,8 +38,12 @@ def make(data: BuildData) -> Ladder:
     """The ladder of a build."""
     metrics = data.metrics
     frozen = metrics.freeze.accuracy_after if metrics.freeze else metrics.student_accuracy
-    steps = [*_networks(metrics), *_rungs(data.verification, frozen)]
-    measured = [step.accuracy for step in steps if step.accuracy is not None]
+    if metrics.difference is None:
+        steps = [*_networks(metrics), *_rungs(data.verification, frozen, "student")]
+    else:
+        steps = [_given(metrics, metrics.difference)]
+        steps += _rungs(data.verification, metrics.golden_accuracy, "golden")
+    measured = [step.accuracy for step in steps if step.accuracy is not None] or [1.0]
     high = min(1.0, max(measured) + 0.005)
     low = max(0.0, min(*measured, high - WIDEST) - 0.005)
     return Ladder(tuple(steps), low, high)
@@ -61,6 +65,14 @@ def _networks(metrics: Metrics) -> list[Step]:
     return steps + _student(metrics)
 
 
+def _given(metrics: Metrics, found: Difference) -> Step:
+    """The network as it came, executed in floats."""
+    note = f"made elsewhere; golden gives the same class to {found.agreement:.2%} of {found.frames} frames"
+    if found.largest_error is not None:
+        note += f", largest error of a logit {found.largest_error:.3g}"
+    return Step(f"Network, on {found.frames} frames", metrics.network_accuracy, note=note)
+
+
 def _student(metrics: Metrics) -> list[Step]:
     teacher, freeze = metrics.teacher_accuracy, metrics.freeze
     if freeze is None:
@@ -73,13 +85,16 @@ def _student(metrics: Metrics) -> list[Step]:
     ]
 
 
-def _rungs(rungs: Sequence[Rung], frozen: float) -> list[Step]:
-    """The rungs below the student. Where all outputs for the test set are the same, so is the accuracy."""
+def _rungs(rungs: Sequence[Rung], frozen: float | None, called: str) -> list[Step]:
+    """The rungs below the network, and their change against `frozen`, called so.
+
+    Where all outputs for the test set are the same, so is the accuracy.
+    """
     whole = max((rung.samples or 0 for rung in rungs), default=0)
     reference: float | None = frozen
     steps = []
     for rung in rungs:
-        if rung.rung in ("teacher", "student"):
+        if rung.rung in ("teacher", "student", "network"):
             continue
         accuracy = rung.metrics.get("accuracy")
         if not isinstance(accuracy, int | float):
@@ -87,7 +102,8 @@ def _rungs(rungs: Sequence[Rung], frozen: float) -> list[Step]:
             accuracy = reference if same else None
         if rung.rung in ("onnxruntime", "golden"):  # what the next rungs compare with
             reference = accuracy
-        step = _after(rung.rung, accuracy, frozen, "student", _compared(rung))
+        before = None if rung.rung == called else frozen
+        step = _after(rung.rung, accuracy, before, called, _compared(rung))
         steps.append(replace(step, verdict=rung.verdict))
     return steps
 

@@ -2,11 +2,18 @@
 
 from hw import tools
 from hw.boards import find
-from pipeline.config import BuildConfig
+from pipeline.config import Build, BuildConfig, NetworkBuild, brought, distilled
+from pipeline.config_data import data_key
+from pipeline.config_network import network_key
 from pipeline.stage import Stage
 
 
-def _board_tools(config: BuildConfig) -> tuple[str, ...]:
+def _data_tools(config: Build) -> tuple[str, ...]:
+    """The digits are part of a tool; every other source is told by the content of its files."""
+    return ("scikit-learn",) if config.data and config.data.source == "digits" else ()
+
+
+def _board_tools(config: Build) -> tuple[str, ...]:
     """Synthesis, place and route, packing for the build's board."""
     family = find(config.board.name).family
     if config.board.toolchain == "native":
@@ -14,32 +21,89 @@ def _board_tools(config: BuildConfig) -> tuple[str, ...]:
     return ("pyosys", f"yowasp-nextpnr-{family}")
 
 
-def _bitstream_tools(config: BuildConfig) -> tuple[str, ...]:
+def _bitstream_tools(config: Build) -> tuple[str, ...]:
     return ("amaranth", "amaranth-boards", *_board_tools(config))
 
 
-def _verify_tools(config: BuildConfig) -> tuple[str, ...]:
+def _verify_tools(config: Build) -> tuple[str, ...]:
     """The decompiler counts where it is installed: with it there is one rung more to climb."""
     decompiler = ("icebox_vlog",) if tools.find("icebox_vlog").locate() else ()
     found = {"pyosys", f"yowasp-nextpnr-{find(config.board.name).family}", *decompiler}
-    return ("torch", "onnxruntime", "finn-plus", "verilator", "g++", "make", *sorted(found))
+    network = "torch" if _distils(config) else "qonnx"
+    return (network, "onnxruntime", "finn-plus", "verilator", "g++", "make", *sorted(found))
 
 
-def _bitstream_outputs(config: BuildConfig) -> tuple[str, ...]:
+def _bitstream_outputs(config: Build) -> tuple[str, ...]:
     """Named after the board's family, as its tools name them."""
     suffix, constraints = {"ice40": ("bin", "pcf"), "ecp5": ("bit", "lpf")}[find(config.board.name).family]
     return (
         f"bitstream.{suffix}",
         f"constraints.{constraints}",
         "netlist.json",
+        "pins.json",
         "utilization.json",
         "floorplan.svg",
     )
 
 
-def _training(config: BuildConfig) -> dict[str, object]:
+def _distils(config: Build) -> bool:
+    return isinstance(config, BuildConfig)
+
+
+def _brings(config: Build) -> bool:
+    return isinstance(config, NetworkBuild)
+
+
+def _choice(config: Build) -> tuple[str, ...]:
+    """Stage `size`, for those that need to know the student: only where the build leaves it open."""
+    return ("size",) if distilled(config).student.choices else ()
+
+
+def _training(config: Build) -> dict[str, object]:
     """What of `[training]` changes the weights; how often a checkpoint is written does not."""
-    return config.training.model_dump(mode="json", exclude={"checkpoint_every"})
+    return distilled(config).training.model_dump(mode="json", exclude={"checkpoint_every"})
+
+
+def _brought(config: Build) -> tuple[str, ...]:
+    """The network made elsewhere, and the data set where the build has one."""
+    return ("data", "network") if config.data else ("network",)
+
+
+def _network_outputs(config: Build) -> tuple[str, ...]:
+    recorded = ("recorded.safetensors",) if brought(config).network.recorded else ()
+    return ("network.qonnx.onnx", "network.json", *recorded)
+
+
+def _compile_config(config: Build) -> object:
+    """With the board, whose chip decides where to multiply."""
+    sections = [config.compile.model_dump(mode="json"), config.board.name]
+    if isinstance(config, NetworkBuild):
+        return [*sections, config.verify.network_samples]
+    return sections
+
+
+def _compile_tools(config: Build) -> tuple[str, ...]:
+    reference = ("onnxruntime",) if _brings(config) else ()
+    return ("finn-plus", "qonnx", "amaranth", "pyosys", *reference)
+
+
+def _compile_outputs(config: Build) -> tuple[str, ...]:
+    reference = ("golden.onnx", "metrics.json") if _brings(config) else ()
+    return ("hardware.onnx", "core.v", "io.json", "layers.json", *reference)
+
+
+def _before_compile(config: Build) -> tuple[str, ...]:
+    return ("size", "export") if _distils(config) else _brought(config)
+
+
+def _before_verify(config: Build) -> tuple[str, ...]:
+    before = ("data", "teacher", "export") if _distils(config) else _brought(config)
+    return (*before, "compile", "bitstream")
+
+
+def _before_report(config: Build) -> tuple[str, ...]:
+    trained = ("data", "teacher", "size", "distill", "export")
+    return (*(trained if _distils(config) else _brought(config)), "compile", "bitstream", "verify")
 
 
 STAGES: tuple[Stage, ...] = (
@@ -47,16 +111,28 @@ STAGES: tuple[Stage, ...] = (
         name="data",
         version=1,
         inputs=(),
-        config=lambda config: config.data.model_dump(mode="json"),
-        tools=("scikit-learn",),
+        config=lambda config: data_key(config.data) if config.data else None,
+        tools=_data_tools,
         run="pipeline.stages.data:run",
         outputs=("data.safetensors",),
+        applies=lambda config: config.data is not None,
+    ),
+    Stage(
+        name="network",
+        version=1,
+        inputs=(),
+        config=lambda config: network_key(brought(config).network),
+        tools=("onnx", "qonnx"),
+        run="pipeline.stages.network:run",
+        outputs=_network_outputs,
+        seeded=False,
+        applies=_brings,
     ),
     Stage(
         name="teacher",
-        version=1,
+        version=2,
         inputs=("data",),
-        config=lambda config: [config.teacher.model_dump(mode="json"), _training(config)],
+        config=lambda config: [distilled(config).teacher.model_dump(mode="json"), _training(config)],
         tools=("torch", "lightning-fabric"),
         run="pipeline.stages.teacher:run",
         outputs=(
@@ -65,25 +141,41 @@ STAGES: tuple[Stage, ...] = (
             "teacher_logits.safetensors",
             "teacher_training.json",
         ),
+        applies=_distils,
+    ),
+    Stage(
+        name="size",
+        version=2,
+        inputs=("data", "teacher"),
+        config=lambda config: [
+            getattr(config, section).model_dump(mode="json")
+            for section in ("student", "distill", "compile", "board", "size")
+            if getattr(config, section) is not None
+        ],
+        tools=("torch", "brevitas", "optuna"),
+        run="pipeline.stages.size:run",
+        outputs=("sized.json",),
+        applies=_distils,
     ),
     Stage(
         name="distill",
-        version=1,
-        inputs=("data", "teacher"),
+        version=2,
+        inputs=lambda config: ("data", "teacher", *_choice(config)),
         config=lambda config: [
-            config.student.model_dump(mode="json"),
-            config.distill.model_dump(mode="json"),
+            distilled(config).student.model_dump(mode="json"),
+            distilled(config).distill.model_dump(mode="json"),
             _training(config),
         ],
         tools=("torch", "brevitas", "lightning-fabric"),
         run="pipeline.stages.distill:run",
         outputs=("student.safetensors", "baseline.safetensors", "training.json"),
+        applies=_distils,
     ),
     Stage(
         name="export",
-        version=1,
-        inputs=("data", "teacher", "distill"),
-        config=lambda config: config.student.model_dump(mode="json", include={"layers"}),
+        version=4,
+        inputs=lambda config: ("data", "teacher", *_choice(config), "distill"),
+        config=lambda config: distilled(config).student.model_dump(mode="json", include={"layers"}),
         tools=("torch", "brevitas", "onnx"),
         run="pipeline.stages.export:run",
         outputs=(
@@ -94,20 +186,21 @@ STAGES: tuple[Stage, ...] = (
             "metrics.json",
         ),
         seeded=False,
+        applies=_distils,
     ),
     Stage(
         name="compile",
-        version=1,
-        inputs=("export",),
-        config=lambda config: config.compile.model_dump(mode="json"),
-        tools=("finn-plus", "qonnx", "amaranth", "pyosys"),
+        version=3,
+        inputs=_before_compile,
+        config=_compile_config,
+        tools=_compile_tools,
         run="pipeline.stages.compile:run",
-        outputs=("hardware.onnx", "core.v", "io.json", "layers.json"),
+        outputs=_compile_outputs,
         seeded=False,
     ),
     Stage(
         name="bitstream",
-        version=1,
+        version=3,
         inputs=("compile",),
         config=lambda config: config.board.model_dump(mode="json"),
         tools=_bitstream_tools,
@@ -116,8 +209,8 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="verify",
-        version=1,
-        inputs=("data", "teacher", "export", "compile", "bitstream"),
+        version=2,
+        inputs=_before_verify,
         config=lambda config: [
             config.verify.model_dump(mode="json"),
             config.board.model_dump(mode="json"),
@@ -132,7 +225,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         name="report",
         version=1,
-        inputs=("data", "teacher", "distill", "export", "compile", "bitstream", "verify"),
+        inputs=_before_report,
         config=lambda config: config.model_dump(mode="json"),
         tools=(),
         run="pipeline.stages.report:run",

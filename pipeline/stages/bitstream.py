@@ -22,7 +22,14 @@ def run(ctx: StageContext) -> Facts:
     ctx.progress(steps[0], 0, 3)
     identity = design_identity(core.read_bytes())
     bitstream.synthesize(
-        board, core, interface, identity, work=work, log=ctx.log("synthesis.log"), native=native
+        board,
+        core,
+        interface,
+        identity,
+        work=work,
+        log=ctx.log("synthesis.log"),
+        shell=ctx.config.board.shell,
+        native=native,
     )
     ctx.progress(steps[1], 1, 3)
     utilization = bitstream.place_and_route(
@@ -34,6 +41,7 @@ def run(ctx: StageContext) -> Facts:
     constraints = work / bitstream.CONSTRAINTS[board.family]
     shutil.copyfile(constraints, ctx.work / f"constraints{constraints.suffix}")
     shutil.copyfile(work / bitstream.NETLIST, ctx.work / "netlist.json")
+    shutil.copyfile(work / bitstream.PINS, ctx.work / "pins.json")
     utilization.save(ctx.work / "utilization.json")
     (ctx.work / "floorplan.svg").write_text(floorplan.draw(work / bitstream.PLACED, board.family))
     ctx.progress(steps[2], 3, 3)

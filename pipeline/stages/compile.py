@@ -1,27 +1,29 @@
-"""Stage `compile`: FINN's hardware graph of the student, and its core."""
+"""Stage `compile`: FINN's hardware graph of the network, and its core."""
 
 import json
 from typing import Any
 
 from hw import dataflow
+from pipeline.config import NetworkBuild
 from pipeline.stage import Facts, StageContext
 
 
 def run(ctx: StageContext) -> Facts:
     """Lower, fold, read into the dataflow form, and write `core.v`."""
+    from hw.block_rams import with_resources
+    from hw.boards import find
     from hw.core import design
     from hw.finn_reader import read
-    from hw.lowering import Fold, Folding, lower, save_hardware
+    from hw.lowering import save_hardware
 
-    asked = ctx.config.compile
-    folds = tuple(Fold(fold.pe, fold.simd) for fold in asked.fold or ())
-    model = lower(
-        ctx.input("export", "student.qonnx.onnx"),
-        folding=Folding(asked.target_cycles, folds),
-        label=asked.output == "label",
-        log=ctx.log("finn.log"),
-    )
-    graph = read(model)
+    brings = isinstance(ctx.config, NetworkBuild)
+    model = _network(ctx) if brings else _student(ctx)
+    board = find(ctx.config.board.name)
+    graph = with_resources(read(model), ctx.config.compile.multiply, board.family, board.budget)
+    if brings:
+        from pipeline.stages.reference import write
+
+        write(ctx, graph)
     save_hardware(model, ctx.work / "hardware.onnx")
     core = design(graph, ctx.work / "amaranth")
     (ctx.work / "core.v").write_text(core.verilog)
@@ -31,23 +33,67 @@ def run(ctx: StageContext) -> Facts:
     return {"interval_bound_cycles": graph.interval_bound}
 
 
+def _student(ctx: StageContext) -> Any:
+    """The hardware graph of the student that stage `export` left, folded as it was sized."""
+    from hw.lowering import Folding, lower
+    from pipeline.config import distilled
+    from pipeline.sizing.choice import load_sized
+
+    sized = load_sized(ctx.input("size", "sized.json"))
+    shape = tuple(ctx.facts("export")["input_shape"])
+    steps = sized.topology(distilled(ctx.config), shape).steps
+    shapes = tuple(step.matrix for step in steps if step.matrix)
+    return lower(
+        ctx.input("export", "student.qonnx.onnx"),
+        folding=Folding(folds=sized.folds, shapes=shapes),
+        label=ctx.config.compile.output == "label",
+        log=ctx.log("finn.log"),
+    )
+
+
+def _network(ctx: StageContext) -> Any:
+    """The hardware graph of a network made elsewhere, folded as the build file says."""
+    from hw.lowering import Fold, Folding, lower
+    from pipeline.given import Entry
+
+    asked = ctx.config.compile
+    folds = tuple(Fold(fold.pe, fold.simd) for fold in asked.fold or ())
+    return lower(
+        ctx.input("network", "network.qonnx.onnx"),
+        folding=Folding(asked.target_cycles, folds),
+        label=asked.output == "label",
+        log=ctx.log("finn.log"),
+        given=Entry.load(ctx.input("network", "network.json")).given,
+    )
+
+
 def _described(layer: dataflow.Layer) -> dict[str, Any]:
-    """A layer for `layers.json`: what it is, its fold, its cycles a frame."""
+    """A layer for `layers.json`: what it is, its fold, its cycles a frame, its streams."""
     found: dict[str, Any] = {"name": layer.name, "kind": type(layer).__name__, "cycles": layer.cycles}
     match layer:
-        case dataflow.MatrixVector():
-            outputs, inputs = layer.weights.shape
-            found |= {"shape": f"{inputs} × {outputs}", "pe": layer.pe, "simd": layer.simd}
-            found |= {
-                "input_bits": layer.x_bits,
-                "weights": [int(layer.weights.min()), int(layer.weights.max())],
-            }
+        case dataflow.MatrixVector() | dataflow.Depthwise():
+            rows, columns = layer.weights.shape
+            found |= {"shape": f"{columns} × {rows}", "vectors": layer.vectors}
+            if isinstance(layer, dataflow.MatrixVector):
+                found |= {"multiply": layer.multiply}
+            found |= {"pe": layer.pe, "simd": layer.simd, "input_bits": layer.x_bits}
+            found |= {"weights": [int(layer.weights.min()), int(layer.weights.max())]}
         case dataflow.Threshold():
-            found |= {"shape": f"{layer.thresholds.shape[0]}", "pe": layer.pe, "output_bits": layer.bits}
+            found |= {"shape": f"{layer.channels}", "vectors": layer.vectors}
+            found |= {"pe": layer.pe, "output_bits": layer.bits}
+        case dataflow.Window():
+            found |= {"shape": _sizes(layer.shape), "kernel": _sizes(layer.kernel)}
+            found |= {"lanes": f"{layer.i_lanes} to {layer.o_lanes}"}
+        case dataflow.MaxPool():
+            found |= {"shape": _sizes(layer.shape), "kernel": _sizes(layer.size), "lanes": f"{layer.lanes}"}
         case dataflow.WidthConverter():
             found |= {"shape": f"{layer.elements}", "lanes": f"{layer.i_lanes} to {layer.o_lanes}"}
         case dataflow.Fifo():
-            found |= {"shape": f"{layer.elements}", "lanes": f"{layer.i_lanes}", "depth": layer.depth}
-        case dataflow.ArgMax():
-            found |= {"shape": f"{layer.channels}", "pe": layer.pe}
+            found |= {"shape": f"{layer.elements}", "lanes": f"{layer.lanes}", "depth": layer.depth}
+        case _:
+            found |= {"shape": f"{layer.i_elements}", "lanes": f"{layer.i_lanes}"}
     return found
+
+
+def _sizes(sizes: tuple[int, ...]) -> str:
+    return " × ".join(map(str, sizes))

@@ -2,6 +2,7 @@
 
 import json
 
+from pipeline.config import distilled
 from pipeline.stage import Facts, StageContext
 
 
@@ -11,13 +12,14 @@ def run(ctx: StageContext) -> Facts:
     from models.distill import student_training as training
     from models.distill import transfer
     from models.distill.losses import HardLabels
-    from pipeline.stages.training import distillation, training_config
+    from pipeline.stages.training import chosen_topology, distillation, training_config
 
+    config = distilled(ctx.config)
     dataset = data.load(ctx.input("data", "data.safetensors"))
     examples = transfer.load(ctx.input("teacher", "transfer.safetensors"))
-    topology = ctx.config.student.topology(dataset.features)
-    settings = training_config(ctx.config, ctx.config.student, ctx.seed)
-    loss = distillation(ctx.config)
+    topology = chosen_topology(ctx, dataset.input_shape)
+    settings = training_config(config, config.student, ctx.seed)
+    loss = distillation(config)
     histories = {}
     for name, each in (("student", loss), ("baseline", HardLabels())):
         checkpoint = ctx.partial / f"{name}.safetensors"
@@ -26,7 +28,7 @@ def run(ctx: StageContext) -> Facts:
         )
         training.save_student(student, ctx.work / f"{name}.safetensors")
         histories[name] = history
-    asked = ctx.config.distill
+    asked = config.distill
     curve = training.temperature_sweep(
         asked.temperatures,
         topology,

@@ -11,9 +11,10 @@ def run(ctx: StageContext) -> Facts:
     from models import data, export, freeze, integer
     from models.distill.student_training import load_student
     from pipeline.measuring import measure
+    from pipeline.stages.training import chosen_topology
 
     dataset = data.load(ctx.input("data", "data.safetensors"))
-    topology = ctx.config.student.topology(dataset.features)
+    topology = chosen_topology(ctx, dataset.input_shape)
     student, baseline = (
         load_student(topology, ctx.input("distill", f"{name}.safetensors"))
         for name in ("student", "baseline")
@@ -27,4 +28,5 @@ def run(ctx: StageContext) -> Facts:
     metrics = measure(network, freeze.freeze(baseline, "baseline"), teacher, dataset)
     metrics["freeze"] = asdict(freeze.freeze_report(student, network, dataset.test))
     (ctx.work / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
-    return {key: metrics[key] for key in ("teacher_accuracy", "student_accuracy")}
+    facts = {key: metrics[key] for key in ("teacher_accuracy", "student_accuracy")}
+    return facts | {"input_shape": list(dataset.input_shape)}

@@ -2,6 +2,7 @@
 
 import json
 
+from pipeline.config import distilled
 from pipeline.stage import Facts, StageContext
 
 
@@ -11,14 +12,17 @@ def run(ctx: StageContext) -> Facts:
     from models.distill import transfer
     from models.evaluation import deterministic
     from pipeline.measuring import save_teacher_logits
+    from pipeline.sizing import require_feasible
     from pipeline.stages.training import teacher_config
 
     dataset = data.load(ctx.input("data", "data.safetensors"))
-    config = teacher_config(ctx.config, ctx.seed)
+    # Of the board nothing goes into the teacher; but none is trained for a student that cannot be built.
+    require_feasible(distilled(ctx.config), dataset.input_shape)
+    config = teacher_config(distilled(ctx.config), ctx.seed)
     ensemble = teacher.train_ensemble(config, dataset, ctx.partial, ctx.progress)
     teacher.save_ensemble(ensemble.members, ctx.work / "teacher.safetensors")
     with deterministic(config.training.threads):
-        examples = teacher.make_transfer_set(ensemble.members, dataset, config.views)
+        examples = teacher.make_transfer_set(ensemble.members, dataset, config.views, config.mirror)
         logits = teacher.ensemble_logits(ensemble.members, dataset.test.x)
     transfer.save(examples, ctx.work / "transfer.safetensors")
     save_teacher_logits(logits, ctx.work / "teacher_logits.safetensors")

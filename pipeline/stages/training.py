@@ -1,10 +1,15 @@
 """What the training stages share: the build file's settings as the models' own types."""
 
+from models.augment import Augmentation
 from models.distill.losses import METHODS, Distillation, WeightedSum
-from models.teacher import TeacherConfig
+from models.teacher import ARCHITECTURES, Architecture, Mlp, TeacherConfig
+from models.topology import Topology
 from models.training import TrainingConfig
-from pipeline.config import BuildConfig, StudentConfig
-from pipeline.config import TeacherConfig as TeacherSection
+from pipeline.config import BuildConfig, distilled
+from pipeline.config_student import StudentConfig
+from pipeline.config_teacher import AugmentConfig
+from pipeline.config_teacher import TeacherConfig as TeacherSection
+from pipeline.stage import StageContext
 
 
 def training_config(
@@ -21,6 +26,7 @@ def training_config(
         accelerator=config.training.accelerator,
         devices=config.training.devices,
         checkpoint_every=config.training.checkpoint_every,
+        **section.model_dump(include={"warmup", "precision"}),
     )
 
 
@@ -28,8 +34,19 @@ def teacher_config(config: BuildConfig, seed: int) -> TeacherConfig:
     """The ensemble of the build."""
     section = config.teacher
     return TeacherConfig(
-        section.members, section.hidden, training_config(config, section, seed), section.views
+        networks=_architectures(section),
+        training=training_config(config, section, seed),
+        members=section.members,
+        views=section.views,
+        mirror=section.mirror,
+        augmentation=augmentation(section.augment),
+        label_smoothing=section.label_smoothing,
     )
+
+
+def augmentation(section: AugmentConfig | None) -> Augmentation | None:
+    """What happens to the samples of each batch."""
+    return Augmentation(**section.model_dump()) if section else None
 
 
 def distillation(config: BuildConfig) -> Distillation:
@@ -39,3 +56,20 @@ def distillation(config: BuildConfig) -> Distillation:
         settings = loss.model_dump(exclude={"method", "weight"})
         parts.append((loss.weight, METHODS[loss.method](**settings)))
     return WeightedSum(tuple(parts))
+
+
+def _architectures(section: TeacherSection) -> tuple[Architecture, ...]:
+    if section.hidden is not None:
+        return (Mlp(section.hidden),)
+    networks = section.networks or ()
+    return tuple(ARCHITECTURES[network.kind](**network.model_dump(exclude={"kind"})) for network in networks)
+
+
+def chosen_topology(ctx: StageContext, input_shape: tuple[int, ...]) -> Topology:
+    """The student over frames of `input_shape`, as sizing chose what the build leaves open."""
+    from pipeline.sizing.choice import load_sized
+
+    config = distilled(ctx.config)
+    if not config.student.choices:
+        return config.student.topology(input_shape)
+    return load_sized(ctx.input("size", "sized.json")).topology(config, input_shape)

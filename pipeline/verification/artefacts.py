@@ -13,10 +13,14 @@ from hw.boards import Board, find
 from hw.interface import CoreInterface
 from models import data, integer
 from models.metrics import combine
-from pipeline.config import BuildConfig
+from pipeline.config import Build, NetworkBuild
 from pipeline.errors import ModelFileError
+from pipeline.given import Trial, load_trial
 from pipeline.measuring import load_teacher_logits
 from pipeline.progress import Step
+
+BATCH = 256
+"""Samples at once in onnxruntime: whole test sets of pictures would not fit caches, nor some memories."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Artefacts:
     `port` is the serial port of a real board that holds the build, for the last rung.
     """
 
-    config: BuildConfig
+    config: Build
     folder: Path
     work: Path
     log: Path
@@ -51,8 +55,21 @@ class Artefacts:
 
     @cached_property
     def dataset(self) -> data.Dataset:
-        """The data set; its test split is what every rung runs on."""
+        """The data set that the student was trained on."""
         return data.load(self.folder / "data.safetensors")
+
+    @cached_property
+    def trial(self) -> Trial:
+        """The network made elsewhere, and what it is tried on."""
+        paths = (self.folder / f"{name}.safetensors" for name in ("data", "recorded"))
+        return load_trial(self.folder / "network.json", *(path if path.exists() else None for path in paths))
+
+    @cached_property
+    def x(self) -> NDArray[np.uint8]:
+        """What every rung runs on, (n, ...): the test split, or what was recorded."""
+        if isinstance(self.config, NetworkBuild):
+            return self.trial.frames(self.interface.input.shape)
+        return self.dataset.test.x
 
     @cached_property
     def teacher(self) -> NDArray[np.float64]:
@@ -81,13 +98,18 @@ class Artefacts:
     @cached_property
     def golden(self) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Integer logits (n, classes) and labels (n,) of `golden.onnx` in onnxruntime."""
-        logits, label = run_onnx(self.folder / "golden.onnx", {"x": self.dataset.test.x}, ["logits", "label"])
+        logits, label = run_onnx(self.folder / "golden.onnx", {"x": self.x}, ["logits", "label"])
         return logits, label
 
     @cached_property
     def interface(self) -> CoreInterface:
         """The core's streams."""
         return CoreInterface.load(self.folder / "io.json")
+
+    @cached_property
+    def frames(self) -> NDArray[np.uint8]:
+        """The same as the core takes it, (n, *shape)."""
+        return self.x.reshape(-1, *self.interface.input.shape)
 
     @cached_property
     def board(self) -> Board:
@@ -105,11 +127,30 @@ class Artefacts:
         return self.config.board.toolchain == "native"
 
     def expected(self) -> NDArray[np.int64]:
-        """What the core must give on the test split, (n, outputs): golden's logits, or its label."""
+        """What the core must give, (n, outputs): golden's logits, or its label."""
         logits, label = self.golden
         if self.config.compile.output == "label":
             return label.reshape(-1, 1).astype(np.int64)
         return logits.astype(np.int64)
+
+    def tapped(self, x: NDArray[np.uint8]) -> list[NDArray[Any]]:
+        """What each layer with thresholds gives for frames, by golden: (n, values) each."""
+        if isinstance(self.config, NetworkBuild):
+            from hw.dataflow import Threshold
+            from hw.finn_reader import read
+            from hw.golden import golden_from_graph
+            from hw.lowering import load_hardware
+
+            graph = read(load_hardware(self.folder / "hardware.onnx"))
+            model = golden_from_graph(graph, taps=True)
+            count = sum(isinstance(layer, Threshold) for layer in graph.layers)
+            names = [f"layer{index}" for index in range(count)]
+        else:
+            from models.export import golden_model
+
+            model = golden_model(self.network, taps=True)
+            names = [each.name for each in model.graph.output if each.name.startswith("tap")]
+        return run_model(model.SerializeToString(), {"x": x}, names, "golden.onnx")
 
     def scratch(self, rung: str) -> Path:
         """A folder for one rung."""
@@ -128,7 +169,10 @@ def run_onnx(path: Path, feeds: dict[str, NDArray[Any]], outputs: list[str]) -> 
 def run_model(
     model: bytes, feeds: dict[str, NDArray[Any]], outputs: list[str], where: str
 ) -> list[NDArray[Any]]:
-    """Run a serialized ONNX model in onnxruntime; raises `ModelFileError` where it cannot."""
+    """Run a serialized ONNX model in onnxruntime, in batches; raises `ModelFileError` where it cannot.
+
+    `feeds` are as many samples each, which the results are of, too.
+    """
     import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
@@ -136,7 +180,12 @@ def run_model(
     options.log_severity_level = 3
     try:
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        return list(session.run(outputs, feeds))
+        count = len(next(iter(feeds.values())))
+        parts = [
+            session.run(outputs, {name: array[start : start + BATCH] for name, array in feeds.items()})
+            for start in range(0, max(1, count), BATCH)
+        ]
+        return [np.concatenate(each) for each in zip(*parts, strict=True)]
     except (state.Fail, state.InvalidGraph, state.InvalidArgument, state.NotImplemented, ValueError) as error:
         first = str(error).strip().splitlines()[0]
         raise ModelFileError(f"{where}: onnxruntime refuses it ({first:.200}); export it again") from error

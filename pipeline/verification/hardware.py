@@ -1,33 +1,35 @@
 """The rungs from the core's Verilog to the board."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hw import netlist, simulate, tools, virtual_board
+from hw import netlist, parallel_board, simulate, tools, virtual_board
 from hw.dataflow import Integers
 from hw.host import Link
 from hw.netlist import ChipModel
+from hw.shell.port import parallel_port
 from hw.shell.protocol import design_identity
-from models.export import golden_model
 from pipeline.errors import StoreError
-from pipeline.verification.artefacts import Artefacts, Finding, compare, run_model
+from pipeline.verification.artefacts import Artefacts, Finding, compare
 
 STALL_PERCENT = 30
 LINK_TIMEOUT = 120.0  # seconds of silence: a simulated netlist on a busy machine is slow
 
 
 def rtl(artefacts: Artefacts) -> Finding:
-    """`core.v` in Verilator against golden: the whole test set at full rate, and again with random stalls."""
-    x, expected = artefacts.dataset.test.x, artefacts.expected()
+    """`core.v` in Verilator against golden: all frames at full rate, and again with random stalls."""
+    x, expected = artefacts.frames, artefacts.expected()
+    bound, threads = interval_bound(artefacts.folder), os.cpu_count() or 1
     simulator = simulate.CoreSimulator(
         artefacts.core, artefacts.interface, work=artefacts.scratch("rtl"), log=artefacts.log
     )
-    free = simulator.run(x)
-    stalled = simulator.run(x, stall_percent=STALL_PERCENT, seed=artefacts.config.verify.stall_seed)
-    bound = interval_bound(artefacts.folder)
+    free = simulator.run(x, threads=threads)
+    seed = artefacts.config.verify.stall_seed
+    stalled = simulator.run(x, stall_percent=STALL_PERCENT, seed=seed, threads=threads)
     metrics = {
         "interval_cycles": free.interval,
         "interval_bound_cycles": bound,
@@ -67,26 +69,27 @@ def first_layer(artefacts: Artefacts, expected: Integers, actual: Integers) -> s
     """Name the first layer in which the core leaves golden, by listening to its streams."""
     bad = np.flatnonzero((expected != actual).any(axis=1))
     sample = int(bad[0]) if len(bad) else 0
-    x = artefacts.dataset.test.x[sample : sample + 1]
     taps = tuple(
         simulate.Tap(layer["name"], layer["pe"], layer["output_bits"])
         for layer in _layers(artefacts.folder)
         if layer["kind"] == "Threshold"
     )
-    names = [f"layer{index}" for index in range(len(taps))]
-    model = golden_model(artefacts.network, taps=True).SerializeToString()
-    wanted = run_model(model, {"x": x}, names, "golden.onnx")
+    wanted = artefacts.tapped(artefacts.x[sample : sample + 1])
     simulator = simulate.CoreSimulator(
         artefacts.core, artefacts.interface, work=artefacts.scratch("taps"), log=artefacts.log, taps=taps
     )
-    for tap, values, found in zip(taps, wanted, simulator.run(x).taps, strict=True):
+    for tap, values, found in zip(
+        taps, wanted, simulator.run(artefacts.frames[sample : sample + 1]).taps, strict=True
+    ):
         if not np.array_equal(values, found):
             return f"the first layer that differs is {tap.instance}"
     return "every layer's activations agree; the last layer differs"
 
 
 def _chip(artefacts: Artefacts, rung: str, model: ChipModel, samples: int) -> Finding:
-    """A chip model behind a pseudo-terminal, driven by the host driver, against golden."""
+    """A chip model against golden: behind a pseudo-terminal and the host driver, or by its parallel port."""
+    if artefacts.config.board.shell == "parallel":
+        return _parallel(artefacts, rung, model, samples)
     board, work = artefacts.board, artefacts.scratch(rung)
     executable = virtual_board.build(
         model.sources,
@@ -104,9 +107,27 @@ def _chip(artefacts: Artefacts, rung: str, model: ChipModel, samples: int) -> Fi
         return _infer(artefacts, rung, running.port, samples)
 
 
+def _parallel(artefacts: Artefacts, rung: str, model: ChipModel, samples: int) -> Finding:
+    """A chip model under a master on its pins, both sides stalled at random, against golden."""
+    x = artefacts.frames[:samples]
+    found = parallel_board.run(
+        model,
+        x,
+        artefacts.interface,
+        parallel_port(artefacts.board, artefacts.interface),
+        work=artefacts.scratch(rung) / "simulator",
+        log=artefacts.log,
+        stall_percent=STALL_PERCENT,
+        seed=artefacts.config.verify.stall_seed,
+        optimize="-O0",  # for some 100,000 cycles, compiling takes longer than running
+    )
+    metrics = {"stalled_interval_cycles": found.interval}
+    return compare("golden", artefacts.expected()[: len(x)], found.outputs.astype(np.int64), **metrics)
+
+
 def _infer(artefacts: Artefacts, rung: str, port: str, samples: int) -> Finding:
     """The first `samples` of the test set through whatever is behind a serial port, against golden."""
-    x = artefacts.dataset.test.x[:samples]
+    x = artefacts.frames[:samples]
     with Link(port, artefacts.board.baud, timeout=LINK_TIMEOUT) as link:
         link.expect(design_identity(artefacts.core.read_bytes()))
         outputs = link.infer(
@@ -116,9 +137,13 @@ def _infer(artefacts: Artefacts, rung: str, port: str, samples: int) -> Finding:
 
 
 def synthesized(artefacts: Artefacts) -> Finding:
-    """The netlist that nextpnr placed, shell and all, simulated over its serial link."""
+    """The netlist that nextpnr placed, shell and all, simulated at its pins."""
     model = netlist.netlist_model(
-        artefacts.board, artefacts.folder / "netlist.json", artefacts.scratch("netlist"), artefacts.log
+        artefacts.board,
+        artefacts.folder / "netlist.json",
+        artefacts.scratch("netlist"),
+        artefacts.log,
+        shell=artefacts.config.board.shell,
     )
     return _chip(artefacts, "netlist", model, artefacts.config.verify.netlist_samples)
 
@@ -145,6 +170,7 @@ def _decompiled(artefacts: Artefacts) -> Finding:
         artefacts.folder / "constraints.pcf",
         artefacts.scratch("bitstream"),
         artefacts.log,
+        shell=artefacts.config.board.shell,
     )
     return _chip(artefacts, "bitstream", model, artefacts.config.verify.bitstream_samples)
 
@@ -159,12 +185,17 @@ def _repacked(artefacts: Artefacts) -> Finding:
 
 
 def board(artefacts: Artefacts) -> Finding:
-    """The board on `artefacts.port`, or the virtual one: shell and core as written, over the host link."""
-    samples = artefacts.config.verify.board_samples
+    """The board on `artefacts.port`, or the virtual one: shell and core as written, at the chip's pins."""
+    samples, shell = artefacts.config.verify.board_samples, artefacts.config.board.shell
     if artefacts.port:
         return _infer(artefacts, "board", artefacts.port, samples)
     identity = design_identity(artefacts.core.read_bytes())
     model = netlist.rtl_model(
-        artefacts.board, artefacts.core, artefacts.interface, identity, artefacts.scratch("board")
+        artefacts.board,
+        artefacts.core,
+        artefacts.interface,
+        identity,
+        artefacts.scratch("board"),
+        shell=shell,
     )
     return _chip(artefacts, "board", model, samples)

@@ -10,21 +10,27 @@ from typing import Any
 
 from hw import tools
 from pipeline import config as configuration
-from pipeline.config import BuildConfig
+from pipeline.config import Build, NetworkBuild
 from pipeline.errors import LinkError, StoreError, ToolError, VerificationError
 from pipeline.outputs import read_lock
 from pipeline.progress import Step
-from pipeline.verification import hardware, networks
+from pipeline.verification import brought, hardware, networks
 from pipeline.verification.artefacts import Artefacts, Finding, Rung
 
-NETWORKS: dict[str, tuple[Rung, tuple[str, ...]]] = {
+Rungs = dict[str, tuple[Rung, tuple[str, ...]]]
+
+FINN: Rungs = {"finn": (networks.finn, ("finn-plus", "qonnx"))}
+TRAINED: Rungs = {
     "teacher": (networks.teacher, ()),
     "student": (networks.student, ("torch",)),
     "onnxruntime": (networks.onnxruntime, ("onnxruntime", "torch")),
     "golden": (networks.golden, ("onnxruntime",)),
-    "finn": (networks.finn, ("finn-plus", "qonnx")),
 }
-HARDWARE: dict[str, tuple[Rung, tuple[str, ...]]] = {
+BROUGHT: Rungs = {
+    "network": (brought.network, ("qonnx", "onnxruntime")),
+    "golden": (brought.golden, ("finn-plus", "qonnx", "onnxruntime")),
+}
+HARDWARE: Rungs = {
     "rtl": (hardware.rtl, ("verilator", "g++")),
     "netlist": (hardware.synthesized, ("pyosys", "verilator", "g++")),
     "bitstream": (hardware.bitstream, ("verilator", "g++")),
@@ -41,30 +47,29 @@ class Climbed:
     performance: dict[str, Any]
 
 
-def climb(
-    config: BuildConfig, folder: Path, key: str, log: Path, step: Step, port: str | None = None
-) -> Climbed:
+def climb(config: Build, folder: Path, key: str, log: Path, step: Step, port: str | None = None) -> Climbed:
     """Climb all rungs over the files in `folder`; what fails does not stop the rest.
 
     `key` names the build in every finding, `log` takes what tools print, `port` has a real board, if any.
     """
     with tempfile.TemporaryDirectory(prefix="retort-verify-") as scratch:
         artefacts = Artefacts(config, folder, Path(scratch), log, step, port)
-        total = len(NETWORKS) + len(HARDWARE)
+        first = (BROUGHT if isinstance(config, NetworkBuild) else TRAINED) | FINN
+        total = len(first) + len(HARDWARE)
         rungs = []
-        for name in NETWORKS:
-            rungs.append(_climb_one(artefacts, name, key))
+        for name in first:
+            rungs.append(_climb_one(artefacts, name, first, key))
             step("rungs", len(rungs), total)
         # What remains is mostly Verilator and the C++ compiler at work: processes of their own.
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for row in pool.map(lambda name: _climb_one(artefacts, name, key), HARDWARE):
+            for row in pool.map(lambda name: _climb_one(artefacts, name, HARDWARE, key), HARDWARE):
                 rungs.append(row)
                 step("rungs", len(rungs), total)
     return Climbed(rungs, _performance(artefacts, rungs))
 
 
-def _climb_one(artefacts: Artefacts, name: str, key: str) -> dict[str, Any]:
-    rung, needs = (NETWORKS | HARDWARE)[name]
+def _climb_one(artefacts: Artefacts, name: str, rungs: Rungs, key: str) -> dict[str, Any]:
+    rung, needs = rungs[name]
     began = time.monotonic()
     try:
         found = rung(artefacts)

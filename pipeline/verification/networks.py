@@ -3,6 +3,7 @@
 import numpy as np
 
 from models.metrics import accuracy, agreement, divergence, softened
+from pipeline.config import distilled
 from pipeline.verification.artefacts import Artefacts, Finding, compare
 
 FINN_SAMPLES = 16
@@ -22,7 +23,7 @@ def teacher(artefacts: Artefacts) -> Finding:
 
 def student(artefacts: Artefacts) -> Finding:
     """The torch student against the teacher, within the build's limits on accuracy."""
-    labels, limits = artefacts.dataset.test.y, artefacts.config.verify
+    labels, limits = artefacts.dataset.test.y, distilled(artefacts.config).verify
     logits, reference = artefacts.torch_logits, artefacts.teacher
     score, ceiling = accuracy(logits, labels), accuracy(reference, labels)
     metrics = {
@@ -65,6 +66,12 @@ def golden(artefacts: Artefacts) -> Finding:
         accuracy=float(np.mean(label == artefacts.dataset.test.y)),
         logit_scale=scale,
     )
+    return with_label(found, artefacts)
+
+
+def with_label(found: Finding, artefacts: Artefacts) -> Finding:
+    """A finding on golden's logits that fails also where its label is not the largest of them."""
+    logits, label = artefacts.golden
     if found.passed and not np.array_equal(label, logits.argmax(axis=1)):
         return Finding(
             False, found.against, found.samples, found.samples, found.metrics, "label is not the arg-max"
@@ -76,7 +83,7 @@ def finn(artefacts: Artefacts) -> Finding:
     """FINN's hardware graph, executed by FINN, against golden on a sample."""
     from hw.lowering import execute, load_hardware
 
-    count = min(FINN_SAMPLES, len(artefacts.dataset.test))
+    count = min(FINN_SAMPLES, len(artefacts.x))
     hardware = load_hardware(artefacts.folder / "hardware.onnx")
-    outputs = execute(hardware, artefacts.dataset.test.x[:count], artefacts.log)
+    outputs = execute(hardware, artefacts.x[:count], artefacts.log)
     return compare("golden", artefacts.expected()[:count], outputs)

@@ -61,7 +61,7 @@ def torture(file: Path, folder: Path, kills: int, seed: int, longest: float) -> 
         built = build(file, here)
         assert digests(built.folder / "build.lock.json") == reference, "the digests are others"
         again = retort("build", file, "--store", built.store, "--out", here / "out")
-        assert "0 of 8 stages built" in again.stdout, again.stdout + again.stderr
+        assert ": 0 of " in again.stdout, again.stdout + again.stderr
         rounds += 1
         if killed == kills:
             return rounds

@@ -1,4 +1,4 @@
-"""Random integer networks for the hardware tests, their frames, and dataflow graphs of them without FINN."""
+"""Random dense networks for the hardware tests, their frames, and dataflow graphs of them without FINN."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hw.dataflow import ArgMax, DataflowGraph, Fifo, Layer, MatrixVector, Threshold, WidthConverter
+from hw.dataflow import ArgMax, DataflowGraph, Layer, MatrixVector, Threshold, connect
 from hw.lowering import Fold, Folding, lower
 from models.export import qonnx_model, save_model
-from models.integer import IntegerLayer, IntegerNetwork
+from models.integer import Dense, IntegerLayer, IntegerNetwork
 
 
 def random_network(
@@ -40,15 +40,23 @@ def random_network(
         layers.append(
             IntegerLayer(
                 f"layer{index}",
-                weights,
-                weight_bits,
-                2.0 ** -int(rng.integers(0, 8)),
+                Dense(weights, weight_bits, 2.0 ** -int(rng.integers(0, 8))),
+                (index - 1,),
                 thresholds,
                 activation_bits if hidden else None,
                 2.0 ** -int(rng.integers(0, 5)) if hidden else None,
             )
         )
-    return IntegerNetwork(tuple(layers))
+    return IntegerNetwork((1, 1, widths[0]), tuple(layers))
+
+
+def matrices(network: IntegerNetwork) -> list[NDArray[np.int64]]:
+    """The weights (outputs, inputs) of every layer."""
+    return [
+        layer.operation.matrix.astype(np.int64)
+        for layer in network.layers
+        if isinstance(layer.operation, Dense)
+    ]
 
 
 def random_frames(count: int, inputs: int, seed: int = 0) -> NDArray[np.uint8]:
@@ -62,8 +70,8 @@ def random_frames(count: int, inputs: int, seed: int = 0) -> NDArray[np.uint8]:
 def random_folds(network: IntegerNetwork, rng: np.random.Generator) -> tuple[Fold, ...]:
     """A divisor of each layer's outputs and of its inputs."""
     return tuple(
-        Fold(int(rng.choice(divisors(layer.outputs))), int(rng.choice(divisors(layer.inputs))))
-        for layer in network.layers
+        Fold(int(rng.choice(divisors(outputs))), int(rng.choice(divisors(inputs))))
+        for outputs, inputs in (matrix.shape for matrix in matrices(network))
     )
 
 
@@ -72,22 +80,19 @@ def divisors(number: int) -> list[int]:
 
 
 def graph_of(network: IntegerNetwork, folds: Sequence[Fold], *, label: bool = False) -> DataflowGraph:
-    """The graph that lowering should give: converters between unlike widths, FIFOs of a frame."""
+    """The graph that lowering should give."""
     layers: list[Layer] = []
-    lanes, bits = folds[0].simd, network.input_bits
-    for index, (dense, fold) in enumerate(zip(network.layers, folds, strict=True)):
-        if lanes != fold.simd:
-            layers.append(WidthConverter(f"dwc{index}", dense.inputs, lanes, fold.simd))
-        if dense.inputs // fold.simd > 2:
-            layers.append(Fifo(f"fifo{index}", dense.inputs, fold.simd, dense.inputs // fold.simd))
-        layers.append(MatrixVector(f"mv{index}", dense.weights.astype(np.int64), bits, fold.pe, fold.simd))
-        if dense.thresholds is not None and dense.activation_bits is not None:
-            layers.append(Threshold(f"threshold{index}", dense.thresholds.astype(np.int64), fold.pe))
-            bits = dense.activation_bits
-        lanes = fold.pe
+    bits = network.input_bits
+    for index, (layer, weights, fold) in enumerate(
+        zip(network.layers, matrices(network), folds, strict=True)
+    ):
+        layers.append(MatrixVector(f"mv{index}", weights, bits, fold.pe, fold.simd))
+        if layer.thresholds is not None and layer.activation_bits is not None:
+            layers.append(Threshold(f"threshold{index}", layer.thresholds.astype(np.int64), fold.pe))
+            bits = layer.activation_bits
     if label:
-        layers.append(ArgMax("argmax", network.classes, lanes))
-    return DataflowGraph(network.inputs, network.input_bits, tuple(layers))
+        layers.append(ArgMax("argmax", network.classes, folds[-1].pe))
+    return connect((network.inputs,), network.input_bits, layers)
 
 
 def save_qonnx(network: IntegerNetwork, folder: Path) -> Path:

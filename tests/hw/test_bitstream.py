@@ -212,7 +212,7 @@ def test_netlist_that_is_none(icebreaker: Built) -> None:
 
 @pytest.mark.slow
 def test_more_than_the_chip_holds(tmp_path: Path) -> None:
-    compiled = compile_core("icebreaker", [16, 12, 4], [(12, 16), (1, 1)], tmp_path)
+    compiled = compile_core("icebreaker", [16, 24, 4], [(12, 16), (1, 1)], tmp_path)
     synthesize(compiled, tmp_path)
     with pytest.raises(
         CapacityError,

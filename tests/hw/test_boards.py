@@ -31,6 +31,46 @@ def test_find() -> None:
         find("arty")
 
 
+def test_refused() -> None:
+    with pytest.raises(ConfigError, match=r"'tang-nano-9k' is not supported: .* hold violations, .*; take"):
+        find("tang-nano-9k")
+
+
+@pytest.mark.parametrize(
+    ("name", "pins", "block_ram", "single_port_ram"),
+    [
+        ("icebreaker", {"pmod_0": 8, "pmod_1": 8, "pmod_2": 8}, 120, 1024),
+        ("hx8k", {"j_1": 14, "j_2": 27, "j_3": 29, "j_4": 26}, 128, 0),
+        ("ulx3s-85f", {"gpio_0": 50}, 3744, 0),
+        ("orangecrab", {"io_0": 19}, 1008, 0),
+    ],
+)
+def test_budget(name: str, pins: dict[str, int], block_ram: int, single_port_ram: int) -> None:
+    """Memory in kbit as on the first page of each data sheet."""
+    budget = find(name).budget
+    assert budget.connectors == pins and budget.io_pins == sum(pins.values())
+    assert budget.stream_bits == budget.io_pins - 7
+    assert budget.block_ram_bits == block_ram * 1024
+    assert budget.single_port_ram_bits == single_port_ram * 1024
+    assert all(budget.block_ram.bits * 8 // 9 <= depth * width for depth, width in budget.block_ram.shapes)
+    assert all(depth * width <= budget.block_ram.bits for depth, width in budget.block_ram.shapes)
+
+
+@boards
+def test_users_pins_are_on_the_package_and_nobody_elses(board: Board) -> None:
+    platform = board.make_platform()
+    pins = [pin.package_pin for pin in board.user_pins()]
+    assert len(set(pins)) == len(pins)
+    connectors = [connector.mapping for connector in platform.connectors.values()]
+    for pin in board.user_pins():
+        assert pin.package_pin in {mapping.get(pin.position) for mapping in connectors}
+    used = {"clock": platform.lookup(platform.default_clk).ios[0].names}
+    if board.uart_pins is None:
+        used["serial"] = [name for wire in platform.lookup("uart").ios for name in wire.ios[0].names]
+    for names in used.values():
+        assert not set(names) & set(pins)
+
+
 @pytest.mark.slow
 @boards
 def test_resources_are_as_nextpnr_reports(board: Board, tmp_path: Path) -> None:

@@ -13,15 +13,30 @@ import pytest
 
 from hw import verilator
 from hw.core import design, place
-from hw.dataflow import ArgMax, DataflowGraph, Fifo, MatrixVector, Threshold, WidthConverter
+from hw.dataflow import (
+    INPUT,
+    Add,
+    ArgMax,
+    DataflowGraph,
+    Depthwise,
+    Fifo,
+    Layer,
+    MatrixVector,
+    MaxPool,
+    Threshold,
+    WidthConverter,
+    Window,
+    connect,
+)
 from hw.finn_reader import read
 from hw.kernels.replay import ReplayBuffer
 from hw.kernels.threshold import Threshold as ThresholdKernel
 from hw.lowering import Fold, Folding
 from hw.tools import run_yosys
 from pipeline.errors import LoweringError
+from tests.hw.graphs import convolution, residual
 from tests.hw.icarus import run_core
-from tests.hw.networks import graph_of, lowered, random_folds, random_frames, random_network
+from tests.hw.networks import graph_of, lowered, matrices, random_folds, random_frames, random_network
 
 ICARUS = pytest.mark.skipif(shutil.which("iverilog") is None, reason="iverilog is not installed")
 
@@ -119,9 +134,11 @@ def test_core_of_finns_graph(tmp_path: Path, weight_bits: int, folding: Folding,
 
 @ICARUS
 def test_without_fifos_the_values_are_the_same(tmp_path: Path) -> None:
-    network = random_network([12, 8, 4])
+    network = random_network([12, 10, 4])
     graph = graph_of(network, [Fold(2, 2), Fold(1, 2)])
-    bare = replace(graph, layers=tuple(layer for layer in graph.layers if not isinstance(layer, Fifo)))
+    layers = tuple(layer for layer in graph.layers if not isinstance(layer, Fifo))
+    assert len(layers) < len(graph.layers)
+    bare = DataflowGraph(graph.shape, graph.input_bits, layers)
     frames = random_frames(24, 12)
     run = run_core(design(bare, tmp_path / "amaranth"), frames, tmp_path)
     np.testing.assert_array_equal(run.outputs, network.forward(frames))
@@ -131,7 +148,7 @@ def test_without_fifos_the_values_are_the_same(tmp_path: Path) -> None:
 def test_fifo_between_other_layers(tmp_path: Path) -> None:
     network = random_network([6, 4])
     layers = graph_of(network, [Fold(2, 3)], label=True).layers
-    graph = DataflowGraph(6, 8, (*layers[:-1], Fifo("between", 4, 2, 5), layers[-1]))
+    graph = DataflowGraph((6,), 8, (*layers[:-1], Fifo("between", 4, 2, 5), layers[-1]))
     frames = random_frames(24, 6)
     for stall in (0, 50):
         run = run_core(design(graph, tmp_path / "amaranth"), frames, tmp_path, stall_percent=stall)
@@ -142,16 +159,17 @@ def test_fifo_between_other_layers(tmp_path: Path) -> None:
 def test_converter_before_thresholds_and_at_the_end(tmp_path: Path) -> None:
     """Accumulators are exact where no threshold follows at once."""
     network = random_network([6, 6, 4])
-    first, second = network.layers
-    assert first.thresholds is not None
+    first, second = matrices(network)
+    thresholds = network.layers[0].thresholds
+    assert thresholds is not None
     layers = (
-        MatrixVector("mv0", first.weights.astype(np.int64), 8, 2, 3),
+        MatrixVector("mv0", first, 8, 2, 3),
         WidthConverter("dwc0", 6, 2, 3),
-        Threshold("threshold0", first.thresholds.astype(np.int64), 3),
-        MatrixVector("mv1", second.weights.astype(np.int64), 3, 4, 3),
+        Threshold("threshold0", thresholds.astype(np.int64), 3),
+        MatrixVector("mv1", second, 3, 4, 3),
         WidthConverter("dwc1", 4, 4, 1),
     )
-    graph = DataflowGraph(6, 8, layers)
+    graph = DataflowGraph((6,), 8, layers)
     frames = random_frames(24, 6)
     run = run_core(design(graph, tmp_path / "amaranth"), frames, tmp_path)
     np.testing.assert_array_equal(run.outputs, network.forward(frames))
@@ -163,7 +181,7 @@ def test_converter_before_thresholds_and_at_the_end(tmp_path: Path) -> None:
 def test_logits_travel_in_the_narrowest_type(tmp_path: Path, weight: int, dtype: str) -> None:
     weights = np.full((2, 64), weight, np.int64)
     weights[1] *= -1
-    core = design(DataflowGraph(64, 8, (MatrixVector("mv", weights, 8, 1, 16),)), tmp_path / "amaranth")
+    core = design(DataflowGraph((64,), 8, (MatrixVector("mv", weights, 8, 1, 16),)), tmp_path / "amaranth")
     assert core.interface.output.dtype == dtype
     frames = random_frames(4, 64)
     np.testing.assert_array_equal(
@@ -187,20 +205,78 @@ def test_changed_weight_in_the_text_is_a_mismatch(tmp_path: Path) -> None:
     assert wrong[:, 0].any() and not wrong[:, 1:].any()
 
 
+# Graphs
+
+
+def check(graph: DataflowGraph, work: Path, count: int = 12) -> None:
+    """Values at full rate and with stalls, and the interval."""
+    core = design(graph, work / "amaranth")
+    frames = random_frames(count, graph.inputs)
+    shaped = frames.reshape(count, *graph.shape)
+    run = run_core(core, shaped, work)
+    np.testing.assert_array_equal(run.outputs, graph.execute(frames))
+    assert run.interval == graph.interval_bound
+    stalled = run_core(core, shaped, work, stall_percent=40, seed=1)
+    np.testing.assert_array_equal(stalled.outputs, run.outputs)
+
+
+@ICARUS
+@pytest.mark.parametrize("simd", [1, 2, 3, 6, 9, 18], ids=lambda simd: f"SIMD {simd}")
+def test_convolution_in_words_of_pixels_or_columns(tmp_path: Path, simd: int) -> None:
+    layers, _ = convolution("conv", INPUT, (5, 4, 2), (2, simd))
+    check(connect((5, 4, 2), 8, layers), tmp_path)
+
+
+@ICARUS
+def test_frames_have_a_shape(tmp_path: Path) -> None:
+    layers, _ = convolution("conv", INPUT, (5, 4, 2), (2, 2))
+    interface = design(connect((5, 4, 2), 8, layers), tmp_path).interface
+    assert (interface.input.shape, interface.input.lanes) == ((5, 4, 2), 2)
+    assert (interface.output.shape, interface.output.dtype) == ((80,), "uint8")
+
+
+@ICARUS
+def test_residual_network(tmp_path: Path) -> None:
+    check(residual(), tmp_path)
+
+
+@ICARUS
+def test_input_taken_twice(tmp_path: Path) -> None:
+    layers, sources = convolution("one", INPUT, (4, 4, 2), (2, 2), outputs=2)
+    layers += [Threshold("limits", np.array([[9, 99, 200], [5, 6, 7]]), 1, 16), Add("add", 32, 1)]
+    check(connect((4, 4, 2), 8, layers, [*sources, (INPUT,), (3, 2)]), tmp_path)
+
+
+@ICARUS
+def test_depthwise_and_pools(tmp_path: Path) -> None:
+    window = Window("window", (6, 6, 4), (3, 3), 1, padding=(1, 1, 1, 1))
+    mean = Window("mean_window", (6, 6, 4), (2, 2), 1, stride=(2, 2))
+    layers: list[Layer] = [
+        window,
+        Depthwise("depthwise", np.arange(-18, 18).reshape(4, 9) // 3, 8, 2, 3, vectors=36),
+        Threshold("threshold", np.arange(-3, 4) * 300 + np.zeros((4, 1), np.int64), 2, 36),
+        mean,
+        Depthwise("mean", np.ones((4, 4), np.int64), 3, 1, 1, vectors=9),
+        Threshold("mean_threshold", np.tile([4, 8, 12], (4, 1)), 1, 9),
+        MaxPool("pool", (3, 3, 4), (2, 2), 4),
+    ]
+    check(connect((6, 6, 4), 8, layers), tmp_path)
+
+
 # Placing
 
 
 @pytest.mark.usefixtures("unbuilt")
 def test_fifo_joins_the_replay_buffer() -> None:
-    placed = place(graph_of(random_network([12, 8, 4]), [Fold(2, 2), Fold(1, 2)]))
+    placed = place(graph_of(random_network([12, 10, 4]), [Fold(2, 2), Fold(1, 2)]))
     assert [found.name for found in placed] == ["mv0", "threshold0", "mv1"]
-    assert placed[0].kernel.depth == 12 and placed[2].kernel.depth == 8
+    assert placed[0].kernel.depth == 12 and placed[2].kernel.depth == 10
 
 
 @pytest.mark.usefixtures("unbuilt")
 def test_fifo_elsewhere_is_a_buffer() -> None:
     layers = graph_of(random_network([6, 4]), [Fold(2, 3)], label=True).layers
-    placed = place(DataflowGraph(6, 8, (*layers[:-1], Fifo("between", 4, 2, 5), layers[-1])))
+    placed = place(DataflowGraph((6,), 8, (*layers[:-1], Fifo("between", 4, 2, 5), layers[-1])))
     assert isinstance(placed[-2].kernel, ReplayBuffer) and placed[-2].kernel.depth == 8
 
 
@@ -214,14 +290,14 @@ def test_search_in_turns_where_there_is_time(simd: int, sequential: bool) -> Non
 
 @pytest.mark.usefixtures("unbuilt")
 def test_core_takes_bytes_alone(tmp_path: Path) -> None:
-    graph = DataflowGraph(4, 4, (MatrixVector("mv", np.ones((2, 4), np.int64), 4, 1, 1),))
+    graph = DataflowGraph((4,), 4, (MatrixVector("mv", np.ones((2, 4), np.int64), 4, 1, 1),))
     with pytest.raises(LoweringError, match="the core takes uint8, the graph 4-bit values"):
         design(graph, tmp_path)
 
 
 @pytest.mark.usefixtures("unbuilt")
 def test_outputs_too_wide(tmp_path: Path) -> None:
-    graph = DataflowGraph(4, 8, (MatrixVector("mv", np.full((2, 4), 1 << 30), 8, 1, 1),))
+    graph = DataflowGraph((4,), 8, (MatrixVector("mv", np.full((2, 4), 1 << 30), 8, 1, 1),))
     with pytest.raises(LoweringError, match="mv: outputs of 41 bits do not fit 32"):
         design(graph, tmp_path)
 
@@ -236,6 +312,39 @@ def test_interface() -> None:
     assert (logits.output.shape, logits.output.dtype, logits.output.lanes) == ((6,), "int16", 3)
     label = Core(graph_of(network, [Fold(2, 4), Fold(3, 1)], label=True)).format
     assert (label.output.shape, label.output.dtype, label.output.lanes) == ((1,), "uint8", 1)
+
+
+@pytest.mark.usefixtures("unbuilt")
+@pytest.mark.parametrize(("simd", "replay"), [(2, False), (6, False), (18, True), (1, False), (9, True)])
+def test_repeated_words_need_no_replay_buffer(simd: int, replay: bool) -> None:
+    layers, _ = convolution("conv", INPUT, (5, 4, 2), (2, simd))
+    placed = {found.name: found for found in place(connect((5, 4, 2), 8, layers))}
+    assert placed["conv"].kernel.replay is replay
+
+
+@pytest.mark.usefixtures("unbuilt")
+def test_fifo_joins_the_line_buffer() -> None:
+    window = Window("window", (5, 4, 2), (3, 3), 2)
+    least = place(DataflowGraph((5, 4, 2), 8, (window,)))[0].kernel
+    (deeper,) = place(DataflowGraph((5, 4, 2), 8, (Fifo("fifo", 40, 2, 40), window)))
+    assert deeper.kernel.depth >= least.buffer.depth + 40
+
+
+@pytest.mark.usefixtures("unbuilt")
+def test_types_must_meet() -> None:
+    layers = (
+        MatrixVector("a", np.ones((2, 4), np.int64), 8, 1, 1),
+        MatrixVector("b", np.ones((1, 2)), 4, 1, 1),
+    )
+    with pytest.raises(LoweringError, match="b: takes unsigned values of 4 bits, signed ones of 11 come"):
+        place(DataflowGraph((4,), 8, layers))
+
+
+@pytest.mark.usefixtures("unbuilt")
+def test_columns_of_pixels_are_for_matrices() -> None:
+    layers = (Window("window", (4, 4, 2), (2, 2), 1, rows=2), ArgMax("argmax", 72, 2))
+    with pytest.raises(LoweringError, match="argmax: cannot take columns of pixels; give window one row"):
+        place(DataflowGraph((4, 4, 2), 8, layers))
 
 
 # The text
@@ -299,13 +408,13 @@ def test_taps_name_the_thresholds(tmp_path: Path) -> None:
         ("threshold0", 2, 3),
         ("threshold1", 4, 3),
     ]
-    assert not design(DataflowGraph(9, 8, graph.layers[:2]), tmp_path).taps
+    assert not design(DataflowGraph((9,), 8, graph.layers[:2]), tmp_path).taps
 
 
 @ICARUS
 def test_one_class(tmp_path: Path) -> None:
     """The greatest of one value is always 0, a number of no bits."""
     layers = (MatrixVector("mv", np.ones((1, 4), np.int64), 8, 1, 2), ArgMax("argmax", 1, 1))
-    core = design(DataflowGraph(4, 8, layers), tmp_path / "amaranth")
+    core = design(DataflowGraph((4,), 8, layers), tmp_path / "amaranth")
     assert core.interface.output.dtype == "uint8"
     assert not run_core(core, random_frames(8, 4), tmp_path).outputs.any()

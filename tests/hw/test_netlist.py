@@ -15,11 +15,12 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 from numpy.typing import NDArray
 
-from hw import bitstream, netlist, verilator, virtual_board
+from hw import bitstream, netlist, parallel_board, verilator, virtual_board
 from hw.boards import find
 from hw.core import place
 from hw.host import Link
 from hw.netlist import ChipModel
+from hw.shell.port import parallel_port
 from hw.tools import run_yosys
 from hw.verilog import to_verilog
 from pipeline.errors import ToolError, ToolMissingError
@@ -88,6 +89,32 @@ def test_bitstream_equals_the_network(icebreaker: Built, tmp_path: Path) -> None
     np.testing.assert_array_equal(outputs, expected)
 
 
+@pytest.mark.slow
+@DECOMPILER
+def test_bitstream_with_the_parallel_shell_equals_the_network(icebreaker: Built, tmp_path: Path) -> None:
+    board, io, log = icebreaker.board, icebreaker.design.interface, tmp_path / "log"
+    bitstream.synthesize(
+        board, icebreaker.core, io, icebreaker.identity, work=tmp_path, log=log, shell="parallel"
+    )
+    bitstream.place_and_route(board, work=tmp_path, log=log, seed=1)
+    packed, constraints = bitstream.pack(board, work=tmp_path, log=log), tmp_path / "top.pcf"
+    work = tmp_path / "model"
+    work.mkdir()
+    model = netlist.bitstream_model(board, packed, constraints, work, log, shell="parallel")
+    frames = random_frames(SAMPLES, icebreaker.network.inputs)
+    found = parallel_board.run(
+        model,
+        frames,
+        io,
+        parallel_port(board, io),
+        work=work / "simulator",
+        log=log,
+        stall_percent=30,
+        optimize="-O0",
+    )
+    np.testing.assert_array_equal(found.outputs, icebreaker.network.forward(frames))
+
+
 # One flipped bit
 
 
@@ -104,7 +131,7 @@ def weight_bits(built: Built, layer: str) -> list[str]:
     ]
     rows = [cell["parameters"][f"INIT_{row:X}"] for row in range(16)]
     kernel = next(placed.kernel for placed in place(built.graph) if placed.name == layer)
-    words = kernel._weight_words()
+    words = kernel.products.words()
     assert "".join(rows).count("1") == sum(word.bit_count() for word in words)
     return rows
 
@@ -185,10 +212,9 @@ def test_decompiler_that_prints_no_module(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_ports_declared_once() -> None:
-    text = "module top (input a, output [1:0] b, input c);\nwire a, n1, c;\nwire a;\nwire n2;\nendmodule\n"
-    assert netlist._declared_once(text) == (
-        "module top (input a, output [1:0] b, input c);\nwire n1;\n\nwire n2;\nendmodule\n"
-    )
+    header = "module top (input a, output [1:0] \\b , input c);\n"
+    text = header + "wire a, n1, \\b[0] , c;\nwire a;\nwire n2;\nendmodule\n"
+    assert netlist._declared_once(text) == header + "wire n1, \\b[0] ;\n\nwire n2;\nendmodule\n"
 
 
 # ECP5's block RAM
@@ -353,7 +379,7 @@ def memories(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (work / "rtl.v").write_text(re.sub(r"\bmemories(?=\W|_)", "rtl", text))
     # Yosys takes a minute over all the zeros. A tenth of them will do: what is not said is 0 on the chip.
     (work / "memories.v").write_text(re.sub(r"\n *\w+\[\d*[1-9]\] = \d+'h0+;", "", text))
-    script = ["read_verilog memories.v", bitstream.SYNTHESIS["ecp5"].replace("top top", "top memories")]
+    script = ["read_verilog memories.v", *bitstream.synthesis("ecp5", "memories", work)]
     run_yosys([*script, "write_json top.json"], cwd=work, log=work / "log", products=[Path("top.json")])
     return work
 

@@ -7,22 +7,30 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hw import simulate
 from hw.core import CoreDesign, design
 from hw.dataflow import DataflowGraph
 from hw.lowering import Fold
 from hw.simulate import CoreSimulator, Simulation, Tap
 from models.integer import IntegerNetwork
 from pipeline.errors import ToolError
+from tests.hw.graphs import residual
 from tests.hw.networks import graph_of, random_frames, random_network
 
 
-def simulation(last_out: list[int]) -> Simulation:
-    return Simulation(np.zeros((len(last_out), 1)), np.array([3] * len(last_out)), np.array(last_out))
+def simulation(last_out: list[int], *begins: int) -> Simulation:
+    count = len(last_out)
+    first_in, outputs = np.full(count, 3), np.zeros((count, 1))
+    return Simulation(outputs, first_in, np.array(last_out), begins=begins or (0,))
 
 
 def test_interval_is_the_longest_once_the_buffers_are_full() -> None:
     assert simulation([10, 12, 14, 30, 40, 51, 61]).interval == 11
     assert simulation([10, 90, 100, 110]).interval == 10
+
+
+def test_interval_is_that_of_each_part() -> None:
+    assert simulation([10, 12, 14, 9, 10, 15, 9], 0, 3, 6).interval == 5
 
 
 def test_latency_counts_both_ends() -> None:
@@ -98,6 +106,24 @@ def test_stalls_change_no_value(simple: Simulated) -> None:
 
 
 @pytest.mark.slow
+def test_cores_side_by_side(simple: Simulated, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same values, layer by layer; each part begins with a reset."""
+    monkeypatch.setattr(simulate, "FEWEST", 10)
+    frames = random_frames(47, 12)
+    alone, beside = simple.simulator.run(frames), simple.simulator.run(frames, threads=3)
+    np.testing.assert_array_equal(beside.outputs, alone.outputs)
+    for tap, other in zip(alone.taps, beside.taps, strict=True):
+        np.testing.assert_array_equal(tap, other)
+    assert beside.begins == (0, 15, 31)
+    np.testing.assert_array_equal(beside.last_out[:15], alone.last_out[:15])
+    np.testing.assert_array_equal(beside.last_out[31:], alone.last_out[:16])
+    assert beside.interval == alone.interval == simple.graph.interval_bound
+    few = simple.simulator.run(frames, threads=99, stall_percent=50)
+    assert len(few.begins) == 4
+    np.testing.assert_array_equal(few.outputs, alone.outputs)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2, 40])
 def test_taps_give_the_activations(simple: Simulated, count: int) -> None:
     frames = random_frames(count, 12)
@@ -106,6 +132,28 @@ def test_taps_give_the_activations(simple: Simulated, count: int) -> None:
     assert len(taps) == len(activations) == 2
     for tap, expected in zip(taps, activations, strict=True):
         np.testing.assert_array_equal(tap, expected)
+
+
+@pytest.mark.slow
+def test_taps_of_a_residual_network(tmp_path: Path) -> None:
+    """Every threshold layer's values, pixel by pixel in the frame's order."""
+    graph = residual()
+    core = design(graph, tmp_path / "amaranth")
+    (tmp_path / "core.v").write_text(core.verilog)
+    simulator = CoreSimulator(
+        tmp_path / "core.v",
+        core.interface,
+        work=tmp_path / "simulator",
+        log=tmp_path / "log",
+        taps=core.taps,
+        optimize="-O0",
+    )
+    frames = random_frames(8, graph.inputs)
+    given = dict(zip([layer.name for layer in graph.layers], graph.values(frames), strict=True))
+    assert len(core.taps) == 4
+    run = simulator.run(frames, stall_percent=20)
+    for tap, values in zip(core.taps, run.taps, strict=True):
+        np.testing.assert_array_equal(values, given[tap.instance])
 
 
 @pytest.mark.slow

@@ -1,15 +1,23 @@
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from models import data
+from models.data.splitting import stratified
 from models.tensorfile import write_tensors
 from pipeline.errors import ConfigError, DataError
 
 from .networks import toy_dataset
 
+DIGITS = data.DataSource("digits", test_fraction=0.2, validation_fraction=0.2)
+
 
 def test_digits_are_split_by_seed_and_stratified():
-    first, again, other = data.load_digits(1), data.load_digits(1), data.load_digits(2)
+    first, again, other = (data.load_source(DIGITS, seed) for seed in (1, 1, 2))
     assert (len(first.train), len(first.validation), len(first.test)) == (1149, 288, 360)
     for part in data.SPLITS:
         np.testing.assert_array_equal(getattr(first, part).x, getattr(again, part).x)
@@ -21,11 +29,88 @@ def test_digits_are_split_by_seed_and_stratified():
     assert len(together) == 1797 and len(np.unique(together, axis=0)) == 1797
 
 
-def test_unknown_name_and_fraction():
-    with pytest.raises(ConfigError, match=r"'mnist'.*digits"):
-        data.load_named("mnist", 0, 0.2, 0.2)
-    with pytest.raises(ConfigError, match="test_fraction is 1"):
-        data.load_named("digits", 0, 1.0, 0.2)
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": "imagenet"}, r"'imagenet'; known: basic-motions, .*digits"),
+        ({"test_fraction": 1.0}, "data.test_fraction: 1.0 is no part"),
+        ({"validation_fraction": 0.0}, "data.validation_fraction: 0.0 is no part"),
+        ({"train_samples": 0}, "data.train_samples: 0 samples"),
+        ({"path": Path("x")}, "digits comes with a library, and x is not read"),
+        ({"name": "npz"}, "npz is read from files; give their path"),
+    ],
+)
+def test_a_source_that_cannot_be(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        replace(DIGITS, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train_samples": 1438}, "data.train_samples: 1438 asked for, 1437 there; give less"),
+        ({"test_samples": 361}, "data.test_samples: 361 asked for, 360 there; give less"),
+        ({"test_fraction": None}, "data.test_fraction: digits missing, and there is no test part"),
+    ],
+)
+def test_more_than_there_is(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        data.load_source(replace(DIGITS, **changes), 0)
+
+
+def test_subsets_are_stratified_and_independent_of_each_other():
+    few = data.load_source(replace(DIGITS, train_samples=100, test_samples=50), 1)
+    assert (len(few.train), len(few.validation), len(few.test)) == (80, 20, 50)
+    np.testing.assert_array_equal(np.bincount(few.test.y), np.full(10, 5))
+    whole = data.load_source(DIGITS, 1)
+    np.testing.assert_array_equal(
+        data.load_source(replace(DIGITS, test_samples=50), 1).train.x, whole.train.x
+    )
+    np.testing.assert_array_equal(
+        data.load_source(replace(DIGITS, train_samples=100), 1).test.x, whole.test.x
+    )
+    pictures = {row.tobytes() for row in whole.test.x}
+    assert all(row.tobytes() in pictures for row in few.test.x)
+    with pytest.raises(DataError, match="digits: class 0 of 10 has no training samples; give"):
+        data.load_source(replace(DIGITS, train_samples=5), 1)
+
+
+@given(st.integers(0, 1000), st.lists(st.integers(1, 30), min_size=1, max_size=5), st.floats(0.01, 0.99))
+def test_a_stratified_split_takes_each_class_by_its_share(seed, counts, fraction):
+    labels = np.repeat(np.arange(len(counts)), counts)
+    count = int(np.ceil(fraction * len(labels)))
+    kept, taken = stratified(labels, np.arange(len(labels)), count, np.random.default_rng(seed))
+    assert len(taken) == count
+    np.testing.assert_array_equal(np.sort(np.concatenate([kept, taken])), np.arange(len(labels)))
+    shares = np.bincount(labels[taken], minlength=len(counts)) - count / len(labels) * np.array(counts)
+    assert np.abs(shares).max() <= 1 + 1e-9
+
+
+def test_scaling_is_fixed_on_the_training_split_and_saturates_elsewhere(tmp_path):
+    x = np.linspace(-1, 1, 80)[:, None, None, None] * np.array([1.0, 10.0])
+    y = np.arange(80) % 2
+    np.savez(tmp_path / "a.npz", x_train=x, y_train=y, x_test=3 * x, y_test=y)
+    source = data.DataSource("npz", tmp_path / "a.npz", validation_fraction=0.25)
+    dataset = data.load_source(source, 0)
+    assert dataset.input_shape == (1, 1, 2) and dataset.scaling is not None
+    assert dataset.train.x.min() == 0 and dataset.train.x.max() == 255
+    offset, scale = np.array(dataset.scaling.offset), np.array(dataset.scaling.scale)
+    kept = np.sort(offset + scale * dataset.train.x, axis=0)
+    known = x.reshape(80, 2)
+    nearest = np.abs(kept[:, None, :] - known).min(axis=1)
+    assert (nearest <= scale / 2 + 1e-9).all()
+    expected = np.rint((3 * known - offset) / scale).clip(0, 255)
+    np.testing.assert_array_equal(dataset.test.x, expected)
+    assert (dataset.test.x[0] == 0).all() and (dataset.test.x[-1] == 255).all()
+
+    data.save(dataset, tmp_path / "a.safetensors")
+    assert data.load(tmp_path / "a.safetensors").scaling == dataset.scaling
+
+
+def test_a_channel_that_never_changes_is_zero():
+    scaling = data.Scaling.fit(np.array([[2.0, 1.0], [2.0, 3.0]]))
+    assert scaling == data.Scaling((2.0, 1.0), (1.0, 2 / 255))
+    np.testing.assert_array_equal(scaling.apply(np.array([[2.0, 3.0]])), [[0, 255]])
 
 
 def test_saved_and_loaded(tmp_path):
@@ -35,6 +120,7 @@ def test_saved_and_loaded(tmp_path):
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     loaded = data.load(tmp_path / "a")
     assert (loaded.name, loaded.classes, loaded.input_shape) == ("toy", 3, (4, 4, 1))
+    assert loaded.scaling is None
     for part in data.SPLITS:
         np.testing.assert_array_equal(getattr(loaded, part).x, getattr(dataset, part).x)
         np.testing.assert_array_equal(getattr(loaded, part).y, getattr(dataset, part).y)

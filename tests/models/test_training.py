@@ -4,21 +4,29 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from models import teacher
+from models.augment import Augmentation
 from models.distill import HardLabels, SoftenedSoftmax, transfer
 from models.distill.student_training import distill, load_student, save_student, temperature_sweep
 from models.evaluation import predict
-from models.metrics import accuracy, combine
-from models.topology import DenseLayer, Topology
-from models.training import TrainingConfig
-from pipeline.errors import CheckpointError, ConfigError, DataError
+from models.metrics import accuracy
+from models.teacher import CrossEntropy
+from models.topology import Conv, Dense, MaxPool, Topology
+from models.training import Job, TrainingConfig, fit
+from pipeline.errors import CheckpointError, ConfigError
 
 from .networks import toy_dataset
 
-TOPOLOGY = Topology(16, (DenseLayer(8, 3, 2), DenseLayer(3, 4, None)))
+TOPOLOGY = Topology((16,), (Dense(8, 3, 2), Dense(3, 4, None)))
 TRAINING = TrainingConfig(
     epochs=5, batch_size=32, learning_rate=1e-2, weight_decay=1e-3, seed=3, checkpoint_every=2
+)
+
+
+PICTURES = Topology(
+    (4, 4, 1),
+    (Conv(6, (3, 3), 4, 3, padding=(1, 1)), Conv(5, (2, 2), 1, 4), MaxPool((3, 3)), Dense(3, 4, None)),
 )
 
 
@@ -68,6 +76,69 @@ def test_killed_and_resumed_student_has_the_same_bits(tmp_path, dataset, hints, 
     assert [done for _, done, _ in labels] == [5]  # finished: nothing is trained again
 
 
+def test_convolutions_and_augmentation_resume_with_the_same_bits(tmp_path, dataset, hints):
+    training = replace(TRAINING, warmup=0.2)
+    args = (PICTURES, dataset, hints, SoftenedSoftmax(), training)
+    augmented = {"augmentation": Augmentation(shift=1, mirror=True, cutout=1)}
+    whole, history = distill(*args, **augmented)
+    path = tmp_path / "student"
+    with pytest.raises(Killed):
+        distill(*args, path, kill_at(2), **augmented)
+    resumed, resumed_history = distill(*args, path, **augmented)
+    assert same(whole, resumed) and history == resumed_history
+    plain, _ = distill(*args)
+    assert not same(whole, plain)
+
+
+def test_every_epoch_draws_anew():
+    """Dropout, augmentation and order: two epochs differ, the same epoch of two runs does not."""
+    dataset = toy_dataset()
+    seen = []
+
+    class Watched(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.dropout, self.linear = nn.Dropout(0.5), nn.Linear(16, 3)
+
+        def forward(self, x):
+            dropped = self.dropout(x)
+            if self.training:
+                seen.append((x.clone(), dropped.clone()))
+            return self.linear(dropped)
+
+    config = replace(TRAINING, epochs=2, batch_size=len(dataset.train))
+    job = Job(
+        build=Watched,
+        loss=CrossEntropy(),
+        train=dataset.train,
+        validation=dataset.validation,
+        config=config,
+        input_shape=dataset.input_shape,
+        augmentation=Augmentation(shift=1),
+    )
+    fit(job)
+    fit(job)
+    (x0, d0), (x1, d1), (again, dropped), _ = seen
+    assert torch.equal(x0, again) and torch.equal(d0, dropped)
+    assert not torch.equal(x0, x1) and not torch.equal(d0 == 0, d1 == 0)
+
+
+def test_schedule():
+    rates = [replace(TRAINING, warmup=0.25).rate(done) for done in (0.0, 0.125, 0.25, 0.625, 1.0)]
+    assert rates == pytest.approx([0, 5e-3, 1e-2, 5e-3, 0])
+    assert replace(TRAINING, learning_rate=2.0).rate(0.0) == 2.0
+
+
+def test_students_train_in_float32(dataset, hints):
+    with pytest.raises(ConfigError, match="precision is bfloat16"):
+        distill(TOPOLOGY, dataset, hints, HardLabels(), replace(TRAINING, precision="bfloat16"))
+
+
+def test_augmentation_must_fit_the_samples(dataset, hints):
+    with pytest.raises(ConfigError, match="augmentation: shift is 4"):
+        distill(PICTURES, dataset, hints, HardLabels(), TRAINING, augmentation=Augmentation(shift=4))
+
+
 def test_another_runs_checkpoint(tmp_path, dataset, hints):
     path = tmp_path / "student"
     distill(TOPOLOGY, dataset, hints, HardLabels(), replace(TRAINING, epochs=1), path)
@@ -114,58 +185,6 @@ def test_two_devices(tmp_path, dataset, hints):
     assert same(student, again)
 
 
-def test_ensemble_learns_saves_and_loads(tmp_path, dataset):
-    config = teacher.TeacherConfig(2, (16,), TRAINING, views=1)
-    ensemble = teacher.train_ensemble(config, dataset, tmp_path / "checkpoints")
-    logits = teacher.ensemble_logits(ensemble.members, dataset.test.x)
-    assert logits.shape == (2, len(dataset.test), 3) and logits.dtype == np.float32
-    assert not np.array_equal(logits[0], logits[1])
-    assert accuracy(combine(logits), dataset.test.y) > 0.95
-    again = teacher.train_ensemble(config, dataset, tmp_path / "checkpoints")
-    assert all(same(a, b) for a, b in zip(ensemble.members, again.members, strict=True))
-
-    path = tmp_path / "ensemble"
-    teacher.save_ensemble(ensemble.members, path)
-    loaded = teacher.load_ensemble(config, dataset, path)
-    np.testing.assert_array_equal(teacher.ensemble_logits(loaded.members, dataset.test.x), logits)
-    with pytest.raises(CheckpointError, match="does not hold 3 teachers"):
-        teacher.load_ensemble(replace(config, members=3), dataset, path)
-    with pytest.raises(CheckpointError, match="teacher 0: weight"):
-        teacher.load_ensemble(replace(config, hidden=(8,)), dataset, path)
-
-
-def test_transfer_set(tmp_path, dataset):
-    members = [teacher.Teacher(16, (4,), 3).eval() for _ in range(2)]
-    made = teacher.make_transfer_set(members, dataset, views=6)
-    n = len(dataset.train)
-    assert made.logits.shape == (2, 6 * n, 3)
-    images = made.split.x.reshape(6, n, 4, 4)
-    np.testing.assert_array_equal(images[0].reshape(n, -1), dataset.train.x)
-    np.testing.assert_array_equal(images[1][:, :-1], images[0][:, 1:])  # up
-    assert not images[1][:, -1].any()
-    np.testing.assert_array_equal(images[2][:, :, :-1], images[0][:, :, 1:])  # left
-    np.testing.assert_array_equal(images[3][:, :, 1:], images[0][:, :, :-1])  # right
-    np.testing.assert_array_equal(images[4][:, 1:], images[0][:, :-1])  # down
-    np.testing.assert_array_equal(images[5][:, :-1, :-1], images[0][:, 1:, 1:])
-    np.testing.assert_array_equal(made.split.y, np.tile(dataset.train.y, 6))
-
-    transfer.save(made, tmp_path / "set")
-    loaded = transfer.load(tmp_path / "set")
-    np.testing.assert_array_equal(loaded.logits, made.logits)
-    np.testing.assert_array_equal(loaded.split.x, made.split.x)
-    transfer.save(transfer.TransferSet(made.split, made.logits[:, 1:]), tmp_path / "set")
-    with pytest.raises(DataError, match="logits"):
-        transfer.load(tmp_path / "set")
-
-
-def test_views_need_an_image(dataset):
-    with pytest.raises(ConfigError, match="only images"):
-        transfer.shifted_views(dataset.train, (16,), 2)
-    with pytest.raises(ConfigError, match="give 1 to 25"):
-        transfer.shifted_views(dataset.train, (4, 4, 1), 26)
-    assert transfer.shifted_views(dataset.train, (16,), 1) is dataset.train
-
-
 def test_temperature_sweep(dataset, hints):
     curve = temperature_sweep([1.0, 4.0], TOPOLOGY, dataset, hints, SoftenedSoftmax(), TRAINING, epochs=1)
     assert [point["temperature"] for point in curve] == [1.0, 4.0]
@@ -177,12 +196,12 @@ def test_student_file(tmp_path, dataset, hints):
     save_student(student, tmp_path / "student")
     assert same(load_student(TOPOLOGY, tmp_path / "student"), student)
     with pytest.raises(CheckpointError, match="another network's"):
-        load_student(Topology(16, (DenseLayer(9, 3, 2), DenseLayer(3, 4, None))), tmp_path / "student")
+        load_student(Topology((16,), (Dense(9, 3, 2), Dense(3, 4, None))), tmp_path / "student")
 
 
 def test_topology_must_fit_the_data(dataset, hints):
     with pytest.raises(ConfigError, match="takes 15 inputs"):
-        distill(Topology(15, (DenseLayer(3, 4, None),)), dataset, hints, HardLabels(), TRAINING)
+        distill(Topology((15,), (Dense(3, 4, None),)), dataset, hints, HardLabels(), TRAINING)
 
 
 @pytest.mark.parametrize(
@@ -194,6 +213,7 @@ def test_topology_must_fit_the_data(dataset, hints):
         {"weight_decay": -1.0},
         {"devices": 20},
         {"seed": -1},
+        {"warmup": 1.0},
     ],
 )
 def test_training_config_refuses(change):

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -162,7 +163,9 @@ def test_doctor_without_a_needed_tool(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_boards_and_methods() -> None:
     assert [board["name"] for board in json.loads(call("boards", "--json").stdout)][:1] == ["icebreaker"]
-    assert "iCEBreaker" in call("boards").stdout
+    table = call("boards").stdout
+    assert "iCEBreaker" in table and max(map(len, table.splitlines())) <= 100
+    assert re.search(r"orangecrab +ecp5 25k +48 MHz +19 +12 bits +24288 +24288 +1008 kbit", table)
     methods = json.loads(call("methods", "--json").stdout)
     assert methods[0]["method"] == "softened-softmax"
     assert methods[0]["parameters"] == ["temperature", "hard_label_weight", "weight"]
@@ -294,6 +297,15 @@ def test_infer_refuses_other_data(core: Path, array: Any, told: str) -> None:
     failed = call("infer", str(core), "--port", "/dev/board", "--input", str(core / "frames.npy"))
     assert failed.exit_code == 3
     assert failed.stderr.startswith(f"error: {core / 'frames.npy'}: {told}")
+
+
+@pytest.mark.parametrize("command", [["verify"], ["infer", "--input", "frames.npy"]])
+def test_build_without_a_serial_link(command: list[str], tmp_path: Path) -> None:
+    lock = {"build": "b", "board": "icebreaker", "stages": {}, "config": {"board": {"shell": "parallel"}}}
+    (tmp_path / "build.lock.json").write_text(json.dumps(lock))
+    refused = call(*command, str(tmp_path), "--port", "/dev/board")
+    assert refused.exit_code == 2
+    assert "built with board.shell 'parallel', whose chip has no serial link" in refused.stderr
 
 
 def test_infer_without_a_board(core: Path) -> None:

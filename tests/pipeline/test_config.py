@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 from toy import BUILDS
 
-from models.topology import DenseLayer, Topology
+from models.topology import Dense, Topology
 from pipeline.config import load
 from pipeline.errors import ConfigError
 
@@ -26,8 +26,8 @@ def test_the_two_shipped_builds_train_the_same_network() -> None:
 
 def test_topology() -> None:
     config = load(SAMPLE)
-    hidden = DenseLayer(32, 4, 4)
-    assert config.student.topology(64) == Topology(64, (hidden, hidden, DenseLayer(10, 4, None)))
+    hidden = Dense(32, 4, 4)
+    assert config.student.topology((8, 8, 1)) == Topology((8, 8, 1), (hidden, hidden, Dense(10, 4, None)))
 
 
 def test_frozen() -> None:
@@ -52,7 +52,8 @@ MALFORMED = {
     "unknown key in a layer": (
         "weight_bits = 4 },\n]",
         "weight_bits = 4, bias = 1 },\n]",
-        "student.layers[2].bias: unknown key; known are activation_bits, outputs, weight_bits",
+        "student.layers[2].bias: unknown key; known are activation_bits, kind, optional, outputs,"
+        " weight_bits",
     ),
     "unknown key in a loss": (
         LOSS,
@@ -82,7 +83,7 @@ MALFORMED = {
     "out of range": (
         "outputs = 10, weight_bits = 4",
         "outputs = 10, weight_bits = 9",
-        "student.layers[2].weight_bits: input should be less than or equal to 8, not 9",
+        "student.layers[2].weight_bits: input should be a number, 1 to 8, or a list to choose from, not 9",
     ),
     "not finite": (
         "temperature = 3.0",
@@ -135,22 +136,12 @@ MALFORMED = {
         FOLD + "\ntarget_cycles = 64",
         "compile: both are set; give either target_cycles or fold",
     ),
-    "no folding": (FOLD, "", "compile: neither is set; give either target_cycles or fold"),
-    "fold of too few layers": (
+    "DSP slices of another family": (
         FOLD,
-        "fold = [{ pe = 2, simd = 8 }]",
-        "compile.fold: 1 entries for 3 layers; give one for each layer",
+        FOLD + '\nmultiply = "dsp"',
+        "compile.multiply: 'dsp' has no kernel for ice40; give 'auto', 'lut' or 'table'",
     ),
-    "pe": (
-        "{ pe = 2, simd = 8 }",
-        "{ pe = 5, simd = 8 }",
-        "compile.fold[0].pe: 5 does not divide the layer's 32 outputs",
-    ),
-    "simd": (
-        "{ pe = 1, simd = 4 }",
-        "{ pe = 1, simd = 6 }",
-        "compile.fold[2].simd: 6 does not divide the layer's 32 inputs",
-    ),
+    "no folding": (FOLD, "", "compile: neither is set; give either target_cycles or fold"),
 }
 
 

@@ -71,7 +71,7 @@ def test_an_unchanged_output_stops_the_rebuild(store: Store) -> None:
 def test_until(store: Store) -> None:
     assert build(config(), stages(), store, identify, until="second").ran == ("first", "second")
     with pytest.raises(ConfigError, match="--until: no stage 'x'; stages are first, second, third"):
-        select(stages(), "x")
+        select(config(), stages(), "x")
 
 
 def test_reasons(store: Store) -> None:

@@ -21,3 +21,10 @@ def test_digits_and_codes_stay_small():
     assert [digit.code_bits for digit in dot.recode(np.arange(-6, 8))] == [2, 2]
     assert [digit.code_bits for digit in dot.recode(np.arange(-7, 8))] == [2, 3]
     assert [digit.code_bits for digit in dot.recode(np.array([-1, 1]))] == [1]
+
+
+def test_binary_and_ternary_products_are_a_row_of_the_activation():
+    (binary,) = dot.recode(np.array([-1, 1]))
+    (ternary,) = dot.recode(np.array([-1, 0, 1]))
+    assert (binary.code_bits, binary.row_bits(1)) == (1, 1)  # XNOR of code and activation
+    assert (ternary.code_bits, ternary.row_bits(4)) == (2, 4)

@@ -3,10 +3,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw.kernels.matrix_vector import MatrixVector
+from hw.kernels.matrix_vector import PRODUCTS, MatrixVector
 from tests.hw.kernels.streaming import stream_through
 
 gaps = st.sampled_from([0.0, 0.3, 0.8])
+multiply = st.sampled_from(sorted(PRODUCTS))
 
 
 @st.composite
@@ -19,25 +20,38 @@ def layers(draw):
     weights = rng.integers(-top, top + 1, (outputs, inputs))
     x = rng.integers(0, 2**x_bits, (4, inputs))
     x[0] = 2**x_bits - 1  # the widest sums
-    return weights, x, x_bits, pe, simd
+    bias = rng.integers(-1000, 1000, outputs) if draw(st.booleans()) else None
+    return weights, x, x_bits, pe, simd, bias
 
 
 @settings(max_examples=40, deadline=None)
-@given(layers(), gaps, gaps, st.booleans())
-def test_equals_numpy_under_any_back_pressure(layer, i_gaps, o_gaps, exact):
-    weights, x, x_bits, pe, simd = layer
-    kernel = MatrixVector(weights, x_bits=x_bits, pe=pe, simd=simd, exact=exact)
-    run = stream_through(
-        kernel, x.reshape(-1, simd), x.shape[0] * weights.shape[0] // pe, i_gaps=i_gaps, o_gaps=o_gaps
+@given(layers(), gaps, gaps, st.sampled_from(["exact", "short", "held"]), st.booleans(), multiply)
+def test_equals_numpy_under_any_back_pressure(layer, i_gaps, o_gaps, output, replay, multiply):
+    weights, x, x_bits, pe, simd, bias = layer
+    exact = output == "exact"
+    kernel = MatrixVector(
+        weights,
+        x_bits=x_bits,
+        pe=pe,
+        simd=simd,
+        exact=exact,
+        replay=replay,
+        bias=bias,
+        multiply=multiply,
+        held=output == "held",
     )
-    expected = x @ weights.T - (0 if exact else kernel.offsets)
+    folds = weights.shape[0] // pe
+    words = x if replay else np.repeat(x, folds, axis=0)
+    run = stream_through(kernel, words.reshape(-1, simd), len(x) * folds, i_gaps=i_gaps, o_gaps=o_gaps)
+    expected = x @ weights.T + (0 if bias is None else bias) - (0 if exact else kernel.offsets)
     np.testing.assert_array_equal(run.words.reshape(x.shape[0], -1), expected)
 
 
 @pytest.mark.parametrize(("pe", "simd"), [(1, 1), (2, 4), (4, 8), (8, 8), (1, 8)])
-def test_interval_is_the_bound(pe, simd):
+@pytest.mark.parametrize("multiply", sorted(PRODUCTS))
+def test_interval_is_the_bound(pe, simd, multiply):
     rng = np.random.default_rng(1)
     weights, x = rng.integers(-7, 8, (8, 8)), rng.integers(0, 16, (5, 8))
-    kernel = MatrixVector(weights, x_bits=4, pe=pe, simd=simd, buffered=8 // simd)
+    kernel = MatrixVector(weights, x_bits=4, pe=pe, simd=simd, buffered=8 // simd, multiply=multiply)
     run = stream_through(kernel, x.reshape(-1, simd), 5 * 8 // pe)
     assert run.interval(8 // pe) == 64 // (pe * simd)

@@ -27,18 +27,40 @@ def layers(draw):
 
 
 @settings(max_examples=40, deadline=None)
-@given(layers(), gaps, gaps, st.booleans())
-def test_equals_numpy_under_any_back_pressure(layer, i_gaps, o_gaps, sequential):
+@given(layers(), gaps, gaps, st.booleans(), st.booleans())
+def test_equals_numpy_under_any_back_pressure(layer, i_gaps, o_gaps, sequential, held):
     thresholds, x, shape, pe = layer
-    kernel = Threshold(thresholds, x_shape=shape, pe=pe, sequential=sequential)
+    kernel = Threshold(thresholds, x_shape=shape, pe=pe, sequential=sequential, held=held)
     run = stream_through(kernel, x.reshape(-1, pe), x.size // pe, i_gaps=i_gaps, o_gaps=o_gaps)
     np.testing.assert_array_equal(run.words.reshape(x.shape), count(thresholds, x))
 
 
-@pytest.mark.parametrize(("sequential", "cycles"), [(True, 4), (False, 1)])
-def test_cycles_a_word(sequential, cycles):
+@st.composite
+def progressions(draw):
+    bits, step, channels = draw(st.integers(1, 4)), draw(st.integers(0, 4)), draw(st.integers(1, 3))
+    first = np.array(draw(st.lists(st.integers(-70, 70), min_size=channels, max_size=channels)))
+    shape = signed(7) if draw(st.booleans()) else unsigned(7)
+    return first[:, None] + (np.arange(2**bits - 1) << step), shape
+
+
+@settings(max_examples=25, deadline=None)
+@given(progressions(), gaps, gaps)
+def test_thresholds_a_power_of_two_apart(progression, i_gaps, o_gaps):
+    thresholds, shape = progression
+    channels = len(thresholds)
+    kernel = Threshold(thresholds, x_shape=shape, pe=channels, sequential=False)
+    low = -64 if shape.signed else 0
+    x = np.arange(low, low + 128, 3)[:, None].repeat(channels, axis=1)
+    run = stream_through(kernel, x, len(x), i_gaps=i_gaps, o_gaps=o_gaps)
+    np.testing.assert_array_equal(run.words, count(thresholds, x))
+
+
+@pytest.mark.parametrize(
+    ("sequential", "held", "cycles"), [(True, False, 4), (True, True, 4), (False, False, 1)]
+)
+def test_cycles_a_word(sequential, held, cycles):
     rng = np.random.default_rng(2)
     thresholds = np.sort(rng.integers(-100, 100, (3, 15)), axis=1)
-    kernel = Threshold(thresholds, x_shape=signed(8), pe=1, sequential=sequential)
+    kernel = Threshold(thresholds, x_shape=signed(8), pe=1, sequential=sequential, held=held)
     run = stream_through(kernel, rng.integers(-128, 128, (12, 1)), 12)
     assert set(np.diff(run.cycles)) == {cycles}

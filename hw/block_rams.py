@@ -1,0 +1,70 @@
+"""What is made of block RAM that is free: tables of products, and thresholds."""
+
+from dataclasses import replace
+from math import floor
+from typing import Literal
+
+from hw.budget import Budget
+from hw.cost import Cost, estimate
+from hw.dataflow import DataflowGraph, Layer, MatrixVector, Multiply, Threshold
+
+SHARE = 0.75
+"""Of the block RAMs, what a core may take for such; the shell needs some, too."""
+WORTH = 24
+"""LUTs that a block RAM has to save."""
+
+
+def with_products(graph: DataflowGraph, multiply: Multiply) -> DataflowGraph:
+    """The graph, all its matrix-vector layers multiplying in one way."""
+    layers = (
+        replace(layer, multiply=multiply) if isinstance(layer, MatrixVector) else layer
+        for layer in graph.layers
+    )
+    return replace(graph, layers=tuple(layers))
+
+
+def with_resources(
+    graph: DataflowGraph, multiply: Multiply | Literal["auto"], family: str, budget: Budget
+) -> DataflowGraph:
+    """The graph, multiplying as asked; `auto` is `use_block_rams`."""
+    if multiply == "auto":
+        return use_block_rams(graph, family, budget)
+    return with_products(graph, multiply)
+
+
+def use_block_rams(graph: DataflowGraph, family: str, budget: Budget) -> DataflowGraph:
+    """The graph with block RAMs for LUTs, where a chip of `family` has them to spare.
+
+    Matrix-vector layers look their products up (`hw.kernels.products.Tables`), thresholds move to block RAM,
+    in the order of the LUTs that each block RAM saves, while the core's stay within their share.
+    """
+    spared = [_in_block_ram(layer) for layer in graph.layers]
+    before, after = _costs(graph, family), _costs(replace(graph, layers=tuple(spared)), family)
+    room = floor(budget.block_rams * SHARE) - sum(cost.block_rams for cost in before.values())
+    changed = [old.name for old, new in zip(graph.layers, spared, strict=True) if old is not new]
+    chosen = set()
+    for name in sorted(changed, key=lambda name: (-_saved(before[name], after[name]), name)):
+        blocks = after[name].block_rams - before[name].block_rams
+        if _saved(before[name], after[name]) >= WORTH and blocks <= room:
+            chosen.add(name)
+            room -= blocks
+    layers = (new if new.name in chosen else old for old, new in zip(graph.layers, spared, strict=True))
+    return replace(graph, layers=tuple(layers))
+
+
+def _in_block_ram(layer: Layer) -> Layer:
+    match layer:
+        case MatrixVector():
+            return replace(layer, multiply="table")
+        case Threshold():
+            return replace(layer, block=True)
+    return layer
+
+
+def _costs(graph: DataflowGraph, family: str) -> dict[str, Cost]:
+    return {layer.name: layer.cost for layer in estimate(graph, family).layers}
+
+
+def _saved(before: Cost, after: Cost) -> float:
+    """LUTs saved by each block RAM more."""
+    return (before.luts - after.luts) / max(1, after.block_rams - before.block_rams)

@@ -1,0 +1,121 @@
+"""FINN as the compiler: from `student.qonnx.onnx` to a folded graph of FINN's hardware layers.
+
+FINN is imported when it is needed (seconds), kept to a build folder of its own, and not trusted: what it
+leaves unlowered, or changes in value, is an error that names the node.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw.dataflow import Integers
+from hw.dataflow.fold import Fold
+from hw.finn_execution import activations, check_values, execute_frames, order_of_layers
+from hw.lowering.bring import Bytes, round_end, take_in
+from hw.lowering.difference import Difference, difference
+from hw.lowering.folding import Folding, fold
+from hw.lowering.layers import logit_scale, partition, to_layers
+from hw.lowering.ordering import has_branches, order_branches
+from hw.lowering.session import finn_session
+from hw.lowering.streamlining import end_in_label, load, streamline, take_bytes
+from pipeline.errors import LoweringError, ModelFileError
+
+__all__ = [
+    "Bytes",
+    "Difference",
+    "Fold",
+    "Folding",
+    "difference",
+    "execute",
+    "load_hardware",
+    "lower",
+    "save_hardware",
+    "streamlined",
+]
+
+
+def lower(qonnx: Path, *, folding: Folding, label: bool, log: Path, given: Bytes | None = None) -> Any:
+    """FINN's hardware graph (a qonnx `ModelWrapper`) of a QONNX file: its layers, specialized and folded.
+
+    A student's input is uint8 already, and its every value is kept. A network made elsewhere is `given` bytes
+    for its floats; kept is every value of FINN's streamlined form of it (`streamlined`). With `label` the
+    graph ends in an arg-max, otherwise in integer logits.
+
+    Raises:
+        ModelFileError: the file is no network.
+        LoweringError: FINN cannot take it, or changed a value; names the nodes.
+    """
+    with finn_session(log), _failures(qonnx, log):
+        model = load(qonnx)
+        if given is None:
+            take_bytes(model)
+            reference = activations(model)
+            model = streamline(model)
+        else:
+            model = _integers_of(model, given)
+            reference = activations(model)
+        model = to_layers(end_in_label(model) if label else model)
+        scale, offset = logit_scale(model)
+        model = partition(model)
+        if has_branches(model):
+            order_branches(model, order_of_layers(model, reference))
+        model = fold(model, folding)
+        places = check_values(model, reference, scale, offset)
+        if has_branches(model):
+            order_branches(model, places)
+    return model
+
+
+def streamlined(qonnx: Path, *, given: Bytes, log: Path) -> Any:
+    """FINN's streamlined form of a network made elsewhere: bytes in, integers throughout, scaled logits out.
+
+    Raises as `lower`.
+    """
+    with finn_session(log), _failures(qonnx, log):
+        return _integers_of(load(qonnx), given)
+
+
+def _integers_of(model: Any, given: Bytes) -> Any:
+    return round_end(streamline(take_in(model, given)))
+
+
+@contextlib.contextmanager
+def _failures(qonnx: Path, log: Path) -> Iterator[None]:
+    """FINN's failures, bare exceptions of every kind, as `LoweringError`."""
+    try:
+        yield
+    except (LoweringError, ModelFileError):
+        raise
+    except Exception as error:
+        raise LoweringError(f"{qonnx.name}: FINN failed with {error!r:.300}; see {log}") from error
+
+
+def execute(model: Any, frames: NDArray[np.uint8], log: Path) -> Integers:
+    """FINN's hardware graph executed: frames `(n, inputs)` to `(n, outputs)` integers."""
+    with finn_session(log):
+        name = model.graph.output[0].name
+        outputs = [context[name].reshape(-1) for context in execute_frames(model, frames)]
+    return np.array(outputs).astype(np.int64)
+
+
+def save_hardware(model: Any, path: Path) -> None:
+    """Write a hardware graph as ONNX: the same bytes for the same graph."""
+    path.write_bytes(model.model.SerializeToString(deterministic=True))
+
+
+def load_hardware(path: Path) -> Any:
+    """A hardware graph that `save_hardware` wrote; raises `ModelFileError`."""
+    from google.protobuf.message import DecodeError
+    from qonnx.core.modelwrapper import ModelWrapper
+
+    try:
+        model = ModelWrapper(str(path))
+        if not model.graph.node:
+            raise ValueError("no layers")
+    except (OSError, AssertionError, DecodeError, ValueError) as error:
+        raise ModelFileError(f"{path}: not a hardware graph ({error!r:.200}); compile again") from error
+    return model

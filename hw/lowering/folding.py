@@ -1,0 +1,99 @@
+"""How many neurons and inputs every layer takes a cycle."""
+
+from dataclasses import dataclass
+from math import gcd
+from typing import Any
+
+import numpy as np
+
+from hw.dataflow.fold import Fold
+from hw.finn_reader import is_kind
+from hw.lowering.session import apply
+from pipeline.errors import LoweringError
+
+
+@dataclass(frozen=True)
+class Folding:
+    """Either a rate in cycles a frame, for FINN's `SetFolding` to reach, or a fold for every layer.
+
+    Folds are in the order of FINN's layers, or each for the first layer left of its `shapes`: (inputs,
+    outputs) of a matrix-vector layer, (taps, channels) of a depthwise one. FINN orders branches as it likes.
+    """
+
+    target_cycles: int | None = None
+    folds: tuple[Fold, ...] = ()
+    shapes: tuple[tuple[int, int], ...] | None = None
+
+
+def fold(model: Any, folding: Folding) -> Any:
+    """PE and SIMD of every layer, then the narrowest types."""
+    from finn.transformation.fpgadataflow.minimize_accumulator_width import MinimizeAccumulatorWidth
+    from finn.transformation.fpgadataflow.minimize_weight_bit_width import MinimizeWeightBitWidth
+    from finn.transformation.fpgadataflow.set_folding import SetFolding
+
+    if folding.target_cycles is not None:
+        # The width limit is Vivado's for weight streams; ROMs have none.
+        model = model.transform(
+            SetFolding(folding.target_cycles, mvau_wwidth_max=1024, two_pass_relaxation=False)
+        )
+    else:
+        _set_folds(model, folding)
+    return apply(model, [MinimizeWeightBitWidth(), MinimizeAccumulatorWidth()])
+
+
+def _set_folds(model: Any, folding: Folding) -> None:
+    """The build's own folds for the layers with weights; what follows one takes its PE."""
+    from qonnx.custom_op.registry import getCustomOp
+
+    layers = [node for node in model.graph.node if is_kind(node, "MVAU", "VVAU")]
+    if len(layers) != len(folding.folds):
+        raise LoweringError(
+            f"compile.fold: {len(folding.folds)} folds for {len(layers)} matrix-vector and depthwise layers"
+        )
+    shapes = folding.shapes or [_shape(node, getCustomOp(node)) for node in layers]
+    remaining = list(zip(shapes, folding.folds, strict=True))
+    words: dict[str, int] = {}  # values a word of every tensor
+    for node in model.graph.node:
+        op = getCustomOp(node)
+        if is_kind(node, "MVAU", "VVAU"):
+            shape = _shape(node, op)
+            place = next((at for at, (known, _) in enumerate(remaining) if known == shape), None)
+            if place is None:
+                raise LoweringError(f"compile.fold, {node.name}: no fold is left for its {shape} weights")
+            _set_fold(node, op, shape, remaining.pop(place)[1])
+        elif "PE" in op.get_nodeattr_types():
+            op.set_nodeattr("PE", gcd(words.get(node.input[0], 1), op.get_normal_output_shape()[-1]))
+        given = op.get_nodeattr("PE") if "PE" in op.get_nodeattr_types() else words.get(node.input[0], 1)
+        words |= dict.fromkeys(node.output, given)
+    for node in reversed(model.graph.node):
+        if is_kind(node, "ConvolutionInputGenerator", "FMPadding"):
+            _set_words(model, node)
+
+
+def _set_words(model: Any, node: Any) -> None:
+    """Give a window, or the padding before it, the words of what follows."""
+    from qonnx.custom_op.registry import getCustomOp
+
+    op, after = getCustomOp(node), model.find_consumer(node.output[0])
+    grouped = is_kind(after, "VVAU", "Pool")
+    wanted = getCustomOp(after).get_nodeattr("PE" if grouped else "SIMD")
+    op.set_nodeattr("SIMD", gcd(wanted, op.get_normal_input_shape()[-1]))
+
+
+def _shape(node: Any, op: Any) -> tuple[int, int]:
+    """Inputs and outputs of a matrix-vector layer, taps and channels of a depthwise one."""
+    if is_kind(node, "MVAU"):
+        return op.get_nodeattr("MW"), op.get_nodeattr("MH")
+    return int(np.prod(op.get_nodeattr("Kernel"))), op.get_nodeattr("Channels")
+
+
+def _set_fold(node: Any, op: Any, shape: tuple[int, int], fold: Fold) -> None:
+    inputs, outputs = shape
+    if min(fold.pe, fold.simd) < 1 or outputs % fold.pe or inputs % fold.simd:
+        names = ("outputs", "inputs") if is_kind(node, "MVAU") else ("channels", "taps")
+        raise LoweringError(
+            f"compile.fold, {node.name}: PE {fold.pe} must divide its {outputs} {names[0]},"
+            f" SIMD {fold.simd} its {inputs} {names[1]}"
+        )
+    op.set_nodeattr("PE", fold.pe)
+    op.set_nodeattr("SIMD", fold.simd)

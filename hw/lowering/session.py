@@ -1,0 +1,67 @@
+"""FINN at work: its settings and build folder, for as long as it is needed, and its passes applied."""
+
+import contextlib
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import LoweringError
+
+PART = "xc7z020clg400-1"
+"""FINN wants an AMD part to choose layer variants; nothing in the dataflow form depends on it."""
+
+ROUNDS = 40
+"""Streamlining settles in fewer than a round for each branch of a network; more is a cycle of rewrites."""
+
+
+@contextlib.contextmanager
+def finn_session(log: Path) -> Iterator[None]:
+    """FINN's settings and build folder, for this block only; what it prints goes to `log`."""
+    before = os.environ.get("FINN_BUILD_DIR")
+    with (
+        tempfile.TemporaryDirectory(prefix="retort-finn-") as folder,
+        log.open("a") as sink,
+        contextlib.redirect_stdout(sink),
+        contextlib.redirect_stderr(sink),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")
+        os.environ["FINN_BUILD_DIR"] = folder
+        try:
+            from finn.util.settings import initialize_dummy_settings
+
+            initialize_dummy_settings()
+            yield
+        finally:
+            if before is None:
+                del os.environ["FINN_BUILD_DIR"]
+            else:
+                os.environ["FINN_BUILD_DIR"] = before
+
+
+def apply(model: Any, transformations: Sequence[Any]) -> Any:
+    """The transformations, one after the other."""
+    for transformation in transformations:
+        model = model.transform(transformation)
+    return model
+
+
+def settle(model: Any, moves: Sequence[Any], after: Sequence[Any] = ()) -> Any:
+    """The `moves`, and what comes `after` a move, over and over until no move changes the graph."""
+    for _ in range(ROUNDS):
+        before = model.model.SerializeToString(deterministic=True)
+        model = apply(model, moves)
+        if model.model.SerializeToString(deterministic=True) == before:
+            return model
+        model = apply(model, after)
+    raise LoweringError(f"FINN's streamlining does not settle in {ROUNDS} rounds")
+
+
+def naming() -> list[Any]:
+    """The passes that name nodes and tensors by kind and place."""
+    from qonnx.transformation.general import GiveReadableTensorNames, GiveUniqueNodeNames
+
+    return [GiveUniqueNodeNames(), GiveReadableTensorNames()]

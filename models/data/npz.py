@@ -1,0 +1,78 @@
+"""A user's own arrays, in one `.npz` file; pickled objects are refused."""
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.data.samples import Samples, Source, samples
+from pipeline.errors import DataError
+
+APART = ("x_train", "y_train", "x_test", "y_test")
+WHOLE = ("x", "y")
+
+
+def read_npz(path: Path) -> Source:
+    """Read `x_train`, `y_train`, `x_test`, `y_test`; or `x`, `y`, of which a part is split off for testing.
+
+    Samples are uint8, or float32 or float64 (each channel is then mapped to uint8, see `Scaling`): images
+    (n, height, width, channels) or (n, height, width), series (n, time, 1, channels), or vectors
+    (n, features). Labels are integers from 0, as many classes as the training part has.
+
+    Raises:
+        DataError: the file is missing, truncated or pickled, or its arrays do not fit.
+    """
+    arrays = _arrays(path)
+    if set(APART) <= arrays.keys():
+        x, y, x_test, y_test = (arrays[name] for name in APART)
+        classes = _classes(f"{path}, y_train", y)
+        train = _samples(f"{path}, x_train", x, y, classes)
+        _check_labels(f"{path}, y_test", y_test)
+        test = _samples(f"{path}, x_test", x_test, y_test, classes)
+        if train.x.shape[1:] != test.x.shape[1:] or train.x.dtype != test.x.dtype:
+            raise DataError(
+                f"{path}: x_test is {test.x.dtype} of {test.x.shape[1:]}, x_train {train.x.dtype} of "
+                f"{train.x.shape[1:]}; give samples of one type and shape"
+            )
+        return Source(classes, train, test)
+    if set(WHOLE) <= arrays.keys():
+        x, y = (arrays[name] for name in WHOLE)
+        classes = _classes(f"{path}, y", y)
+        return Source(classes, _samples(f"{path}, x", x, y, classes), None)
+    raise DataError(
+        f"{path}: holds {', '.join(sorted(arrays)) or 'nothing'}; give {', '.join(APART)}, or x, y"
+    )
+
+
+def _arrays(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        if not zipfile.is_zipfile(path):
+            raise DataError(f"{path}: is missing, truncated, or no .npz file; write it with numpy.savez")
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files if name in {*APART, *WHOLE}}
+    except (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile) as cause:
+        raise DataError(f"{path}: cannot be read ({cause}); write plain arrays with numpy.savez") from cause
+
+
+def _check_labels(where: str, y: NDArray[Any]) -> None:
+    if y.dtype.kind not in "iu" or y.ndim != 1 or not len(y):
+        raise DataError(f"{where}: {y.dtype} of shape {y.shape}; give integers, one label a sample")
+
+
+def _classes(where: str, y: NDArray[Any]) -> int:
+    _check_labels(where, y)
+    return int(y.max()) + 1
+
+
+def _samples(where: str, x: NDArray[Any], y: NDArray[Any], classes: int) -> Samples:
+    if x.dtype not in (np.uint8, np.float32, np.float64):
+        raise DataError(f"{where}: {x.dtype} values; give uint8, or floats that Retort maps to uint8")
+    if x.ndim not in (2, 3, 4) or not x.size:
+        raise DataError(
+            f"{where}: shape {x.shape}; give images (n, height, width, channels), series (n, time, 1, "
+            "channels) or vectors (n, features)"
+        )
+    return samples(where, x[..., None] if x.ndim == 3 else x, y, classes)

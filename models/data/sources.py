@@ -1,0 +1,164 @@
+"""The sources of data that a build file may name: where their files are, and how each is read."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from models.data.cifar import CIFAR10, CIFAR100, find_cifar, read_cifar
+from models.data.dataset import Dataset
+from models.data.download import PACKAGES, REMOTE, default_cache, fetch
+from models.data.idx import find_idx, read_images
+from models.data.npz import read_npz
+from models.data.samples import Samples, Source
+from models.data.series import bundled_folder, find_series, read_series
+from models.data.splitting import split
+from pipeline.errors import ConfigError, DataError
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """What a build asks for.
+
+    Attributes:
+        name: one of `SOURCES`.
+        path: the file (npz) or folder (all others); None where it comes with a library, from the operating
+            system or from the network.
+        test_fraction: part of all samples, for sources without a test part of their own.
+        validation_fraction: part of the training samples.
+        train_samples: how many training samples to use, the validation part among them; None for all.
+        test_samples: how many test samples to use; None for all.
+
+    Raises:
+        ConfigError: an unknown name, a fraction outside 0..1, or a path that is missing or superfluous.
+    """
+
+    name: str
+    path: Path | None = None
+    test_fraction: float | None = None
+    validation_fraction: float = 0.1
+    train_samples: int | None = None
+    test_samples: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.name not in SOURCES:
+            raise ConfigError(f"data: no source is called {self.name!r}; known: {', '.join(sorted(SOURCES))}")
+        for key in ("test_fraction", "validation_fraction"):
+            fraction = getattr(self, key)
+            if fraction is not None and not 0 < fraction < 1:
+                raise ConfigError(f"data.{key}: {fraction} is no part; give a number between 0 and 1")
+        for key in ("train_samples", "test_samples"):
+            count = getattr(self, key)
+            if count is not None and count < 1:
+                raise ConfigError(f"data.{key}: {count} samples; give at least 1")
+        rule = SOURCES[self.name].path
+        if self.path is None and rule == "required":
+            raise ConfigError(f"data: {self.name} is read from files; give their path")
+        if self.path is not None and rule == "none":
+            raise ConfigError(
+                f"data: {self.name} comes with a library, and {self.path} is not read; remove it"
+            )
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """How a source's files are found and read; `path` says whether the user gives their folder, or file."""
+
+    find: Callable[[Path], dict[str, Path]]
+    read: Callable[[dict[str, Path]], Source]
+    path: Literal["required", "optional", "none"] = "required"
+
+
+def _digits(_: object) -> Source:
+    """scikit-learn's 1,797 bundled 8x8 digits (UCI "optdigits", test part), pixel values 0 to 16."""
+    from sklearn.datasets import load_digits  # a second of import, for this data set only
+
+    digits = load_digits()
+    x, y = digits.images.astype(np.uint8)[..., None], digits.target.astype(np.int64)
+    return Source(10, Samples(x, y), None)
+
+
+SOURCES: dict[str, _Kind] = {
+    "digits": _Kind(lambda _: {}, _digits, "none"),
+    "fashion-mnist": _Kind(find_idx, read_images, "optional"),
+    "mnist": _Kind(find_idx, read_images, "optional"),
+    "cifar10": _Kind(partial(find_cifar, CIFAR10), partial(read_cifar, CIFAR10), "optional"),
+    "cifar100": _Kind(partial(find_cifar, CIFAR100), partial(read_cifar, CIFAR100), "optional"),
+    "npz": _Kind(lambda path: {"npz": path}, lambda paths: read_npz(paths["npz"])),
+    "basic-motions": _Kind(lambda _: find_series(bundled_folder("BasicMotions")), read_series, "none"),
+    "ts": _Kind(find_series, read_series),
+}
+
+
+def load_source(source: DataSource, seed: int, cache: Path | None = None) -> Dataset:
+    """Read a source and split it; the result depends on the files' content, the source and `seed` only.
+
+    A published set without a path comes from the operating system's package, or is downloaded once into
+    `cache` (the user's cache folder where None).
+
+    Raises:
+        ConfigError: more samples asked for than there are, or a test_fraction that does not fit the source.
+        DataError: a file is missing or damaged, or its content does not fit.
+    """
+    whole = _read(source, cache)
+    if (source.test_fraction is None) == (whole.test is None):
+        what = (
+            "missing, and there is no test part; add it"
+            if whole.test is None
+            else "has its own test part; remove it"
+        )
+        raise ConfigError(f"data.test_fraction: {source.name} {what}")
+    return split(
+        source.name,
+        whole,
+        seed,
+        test_fraction=source.test_fraction,
+        validation_fraction=source.validation_fraction,
+        train_samples=source.train_samples,
+        test_samples=source.test_samples,
+    )
+
+
+def digests(source: DataSource) -> dict[str, str]:
+    """SHA-256 of every file that `load_source` would read, by its role: the content, whatever its path.
+
+    Those of a published set without a path are known beforehand; nothing is fetched for them. A source that
+    is part of a tool has none: the tool's identity tells it.
+
+    Raises:
+        DataError: a file is missing.
+    """
+    if _is_published(source):
+        return {file.name: file.sha256 for file in REMOTE[source.name]}
+    return {role: _sha256(path) for role, path in _files(source).items()}
+
+
+def _is_published(source: DataSource) -> bool:
+    return source.path is None and source.name in REMOTE
+
+
+def _files(source: DataSource) -> dict[str, Path]:
+    return SOURCES[source.name].find(source.path or Path())
+
+
+def _read(source: DataSource, cache: Path | None) -> Source:
+    kind = SOURCES[source.name]
+    if not _is_published(source):
+        return kind.read(_files(source))
+    package = PACKAGES.get(source.name)
+    if package and package.folder.is_dir():
+        return read_images(find_idx(package.folder), package.contents)
+    hint = f"install the Debian package {package.name}, or " if package else ""
+    return kind.read(kind.find(fetch(source.name, REMOTE[source.name], cache or default_cache(), hint)))
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as cause:
+        raise DataError(f"{path}: cannot be read ({cause.strerror}); give an existing file") from cause

@@ -1,0 +1,72 @@
+"""The student in QCDQ form: QuantizeLinear, Clip, DequantizeLinear, in float32."""
+
+import numpy as np
+import onnx
+from onnx import TensorProto
+
+from models.export.golden import WEIGHT_ZERO_POINT, offset_weights
+from models.export.writer import Writer, oihw, value, window
+from models.integer import Conv, Dense, Depthwise, IntegerLayer, IntegerNetwork, Weighted
+from models.topology import INPUT
+
+
+def student_model(network: IntegerNetwork) -> onnx.ModelProto:
+    """Write the QCDQ form: float `x` (batch, inputs), 0 to 255, to float `logits` (batch, classes).
+
+    Exact in float32, since all scales are powers of two.
+    """
+    writer = _Student(network)
+    writer.frames(writer.requantize("input", "x", 1.0, network.input_bits))
+    writer.write()
+    inputs = [value("x", TensorProto.FLOAT, network.inputs)]
+    return writer.model(network.name, inputs, [value("logits", TensorProto.FLOAT, network.classes)])
+
+
+class _Student(Writer):
+    """Dequantized activations and weights."""
+
+    def _weights(self, place: int, operation: Weighted, *, transposed: bool) -> str:
+        given = operation.weights.T if transposed else oihw(operation)  # type: ignore[arg-type]
+        stored = self.constant(f"weights{place}", offset_weights(given))
+        scale = self.constant(f"weight_scale{place}", np.array(operation.weight_scale, np.float32))
+        zero = self.constant("weight_zero_point", np.array(WEIGHT_ZERO_POINT, np.uint8))
+        return self.node("DequantizeLinear", [stored, scale, zero], f"dequantized{place}")
+
+    def dense(self, place: int, operation: Dense, x: str, name: str) -> str:
+        """MatMul; with plain float weights where what comes in was not requantized just before.
+
+        There onnxruntime would fuse DequantizeLinear and MatMul to one that rounds sums to 8 bits.
+        """
+        source = self.network.layers[place].sources[0]
+        if source != INPUT and self.network.layers[source].thresholds is None:
+            weights = operation.weights.T.astype(np.float32) * np.float32(operation.weight_scale)
+            return self.node("MatMul", [x, self.constant(f"weights{place}", weights)], name)
+        return self.node("MatMul", [x, self._weights(place, operation, transposed=True)], name)
+
+    def convolve(self, place: int, operation: Conv | Depthwise, x: str, name: str) -> str:
+        """Conv."""
+        weights = self._weights(place, operation, transposed=False)
+        return self.node("Conv", [x, weights], name, **window(operation))
+
+    def add(self, place: int, terms: list[str], name: str) -> str:
+        """Add."""
+        return self.node("Add", terms, name)
+
+    def activate(self, place: int, layer: IntegerLayer, accumulator: str) -> str:
+        """Count the thresholds reached, and requantize."""
+        assert layer.thresholds is not None and layer.activation_scale and layer.activation_bits
+        levels = layer.thresholds.astype(np.float32) * np.float32(self.network.accumulator_scale(place))
+        count = self.count_reached(place, accumulator, levels, TensorProto.FLOAT)
+        step = self.constant(f"step{place}", np.array(layer.activation_scale, np.float32))
+        scaled = self.node("Mul", [count, step], f"value{place}")
+        return self.requantize(f"layer{place}", scaled, layer.activation_scale, layer.activation_bits)
+
+    def requantize(self, name: str, tensor: str, scale: float, bits: int) -> str:
+        """QuantizeLinear, Clip to `bits` bits where that is narrower than uint8, DequantizeLinear."""
+        step = self.constant(f"{name}_scale", np.array(scale, np.float32))
+        zero = self.constant("zero", np.array(0, np.uint8))
+        current = self.node("QuantizeLinear", [tensor, step, zero], f"{name}_quantized")
+        if bits < 8:
+            top = self.constant(f"{name}_max", np.array(2**bits - 1, np.uint8))
+            current = self.node("Clip", [current, zero, top], f"{name}_clipped")
+        return self.node("DequantizeLinear", [current, step, zero], name)

@@ -1,0 +1,80 @@
+"""The student in QONNX's operators, as FINN takes it."""
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from models.export.writer import TO_NCHW, Writer, oihw, window
+from models.integer import Conv, Dense, Depthwise, IntegerLayer, IntegerNetwork, Weighted
+from models.topology import INPUT
+
+DOMAIN = "qonnx.custom_op.general"
+OPSET = 2
+
+
+def qonnx_model(network: IntegerNetwork) -> onnx.ModelProto:
+    """Write the QONNX form for FINN: float `x`, 0 to 255, to float `logits` (1, classes).
+
+    `x` is (1, inputs), or (1, height, width, channels) where a layer takes pictures.
+    """
+    writer = _Qonnx(network)
+    shape = [1, network.inputs]
+    if writer.takes_pictures():
+        shape = [1, *network.shape]
+        writer.tensors[INPUT] = writer.node("Transpose", ["x"], "x_nchw", perm=TO_NCHW)
+    else:
+        writer.tensors[INPUT], writer.flat[INPUT] = "x", True
+    writer.write()
+    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)]
+    outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, network.classes])]
+    return writer.model(network.name, inputs, outputs, [(DOMAIN, OPSET)])
+
+
+class _Qonnx(Writer):
+    """Weights through `Quant` or `BipolarQuant`, activations through `MultiThreshold`."""
+
+    batch = 1
+
+    def _weights(self, place: int, operation: Weighted, *, transposed: bool) -> str:
+        given = operation.weights.T if transposed else oihw(operation)  # type: ignore[arg-type]
+        stored = self.constant(f"w{place}", given.astype(np.float32) * np.float32(operation.weight_scale))
+        scale = self.constant(f"ws{place}", np.array(operation.weight_scale, np.float32))
+        if operation.weight_bits == 1:
+            return self.node("BipolarQuant", [stored, scale], f"wq{place}", domain=DOMAIN)
+        operands = [
+            stored,
+            scale,
+            self.constant(f"wz{place}", np.array(0, np.float32)),
+            self.constant(f"wb{place}", np.array(operation.weight_bits, np.float32)),
+        ]
+        return self.node(
+            "Quant", operands, f"wq{place}", domain=DOMAIN, signed=1, narrow=1, rounding_mode="ROUND"
+        )
+
+    def dense(self, place: int, operation: Dense, x: str, name: str) -> str:
+        """MatMul."""
+        return self.node("MatMul", [x, self._weights(place, operation, transposed=True)], name)
+
+    def convolve(self, place: int, operation: Conv | Depthwise, x: str, name: str) -> str:
+        """Conv."""
+        weights = self._weights(place, operation, transposed=False)
+        return self.node("Conv", [x, weights], name, **window(operation))
+
+    def add(self, place: int, terms: list[str], name: str) -> str:
+        """Add."""
+        return self.node("Add", terms, name)
+
+    def activate(self, place: int, layer: IntegerLayer, accumulator: str) -> str:
+        """MultiThreshold."""
+        assert layer.thresholds is not None
+        levels = layer.thresholds.astype(np.float32) * np.float32(self.network.accumulator_scale(place))
+        return self.node(
+            "MultiThreshold",
+            [accumulator, self.constant(f"t{place}", levels)],
+            f"layer{place}",
+            domain=DOMAIN,
+            out_dtype=f"UINT{layer.activation_bits}",
+            out_scale=layer.activation_scale,
+            out_bias=0.0,
+            data_layout="NC" if self.flat[place] else "NCHW",
+        )

@@ -1,0 +1,181 @@
+"""What the three forms share: going through a network, the layout of its tensors, nodes and constants."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+from models.integer import Add, Conv, Dense, Depthwise, IntegerLayer, IntegerNetwork, MaxPool, SumPool
+from models.topology import INPUT
+
+OPSET = 13
+IR_VERSION = 8
+TO_NHWC, TO_NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
+
+
+class Writer(ABC):
+    """Writes a network layer by layer.
+
+    Tensors are (batch, channels, height, width), those of dense layers (batch, outputs). A dense layer takes
+    pictures flat in the order height, width, channels.
+    """
+
+    batch = 0  # for Reshape: as many as there are
+
+    def __init__(self, network: IntegerNetwork) -> None:
+        self.network = network
+        self.nodes: list[onnx.NodeProto] = []
+        self.initializers: list[onnx.TensorProto] = []
+        self.tensors: dict[int, str] = {}
+        self.flat: dict[int, bool] = {}
+
+    def constant(self, name: str, value: NDArray[Any]) -> str:
+        """Add an initializer, once."""
+        if all(known.name != name for known in self.initializers):
+            array = np.ascontiguousarray(value).reshape(value.shape)
+            self.initializers.append(numpy_helper.from_array(array, name))
+        return name
+
+    def node(
+        self, operator: str, inputs: Sequence[str], output: str, domain: str = "", **attributes: Any
+    ) -> str:
+        """Add a node with one output; the output's name."""
+        name = f"{operator}_{output}"
+        self.nodes.append(
+            helper.make_node(operator, list(inputs), [output], name=name, domain=domain, **attributes)
+        )
+        return output
+
+    def model(
+        self,
+        name: str,
+        inputs: Sequence[onnx.ValueInfoProto],
+        outputs: Sequence[onnx.ValueInfoProto],
+        domains: Sequence[tuple[str, int]] = (),
+    ) -> onnx.ModelProto:
+        """All that was written."""
+        graph = helper.make_graph(self.nodes, name, list(inputs), list(outputs), self.initializers)
+        opsets = [helper.make_opsetid("", OPSET), *(helper.make_opsetid(*domain) for domain in domains)]
+        return helper.make_model(graph, producer_name="retort", opset_imports=opsets, ir_version=IR_VERSION)
+
+    def write(self) -> str:
+        """Write every layer; the name of the logits, (batch, classes)."""
+        for place, layer in enumerate(self.network.layers):
+            last = place == len(self.network.layers) - 1
+            name = (
+                "logits" if last else f"accumulator{place}" if layer.thresholds is not None else f"a{place}"
+            )
+            self.flat[place] = isinstance(layer.operation, Dense)
+            self.tensors[place] = self._operation(place, layer, name)
+            if layer.thresholds is not None:
+                self.tensors[place] = self.activate(place, layer, self.tensors[place])
+        return self.tensors[len(self.network.layers) - 1]
+
+    def _operation(self, place: int, layer: IntegerLayer, name: str) -> str:
+        source = layer.sources[0]
+        match layer.operation:
+            case Dense() as dense:
+                return self.dense(place, dense, self.flattened(source), name)
+            case Conv() as conv:
+                return self.convolve(place, conv, self.tensors[source], name)
+            case Depthwise() as depthwise:
+                return self.convolve(place, depthwise, self.tensors[source], name)
+            case MaxPool(size=size, stride=stride):
+                sizes: dict[str, Any] = {"kernel_shape": list(size), "strides": list(stride), "pads": [0] * 4}
+                return self.node("MaxPool", [self.tensors[source]], name, **sizes)
+            case SumPool() as pool:
+                return self.sum_pool(place, pool, self.tensors[source], name)
+            case Add():
+                return self.add(place, [self.tensors[each] for each in layer.sources], name)
+
+    def flattened(self, source: int) -> str:
+        """A source as (batch, values) in the order height, width, channels; written once."""
+        tensor = self.tensors[source]
+        name = f"{tensor}_flat"
+        if any(node.output[0] == name for node in self.nodes):
+            return name
+        if self.flat.get(source):
+            return tensor
+        height, width, _ = self.network.out_shape(source)
+        if height * width > 1:
+            tensor = self.node("Transpose", [tensor], f"{tensor}_nhwc", perm=TO_NHWC)
+        sizes = self.constant("flat", np.array([self.batch, -1]))
+        return self.node("Reshape", [tensor, sizes], name)
+
+    def takes_pictures(self) -> bool:
+        """Whether any layer takes the input as a picture."""
+        return any(
+            INPUT in layer.sources and not isinstance(layer.operation, Dense) for layer in self.network.layers
+        )
+
+    def frames(self, x: str) -> None:
+        """Take `x` (batch, inputs) as the input; as a picture where a layer wants one."""
+        if not self.takes_pictures():
+            self.tensors[INPUT], self.flat[INPUT] = x, True
+            return
+        sizes = self.constant("frame", np.array([0, *self.network.shape]))
+        picture = self.node("Reshape", [x, sizes], f"{x}_nhwc")
+        self.tensors[INPUT] = self.node("Transpose", [picture], f"{x}_nchw", perm=TO_NCHW)
+
+    def sum_pool(self, place: int, operation: SumPool, x: str, name: str) -> str:
+        """Write the sums over each window of `x`: a depthwise convolution with weights of 1."""
+        channels = self.network.in_shape(place)[2]
+        ones = np.ones((channels, *operation.size), np.int8)
+        return self.convolve(place, Depthwise(ones, 2, operation.scale, operation.size), x, name)
+
+    def column(self, place: int, values: NDArray[Any]) -> NDArray[Any]:
+        """Values a channel (channels, ...) in the form that broadcasts over a layer's tensor."""
+        return values if self.flat[place] else values.reshape(len(values), 1, 1, *values.shape[1:])
+
+    def count_reached(self, place: int, accumulator: str, levels: NDArray[Any], dtype: int) -> str:
+        """How many of its channel's levels (channels, k) each value reaches, as `dtype`."""
+        self.constant("levels_axis", np.array([-1]))
+        thresholds = self.constant(f"thresholds{place}", self.column(place, levels))
+        wide = self.node("Unsqueeze", [accumulator, "levels_axis"], f"column{place}")
+        reached = self.node("GreaterOrEqual", [wide, thresholds], f"reached{place}")
+        ones = self.node("Cast", [reached], f"ones{place}", to=dtype)
+        return self.node("ReduceSum", [ones, "levels_axis"], f"count{place}", keepdims=0)
+
+    @abstractmethod
+    def dense(self, place: int, operation: Dense, x: str, name: str) -> str:
+        """Write the product of `x` (batch, inputs) and the weights."""
+
+    @abstractmethod
+    def convolve(self, place: int, operation: Conv | Depthwise, x: str, name: str) -> str:
+        """Write the convolution of `x`."""
+
+    @abstractmethod
+    def add(self, place: int, terms: list[str], name: str) -> str:
+        """Write the sum of two tensors."""
+
+    @abstractmethod
+    def activate(self, place: int, layer: IntegerLayer, accumulator: str) -> str:
+        """Write the thresholds of a layer."""
+
+
+def window(operation: Conv | Depthwise) -> dict[str, Any]:
+    """ONNX's attributes of a convolution."""
+    down, across = operation.padding
+    return {
+        "kernel_shape": list(operation.weights.shape[1:3]),
+        "strides": list(operation.stride),
+        "pads": [down, across, down, across],
+        "dilations": [1, 1],
+        "group": operation.outputs if isinstance(operation, Depthwise) else 1,
+    }
+
+
+def oihw(operation: Conv | Depthwise) -> NDArray[np.int8]:
+    """The weights as ONNX has them: (outputs, inputs of a group, rows, columns)."""
+    if isinstance(operation, Depthwise):
+        return operation.weights[:, None]
+    return np.ascontiguousarray(operation.weights.transpose(0, 3, 1, 2))
+
+
+def value(name: str, dtype: int, *sizes: int) -> onnx.ValueInfoProto:
+    """A tensor of a batch."""
+    return helper.make_tensor_value_info(name, dtype, ["batch", *sizes])

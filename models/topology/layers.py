@@ -1,0 +1,97 @@
+"""The layers of a student.
+
+Pictures are (height, width, channels); a series of samples in time is (time, 1, channels), so that its
+kernels are (k, 1).
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+MIN_WEIGHT_BITS, MAX_WEIGHT_BITS = 1, 8
+MIN_ACTIVATION_BITS, MAX_ACTIVATION_BITS = 1, 8
+
+Pair: TypeAlias = tuple[int, int]
+Shape: TypeAlias = tuple[int, int, int]
+INPUT = -1
+"""The network's own input, as a source."""
+
+
+@dataclass(frozen=True)
+class Dense:
+    """A fully connected layer over all values of what comes before.
+
+    Attributes:
+        outputs: number of output channels.
+        weight_bits: width of a weight, 1 to 8 bits: 1 is binary (-1, 1), 2 ternary (-1, 0, 1), n narrow-range
+            signed (-(2^(n-1) - 1) to 2^(n-1) - 1).
+        activation_bits: width of an unsigned activation, 1 to 8 bits; None for integer logits (last layer).
+    """
+
+    outputs: int
+    weight_bits: int
+    activation_bits: int | None
+
+
+@dataclass(frozen=True)
+class Conv:
+    """A convolution, zero-padded by `padding` rows above and below and columns left and right."""
+
+    outputs: int
+    kernel: Pair
+    weight_bits: int
+    activation_bits: int
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+
+
+@dataclass(frozen=True)
+class Depthwise:
+    """A convolution of each channel by itself; with a 1 by 1 `Conv` after it, a separable one."""
+
+    kernel: Pair
+    weight_bits: int
+    activation_bits: int
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+
+
+@dataclass(frozen=True)
+class MaxPool:
+    """The greatest of each `size` of pixels; `stride` is the size where it is None."""
+
+    size: Pair
+    stride: Pair | None = None
+
+
+@dataclass(frozen=True)
+class AveragePool:
+    """The sum over each `size` of pixels (None: all of them) over the next power of two, so that it is exact.
+
+    `activation_bits` None leaves the sum as it is, for the last layer to take.
+    """
+
+    size: Pair | None
+    activation_bits: int | None
+
+
+@dataclass(frozen=True)
+class Residual:
+    """`body` plus what came in, or plus `shortcut` of it, cut off at the top of `activation_bits`.
+
+    Both sides end in activations of `activation_bits`.
+    """
+
+    body: tuple[Conv | Depthwise, ...]
+    activation_bits: int
+    shortcut: Conv | None = None
+
+
+@dataclass(frozen=True)
+class Add:
+    """Where the two sides of a `Residual` meet; only in `Topology.steps`."""
+
+    activation_bits: int
+
+
+Layer: TypeAlias = Dense | Conv | Depthwise | MaxPool | AveragePool | Residual
+SimpleLayer: TypeAlias = Dense | Conv | Depthwise | MaxPool | AveragePool | Add

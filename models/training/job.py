@@ -1,0 +1,111 @@
+"""One run of the training loop: what goes in, and what comes of it."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from models.augment import Augmentation
+from models.data import Split
+from models.training.config import TrainingConfig
+
+Progress = Callable[[str, int, int], None]
+
+
+def silent(label: str, done: int, total: int) -> None:
+    """Report progress to nobody."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One step: `x` float (batch, features), `y` int64 (batch,), `hints` (members, batch, classes)."""
+
+    x: Tensor
+    y: Tensor
+    hints: Tensor | None
+
+
+Loss = Callable[[Tensor, Batch], dict[str, Tensor]]
+"""From student logits (batch, classes) and the batch to named terms, whose sum is minimized."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What an epoch came to: mean loss, means of its terms, accuracy (0 to 1) on the validation split."""
+
+    loss: float
+    terms: dict[str, float]
+    validation_accuracy: float
+
+
+@dataclass(frozen=True)
+class History:
+    """Every epoch of a run, and which of them gave the final weights (counted from 0)."""
+
+    epochs: tuple[Epoch, ...]
+    chosen: int
+
+    @property
+    def validation_accuracy(self) -> float:
+        """Of the final weights."""
+        return self.epochs[self.chosen].validation_accuracy
+
+    def to_json(self) -> dict[str, Any]:
+        """Give plain lists and dictionaries for a report."""
+        return {"epochs": [asdict(epoch) for epoch in self.epochs], "chosen": self.chosen}
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One run of `fit`.
+
+    Attributes:
+        build: makes the untrained network from torch's global generator; a class or a `partial` of one, and
+            like `loss` (a frozen dataclass) of a `repr` that tells all its settings, since checkpoints are
+            keyed by it.
+        loss: what to minimize.
+        train: what to learn from.
+        validation: what the accuracy of each epoch is measured on.
+        config: how to train.
+        input_shape: of a sample, for the augmentation.
+        augmentation: what happens to the samples of each batch; None for nothing.
+        hints: a teacher's logits of the training samples as they are before augmentation, float32 (members,
+            n, classes), if the loss wants them.
+        label: for progress and messages.
+        checkpoint: the file to go on from and to keep up; None for no checkpoints.
+
+    Raises:
+        ConfigError: the samples cannot be augmented so.
+    """
+
+    build: Callable[[], nn.Module]
+    loss: Loss
+    train: Split
+    validation: Split
+    config: TrainingConfig
+    input_shape: tuple[int, ...]
+    augmentation: Augmentation | None = None
+    hints: NDArray[np.float32] | None = None
+    label: str = "train"
+    checkpoint: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.augmentation:
+            self.augmentation.check(self.input_shape)
+
+    @cached_property
+    def key(self) -> str:
+        """Digest of all that shapes the result: a checkpoint with another key is another run's."""
+        config = replace(self.config, checkpoint_every=1)
+        settings = (self.label, self.build, self.loss, config, self.input_shape, self.augmentation)
+        digest = hashlib.sha256(repr(settings).encode())
+        for array in (self.train.x, self.train.y, self.validation.x, self.validation.y, self.hints):
+            if array is not None:
+                digest.update(repr(array.shape).encode() + np.ascontiguousarray(array).data)
+        return digest.hexdigest()

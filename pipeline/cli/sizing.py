@@ -1,0 +1,92 @@
+"""`retort size`: what a build's student takes of its board, before anything is trained."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import typer
+
+from hw.boards import find
+from pipeline.cli.app import AsJson, BuildFile, print_json, print_table, shown
+from pipeline.config import BuildConfig, distilled, load
+
+
+def size(ctx: typer.Context, file: BuildFile, as_json: AsJson = False) -> None:
+    """Show what the student takes of its board, layer by layer; trains nothing.
+
+    Of a student with open numbers, the fitting one of the most multiplications a frame is shown.
+    """
+    config = distilled(load(file))
+    from models import data
+    from pipeline.config_data import data_source
+    from pipeline.sizing.outcome import sized
+    from pipeline.sizing.sketch import sketch
+    from pipeline.sizing.space import Space
+
+    dataset = data.load_source(data_source(config.data), config.seed)
+    space = Space(config, dataset.input_shape)
+    with shown(ctx, as_json) as display:
+        chosen, found = sketch(space, config, display.step)
+    outcome = sized(space, chosen, found)
+    if as_json:
+        print_json({"chosen": dict(outcome.chosen), **outcome.details})
+    else:
+        _print(config, outcome.chosen, outcome.details)
+    found.require_fit(find(config.board.name))
+
+
+def _print(config: BuildConfig, chosen: Mapping[str, int], details: Mapping[str, Any]) -> None:
+    found = details["search"]
+    if found["combinations"] > 1:
+        rejected = ", ".join(f"{count} by {name}" for name, count in found["rejected"].items()) or "none"
+        typer.echo(f"{found['combinations']} combinations; rejected: {rejected}")
+        typer.echo("shown: " + ", ".join(f"{key} {value}" for key, value in chosen.items()))
+        typer.echo("")
+    print_table([_COLUMNS, *map(_row, details["layers"]), *_sums(details)])
+    typer.echo("")
+    print_table([_LIMITS, *(_limit(limit, details["binding"]) for limit in details["limits"])])
+    typer.echo("")
+    board = find(config.board.name)
+    typer.echo(
+        f"{details['frames_per_second']:,.0f} frames/s at {board.clock_hz / 1e6:g} MHz,"
+        f" a frame every {details['interval_cycles']} cycles"
+    )
+    if details["steps"]:
+        typer.echo("")
+        print_table([_STEPS, *map(_step, details["steps"])])
+
+
+_COLUMNS = ("layer", "kind", "shape", "bits", "PE x SIMD", "cycles", "in", "out", "LUT", "FF", "RAM", "DSP")
+_LIMITS = ("limit", "need", "budget", "of", "")
+_STEPS = ("one step more", "", "LUT", "FF", "RAM", "DSP", "")
+
+
+def _row(layer: Mapping[str, Any]) -> tuple[str, ...]:
+    bits = [str(layer[key]) for key in ("in_bits", "weight_bits", "activation_bits") if layer.get(key)]
+    fold = f"{layer['pe']} x {layer['simd'] or 1}" if layer.get("pe") else ""
+    shape = "x".join(map(str, layer["out_shape"])) if "out_shape" in layer else ""
+    streams = (str(layer[f"stream_{side}_bits"]) for side in ("in", "out"))
+    about = (layer["name"], layer["kind"], shape, "/".join(bits), fold, str(layer["cycles"]))
+    return *about, *streams, *_costs(layer)
+
+
+def _sums(details: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    blank = ("",) * 6
+    shell, total = details["shell"], details["total"]
+    return [("shell", shell["kind"], *blank, *_costs(shell)), ("total", "", *blank, *_costs(total))]
+
+
+def _costs(cost: Mapping[str, Any], sign: str = "") -> tuple[str, ...]:
+    return tuple(f"{cost[key]:{sign}}" for key in ("luts", "flip_flops", "block_rams", "dsps"))
+
+
+def _limit(limit: Mapping[str, Any], binding: str) -> tuple[str, ...]:
+    word = "exceeded" if not limit["fits"] else "binding" if limit["name"] == binding else ""
+    return limit["title"], str(limit["need"]), str(limit["budget"]), str(limit["available"]), word
+
+
+def _step(step: Mapping[str, Any]) -> tuple[str, ...]:
+    move = f"{step['from']} to {step['to']}"
+    if "luts" not in step:
+        return step["key"], move, "", "", "", "", "does not fit"
+    word = "fits" if step["fits"] else f"does not fit: {step['binding_title']}"
+    return step["key"], move, *_costs(step, "+"), word

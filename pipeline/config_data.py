@@ -1,0 +1,101 @@
+"""`[data]`: which data set, from where, and how it is split. `source` says which keys there are."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+
+from pydantic import Field
+
+from pipeline.config_section import Count, Fraction, Section
+
+if TYPE_CHECKING:
+    from models.data import DataSource
+
+Place = Annotated[str, Field(min_length=1)]
+"""A folder or file; a relative one is below the working directory, as in all of Retort's commands."""
+
+
+class _Data(Section):
+    """What all sources have: the validation part, and smaller parts for quick builds.
+
+    `train_samples` and `test_samples` keep a stratified subset; the validation part is taken from the former.
+    """
+
+    validation_fraction: Fraction
+    train_samples: Count | None = None
+    test_samples: Count | None = None
+
+
+class DigitsData(_Data):
+    """scikit-learn's digits, 8 by 8: no files, no test part of their own."""
+
+    source: Literal["digits"]
+    test_fraction: Fraction
+
+
+class PublishedData(_Data):
+    """A published set of pictures, its test part as published.
+
+    Its files are in `folder`; without one they come from the operating system's package where it has one, or
+    are downloaded once into the user's cache.
+    """
+
+    source: Literal["fashion-mnist", "mnist", "cifar10", "cifar100"]
+    folder: Place | None = None
+
+
+class ArrayData(_Data):
+    """A user's own `.npz` file; `test_fraction` where it has no test part."""
+
+    source: Literal["npz"]
+    path: Place
+    test_fraction: Fraction | None = None
+
+
+class BasicMotionsData(_Data):
+    """BasicMotions, 100 steps of 6 sensors, as sktime brings it."""
+
+    source: Literal["basic-motions"]
+
+
+class SeriesData(_Data):
+    """A pair of `.ts` files, NAME_TRAIN.ts and NAME_TEST.ts, in `folder`."""
+
+    source: Literal["ts"]
+    folder: Place
+
+
+DataConfig: TypeAlias = Annotated[
+    DigitsData | PublishedData | ArrayData | BasicMotionsData | SeriesData, Field(discriminator="source")
+]
+
+
+def data_source(config: DataConfig) -> "DataSource":
+    """The section as `models.data` takes it."""
+    from models.data import DataSource
+
+    asked = config.model_dump()
+    place = asked.pop("folder", None) or asked.pop("path", None)
+    return DataSource(asked.pop("source"), Path(place) if place else None, **asked)
+
+
+def data_key(config: DataConfig) -> dict[str, Any]:
+    """What the data depend on: the section, with the files' SHA-256 instead of their place.
+
+    Raises:
+        DataError: a file is missing.
+    """
+    from models.data import digests
+
+    asked = config.model_dump(mode="json", exclude={"folder", "path"}, exclude_none=True)
+    files = digests(data_source(config))
+    return asked | ({"files": files} if files else {})
+
+
+def split_problem(config: DataConfig) -> str | None:
+    """Why the fractions leave nothing to train on, if so."""
+    total = (getattr(config, "test_fraction", None) or 0) + config.validation_fraction
+    if total < 1:
+        return None
+    return (
+        f"data.validation_fraction: with test_fraction {total:g} of the data, nothing to train on; give less"
+    )

@@ -1,0 +1,103 @@
+"""`[network]`: a network made elsewhere, what a byte of its input stands for, what it gave there."""
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BeforeValidator
+from pydantic_core import PydanticCustomError
+
+from pipeline.config_data import Place
+from pipeline.config_section import Section
+from pipeline.errors import DataError, ModelFileError
+
+if TYPE_CHECKING:
+    from hw.lowering import Bytes
+    from pipeline.config import NetworkBuild
+
+
+def _floats(low: float | None) -> Any:
+    """A number, or a tuple of one for each channel; one message, where a union gives several."""
+
+    def check(value: Any) -> float | tuple[float, ...]:
+        values = value if isinstance(value, tuple) else (value,)
+        good = all(type(each) in (int, float) and abs(each) < float("inf") for each in values)
+        if not good or not values or (low is not None and min(values) <= low):
+            least = "" if low is None else f" greater than {low:g}"
+            raise PydanticCustomError("floats", f"input should be a number{least}, or one for each channel")
+        return tuple(map(float, values)) if isinstance(value, tuple) else float(value)
+
+    return BeforeValidator(check)
+
+
+class NetworkConfig(Section):
+    """The network's QONNX file, and the float that a byte of its input stands for: `scale * byte + offset`.
+
+    `recorded` is an `.npz` file of what the network was given and gave elsewhere: `inputs` (n, ...), floats
+    or bytes, and `outputs` (n, classes).
+    """
+
+    path: Place
+    scale: Annotated[float | tuple[float, ...], _floats(0)] = 1.0
+    offset: Annotated[float | tuple[float, ...], _floats(None)] = 0.0
+    recorded: Place | None = None
+
+    @property
+    def given(self) -> "Bytes":
+        """The input as lowering takes it."""
+        from hw.lowering import Bytes
+
+        return Bytes(self.scale, self.offset)
+
+
+def network_content(config: NetworkConfig) -> bytes:
+    """The network in one file, with the weights that its own file may keep in others beside it.
+
+    Raises:
+        ModelFileError: it cannot be read as ONNX.
+    """
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        content: bytes = onnx.load(config.path).SerializeToString(deterministic=True)
+    except (OSError, DecodeError, ValueError, onnx.checker.ValidationError) as error:
+        reason = " ".join(str(error).split())
+        raise ModelFileError(
+            f"network.path: {config.path}: not ONNX ({reason:.200}); export it again"
+        ) from error
+    return content
+
+
+def network_key(config: NetworkConfig) -> dict[str, Any]:
+    """What the network depends on: the content of its files, wherever they are, and its input.
+
+    Raises:
+        ModelFileError: the network cannot be read.
+        DataError: the recorded tensors cannot be read.
+    """
+    asked = config.model_dump(mode="json", exclude={"path", "recorded"})
+    recorded = {"recorded": _digest(Path(config.recorded))} if config.recorded else {}
+    return asked | {"network": hashlib.sha256(network_content(config)).hexdigest()} | recorded
+
+
+def _digest(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise DataError(
+            f"network.recorded: {path}: cannot be read ({error.strerror}); give a file"
+        ) from error
+
+
+def network_problem(config: "NetworkBuild") -> str | None:
+    """What is wrong with rate and data of a build around such a network, if anything."""
+    asked = config.compile
+    if (asked.target_cycles is None) == (asked.fold is None):
+        found = "neither is" if asked.fold is None else "both are"
+        return f"compile: {found} set; give either target_cycles or fold"
+    if config.data is None and config.network.recorded is None:
+        return "data: missing; add it, or network.recorded, for frames to verify with"
+    if config.data is None and config.verify.minimum_accuracy:
+        return "verify.minimum_accuracy: without [data] there are no labels; add it, or remove the key"
+    return None

@@ -1,0 +1,98 @@
+"""`[teacher]`: the ensemble of float networks that students learn from, and how it is trained."""
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field
+
+from pipeline.config_section import Count, NonNegative, Rate, Section
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+Sizes = Annotated[tuple[Count, ...], Field(min_length=1)]
+Blocks = Annotated[tuple[Sizes, ...], Field(min_length=1)]
+
+
+class MlpNetwork(Section):
+    """Fully connected layers of `hidden` units."""
+
+    kind: Literal["mlp"]
+    hidden: Sizes
+
+
+class CnnNetwork(Section):
+    """Convolutions of so many channels in `blocks`, a pool after each; then `dense` layers."""
+
+    kind: Literal["cnn"]
+    blocks: Blocks
+    dense: tuple[Count, ...] = ()
+    dropout: Share = 0.0
+
+
+class SwishCnnNetwork(Section):
+    """A CNN with swish instead of ReLU."""
+
+    kind: Literal["swish-cnn"]
+    blocks: Blocks = ((32, 32), (64, 64), (128, 128))
+    dense: tuple[Count, ...] = (128,)
+    dropout: Share = 0.0
+
+
+class ResNetNetwork(Section):
+    """Stages of `blocks` residual blocks of so many `channels`; `stem_pool` halves pictures before them."""
+
+    kind: Literal["resnet"]
+    channels: Sizes = (16, 32, 64)
+    blocks: Count = 3
+    stem_pool: bool = False
+
+
+class SqueezeNetNetwork(Section):
+    """Groups of fire modules that squeeze to so many channels, a pool before each group."""
+
+    kind: Literal["squeezenet"]
+    stem: Count = 64
+    squeeze: Blocks = ((16, 16), (32, 32), (48, 64))
+    dropout: Share = 0.0
+
+
+Network: TypeAlias = Annotated[
+    MlpNetwork | CnnNetwork | SwishCnnNetwork | ResNetNetwork | SqueezeNetNetwork, Field(discriminator="kind")
+]
+
+
+class AugmentConfig(Section):
+    """`[teacher.augment]`: random shift and mirror image of every sample, and a blanked square (cutout)."""
+
+    shift: Annotated[int, Field(ge=0)] = 0
+    mirror: bool = False
+    cutout: Annotated[int, Field(ge=0)] = 0
+
+
+class TeacherConfig(Section):
+    """`[teacher]`: `members` of each of `networks`; `hidden` stands for one network of the kind mlp.
+
+    `views` views a sample (with `mirror`, every second one its mirror image) are stored with the members'
+    logits, for students. The members learn from them too, unless `augment` gives them samples that are new
+    each epoch. `warmup` is the share of the steps in which the learning rate rises.
+    """
+
+    members: Count = 1
+    hidden: Sizes | None = None
+    networks: Annotated[tuple[Network, ...], Field(min_length=1)] | None = None
+    epochs: Count
+    batch_size: Count
+    learning_rate: Rate
+    weight_decay: NonNegative
+    warmup: Share = 0.0
+    label_smoothing: Share = 0.0
+    precision: Literal["float32", "bfloat16"] = "float32"
+    views: Count = 8
+    mirror: bool = False
+    augment: AugmentConfig | None = None
+
+
+def teacher_problem(config: TeacherConfig) -> str | None:
+    """Why the section does not say which networks, if so."""
+    if (config.hidden is None) != (config.networks is None):
+        return None
+    found = "neither is set" if config.hidden is None else "both are set"
+    return f"teacher: {found}; give either hidden, for an mlp, or networks"

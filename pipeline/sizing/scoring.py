@@ -1,0 +1,77 @@
+"""A candidate's score: its accuracy on the validation split after a short distillation."""
+
+import json
+import os
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from models.data import Dataset, Split
+from models.distill.losses import Distillation
+from models.distill.student_training import distill
+from models.distill.transfer import TransferSet
+from models.training import TrainingConfig
+from pipeline.sizing.assessment import Assessment
+from pipeline.sizing.space import Chosen, key_of
+
+
+def part_of(examples: TransferSet, samples: int | None, seed: int) -> TransferSet:
+    """A random part of the transfer set, the same for every candidate; all of it where `samples` is None."""
+    count = len(examples.split)
+    if samples is None or samples >= count:
+        return examples
+    rows = np.sort(np.random.default_rng(seed).choice(count, samples, replace=False))
+    split = Split(examples.split.x[rows], examples.split.y[rows])
+    return TransferSet(split, np.ascontiguousarray(examples.logits[:, rows]))
+
+
+@dataclass
+class Scores:
+    """Scores by candidate, kept in a file line by line, so that a run that was killed has those it made."""
+
+    path: Path
+    known: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Read what is there; a line that was cut off is no score."""
+        for line in self.path.read_text().splitlines() if self.path.exists() else ():
+            try:
+                found = json.loads(line)
+                self.known[str(found["candidate"])] = float(found["accuracy"])
+            except (ValueError, KeyError, TypeError):
+                continue
+
+    def keep(self, candidate: str, accuracy: float) -> None:
+        """Add a score, on disk before it is used."""
+        self.known[candidate] = accuracy
+        line = json.dumps({"candidate": candidate, "accuracy": accuracy})
+        with self.path.open("a") as file:
+            # The line before may have been cut off.
+            file.write(f"\n{line}\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Distils candidates for a short time, all from the same samples, settings and seed."""
+
+    dataset: Dataset
+    examples: TransferSet
+    loss: Distillation
+    training: TrainingConfig
+    scores: Scores
+
+    def __call__(self, chosen: Chosen, assessment: Assessment) -> float:
+        """The accuracy (0 to 1) on the validation split, from the file where it is known."""
+        key = key_of(chosen)
+        if key not in self.scores.known:
+            _, history = distill(assessment.topology, self.dataset, self.examples, self.loss, self.training)
+            self.scores.keep(key, history.validation_accuracy)
+        return self.scores.known[key]
+
+
+def short(training: TrainingConfig, epochs: int, samples: int) -> TrainingConfig:
+    """The student's training, `epochs` long, in batches that `samples` fill."""
+    return replace(training, epochs=epochs, batch_size=max(2, min(training.batch_size, samples)))

@@ -1,0 +1,38 @@
+"""A student to show before anything is trained."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pipeline.config import BuildConfig
+from pipeline.errors import CapacityError
+from pipeline.progress import Step
+from pipeline.sizing.assessment import Assessment, assess, require_feasible
+from pipeline.sizing.space import ENUMERATED, Chosen, Space
+
+SAMPLED = 200
+"""Candidates that are looked at where there are too many for all."""
+
+
+def sketch(space: Space, config: BuildConfig, step: Step) -> tuple[Chosen, Assessment]:
+    """The student of the build or, with open numbers, the fitting one of the most multiplications a frame."""
+    if not space.choices:
+        return {}, assess(config.student.topology(space.input_shape), config)
+    require_feasible(config, space.input_shape)
+    fitting = []
+    candidates = list(_looked_at(space))
+    for index, chosen in enumerate(candidates):
+        step("candidates", index, len(candidates))
+        found = space.fitting(chosen)
+        if found is not None:
+            fitting.append((chosen, found))
+    if not fitting:
+        raise CapacityError(f"size: none of {len(candidates)} candidates fits: {space.rejections()}")
+    return max(fitting, key=lambda pair: pair[1].topology.products)
+
+
+def _looked_at(space: Space) -> Sequence[dict[str, int]]:
+    if space.count <= ENUMERATED:
+        return list(space.candidates())
+    rng, choices = np.random.default_rng(0), space.choices
+    return [{key: int(rng.choice(values)) for key, values in choices.items()} for _ in range(SAMPLED)]

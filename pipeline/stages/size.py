@@ -1,0 +1,29 @@
+"""Stage `size`: the student that fits the board, chosen by short distillations."""
+
+from pipeline.config import distilled
+from pipeline.stage import Facts, StageContext
+
+
+def run(ctx: StageContext) -> Facts:
+    """Write `sized.json`: what is chosen, the folds, the estimate against the budget."""
+    from models import data
+    from models.distill import transfer
+    from pipeline.sizing.run import size
+    from pipeline.stages.training import distillation, training_config
+
+    config = distilled(ctx.config)
+    found = size(
+        config,
+        data.load(ctx.input("data", "data.safetensors")),
+        transfer.load(ctx.input("teacher", "transfer.safetensors")),
+        distillation(config),
+        training_config(config, config.student, ctx.seed),
+        ctx.partial,
+        ctx.progress,
+    )
+    found.save(ctx.work / "sized.json")
+    return {
+        "chosen": dict(found.chosen),
+        "binding": found.details["binding"],
+        "interval_cycles": found.details["interval_cycles"],
+    }

@@ -1,0 +1,269 @@
+"""The cost model against Yosys: whole cores of random topologies, and the fit of its coefficients.
+
+`python -m tests.bench.cost_model` synthesizes cores of topologies that the fit never saw and prints a table;
+`--fit` measures the kernels of others one by one, fits, and writes `hw/cost/coefficients.json`. `--cache`
+keeps what was measured, by content, so that a second run goes on from there.
+"""
+
+import argparse
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+from amaranth.hdl import Elaboratable, Module, Value
+from scipy.optimize import nnls
+
+from hw import tools
+from hw.bitstream import SYNTHESIS
+from hw.block_rams import use_block_rams, with_products
+from hw.boards import find
+from hw.core import design
+from hw.core.placing import Kernel, place
+from hw.cost import Cost, Estimate, estimate
+from hw.cost.estimate import part_blocks, part_features
+from hw.cost.features import parts_of
+from hw.cost.shell import shell_part
+from hw.cost.table import TABLE, Coefficients, FamilyTable, coefficients, save
+from hw.dataflow import Multiply
+from hw.interface import CoreInterface, StreamFormat
+from hw.kernels.unfolded import Unfolded
+from hw.shell.chip import chip_verilog
+from hw.shell.port import PortWidths
+from hw.simulate import CoreSimulator
+from hw.verilog import to_verilog
+from tests.bench.synthesized import Bench
+from tests.hw.topologies import random_case
+
+FIT_SEEDS, CHECK_SEEDS = (range(1000, 1060), range(2000, 2060)), range(30)
+MULTIPLY: Mapping[str, Sequence[Multiply]] = {
+    "ice40": ("lut", "table", "lut"),
+    "ecp5": ("lut", "table", "dsp", "lut"),
+}
+"""How matrix-vector kernels multiply, seed by seed."""
+PER_KIND, MATRICES, MOST_FEATURES, BUNDLED = 6, 14, 350, 20
+"""Kernels of a kind in each set for the fit (of matrix-vector kernels more), the most that the features of a
+kernel add up to, and how many are synthesized in one run."""
+LEVEL = 10.0
+"""LUTs or flip-flops below which an error of a kernel counts by itself, not by its share."""
+BUFFER = "_replay"
+BOARDS = {"ice40": "icebreaker", "ecp5": "orangecrab"}
+"""By whose budgets every second core of the check takes products from tables."""
+MOST_BLOCKS = 3
+"""Block RAMs of a kernel for the fit: Yosys takes its time for each that has contents."""
+SHELLS = [
+    (1, "int8", 1, 8),
+    (4, "int16", 2, 16),
+    (8, "int32", 1, 4),
+]
+"""Lanes in, type and lanes out, and most pins of a stream of the parallel shell."""
+SIMULATED = 4
+"""Cores of the check that are simulated, for their interval."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A part of a kernel, its features, and what it really takes."""
+
+    kind: str
+    features: Mapping[str, float]
+    cost: Cost
+
+
+class Bundle(Elaboratable):  # type: ignore[misc]
+    """Kernels side by side, each a module of its own."""
+
+    def __init__(self, kernels: Sequence[Kernel]) -> None:
+        self.kernels = kernels
+
+    def elaborate(self, _platform: object) -> Module:
+        m = Module()
+        for index, kernel in enumerate(self.kernels):
+            m.submodules[f"kernel{index}"] = kernel
+        return m
+
+    @property
+    def ports(self) -> dict[str, tuple[Value, None]]:
+        """Every signal of the kernels' streams, by a name of its own."""
+        streams = [
+            stream
+            for kernel in self.kernels
+            for side in (kernel.i, kernel.o)
+            for stream in (side if isinstance(side, tuple) else (side,))
+        ]
+        return {
+            f"{name}_{index}": (Value.cast(getattr(stream, name)), None)
+            for index, stream in enumerate(streams)
+            for name in ("payload", "valid", "ready")
+        }
+
+
+def kernels(family: str, seeds: Iterable[int]) -> list[Kernel]:
+    """Kernels of every kind, each with other features, of the cores of some seeds."""
+    taken: dict[str, dict[str, Kernel]] = defaultdict(dict)
+    for seed in seeds:
+        graph = random_case(np.random.default_rng(seed))[2]
+        for placed in place(with_products(graph, MULTIPLY[family][seed % len(MULTIPLY[family])])):
+            part, *_ = parts_of(placed.kernel)
+            kind = taken[part.kind]
+            most = MATRICES if part.kind == "matrix-vector" else PER_KIND
+            blocks = part_blocks(part, family)
+            small = sum(part_features(part, "ice40").values()) < MOST_FEATURES and blocks <= MOST_BLOCKS
+            if len(kind) < most and small:
+                kind.setdefault(repr(part), placed.kernel)
+    rng = np.random.default_rng(0)
+    matrices = [rng.integers(-top, top + 1, (rows, rows)) for rows in (4, 8) for top in (1, 7)]
+    unfolded = [Unfolded(weights, x_bits=3, exact=False) for weights in matrices]
+    return [*(kernel for kind in taken.values() for kernel in kind.values()), *unfolded]
+
+
+def _bundles(every: Sequence[Kernel]) -> list[Sequence[Kernel]]:
+    return [every[start : start + BUNDLED] for start in range(0, len(every), BUNDLED)]
+
+
+def samples(bench: Bench, family: str) -> Iterator[Sample]:
+    """Every part of every kernel for the fit."""
+    sets = [kernels(family, seeds) for seeds in FIT_SEEDS]
+    for bundle in chain.from_iterable(map(_bundles, sets)):
+        parts = {f"top_kernel{index}": parts_of(kernel) for index, kernel in enumerate(bundle)}
+        kept = [*parts, *(name + BUFFER for name, each in parts.items() if len(each) > 1)]
+        top = Bundle(bundle)
+        found = bench.measured(to_verilog(top, "top", top.ports, bench.work), family, "top", kept)
+        for name, each in parts.items():
+            for part, module in zip(each, (name, name + BUFFER), strict=False):
+                yield Sample(part.kind, part_features(part, family), found[module])
+
+
+def shell_samples(bench: Bench, family: str) -> Iterator[Sample]:
+    """Both shells around streams of several widths, without the core."""
+    for lanes, dtype, o_lanes, pins in SHELLS:
+        streams = StreamFormat((64, 2), "uint8", lanes), StreamFormat((16,), dtype, o_lanes)
+        interface = CoreInterface(*streams)
+        widths = [min(pins, stream.word_bits) for stream in streams]
+        beats = [stream.word_bits // width for stream, width in zip(streams, widths, strict=True)]
+        for port in (None, PortWidths(*widths, *beats)):
+            text = chip_verilog(interface, b"bench", bench.work, port=port) + _stub(interface)
+            part = shell_part(interface, port)
+            yield Sample(part.kind, part_features(part, family), bench.measured(text, family, "chip")["chip"])
+
+
+def _stub(interface: CoreInterface) -> str:
+    """The core as a black box."""
+    i, o = interface.input.word_bits - 1, interface.output.word_bits - 1
+    return (
+        "(* blackbox *) module core(input clk, input rst,"
+        f" input [{i}:0] s_axis_tdata, input s_axis_tvalid, output s_axis_tready,"
+        f" output [{o}:0] m_axis_tdata, output m_axis_tvalid, input m_axis_tready); endmodule\n"
+    )
+
+
+def fit(rows: Sequence[Sample], wanted: str) -> dict[str, float]:
+    """Nonnegative factors of the features for the least squares of errors relative to size."""
+    names = sorted({name for row in rows for name, value in row.features.items() if value})
+    features = np.array([[row.features.get(name, 0.0) for name in names] for row in rows])
+    costs = np.array([getattr(row.cost, wanted) for row in rows])
+    scale = 1 / np.sqrt(costs + LEVEL)
+    factors, _ = nnls(features * scale[:, None], costs * scale)
+    return {
+        name: round(float(factor), 4) for name, factor in zip(names, factors, strict=True) if factor > 1e-3
+    }
+
+
+def fit_family(bench: Bench, family: str) -> FamilyTable:
+    """Fit all kinds of a family; tells how well."""
+    by_kind: dict[str, list[Sample]] = defaultdict(list)
+    for sample in chain(samples(bench, family), shell_samples(bench, family)):
+        by_kind[sample.kind].append(sample)
+    tables: dict[str, dict[str, dict[str, float]]] = {"luts": {}, "flip_flops": {}}
+    for kind, rows in sorted(by_kind.items()):
+        for wanted, table in tables.items():
+            factors = table[kind] = fit(rows, wanted)
+            given = [sum(f * row.features.get(name, 0.0) for name, f in factors.items()) for row in rows]
+            real = [getattr(row.cost, wanted) for row in rows]
+            error = np.abs(np.array(given) - real)
+            print(
+                f"{family:6}{kind:22}{wanted:11}{len(rows):5} parts, mean {np.mean(real):7.1f},"
+                f" error {np.mean(error):6.1f}"
+            )
+    return FamilyTable(**tables)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A core as estimated and as synthesized."""
+
+    seed: int
+    estimate: Estimate
+    real: Cost
+
+    @property
+    def error(self) -> float:
+        """Of the LUTs, as a share of those synthesized."""
+        return self.estimate.total.luts / self.real.luts - 1
+
+
+def checked(bench: Bench, family: str, seeds: Iterable[int]) -> Iterator[Checked]:
+    """Whole cores, synthesized flat."""
+    for seed in seeds:
+        graph = random_case(np.random.default_rng(seed))[2]
+        if seed % 2:
+            graph = use_block_rams(graph, family, find(BOARDS[family]).budget)
+        real = bench.measured(design(graph, bench.work).verilog, family, "core")["core"]
+        yield Checked(seed, estimate(graph, family), real)
+
+
+def interval(work: Path, seed: int) -> tuple[int, int]:
+    """A core's interval as the model has it and as it is in Verilator."""
+    _, _, graph = random_case(np.random.default_rng(seed))
+    core = design(graph, work)
+    (work / "core.v").write_text(core.verilog)
+    simulator = CoreSimulator(work / "core.v", core.interface, work=work / "simulation", log=work / "log")
+    frames = np.random.default_rng(seed).integers(0, 256, (12, *graph.shape)).astype(np.uint8)
+    return estimate(graph, "ecp5").interval, simulator.run(frames).interval
+
+
+def check(bench: Bench, families: Sequence[str]) -> None:
+    """Print estimates beside what Yosys makes of the cores, and intervals beside Verilator's."""
+    for family in families:
+        errors = []
+        print(f"{family}: seed, LUTs estimated and real, error, flip-flops, block RAMs, cycles a frame")
+        for each in checked(bench, family, CHECK_SEEDS):
+            given, real = each.estimate.total, each.real
+            errors.append(each.error)
+            print(
+                f"{each.seed:4} {given.luts:7.0f} {real.luts:7.0f} {each.error:+7.1%}"
+                f" {given.flip_flops:7.0f} {real.flip_flops:7.0f} {given.block_rams:4} {real.block_rams:4}"
+                f" {each.estimate.interval:6}",
+                flush=True,
+            )
+        print(f"{family}: median LUT error {np.median(np.abs(errors)):.1%}, mean {np.mean(errors):+.1%}")
+    for seed in list(CHECK_SEEDS)[:SIMULATED]:
+        given, real = interval(bench.work, seed)
+        print(f"seed {seed}: interval {given} estimated, {real} in Verilator")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--fit", action="store_true", help="measure, fit, and write the table")
+    parser.add_argument("--family", choices=sorted(SYNTHESIS), action="append", help="only this family")
+    parser.add_argument("--cache", type=Path, help="folder for what was measured")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="retort-cost-") as name:
+        work = Path(name)
+        cache = asked.cache or work / "cache"
+        cache.mkdir(parents=True, exist_ok=True)
+        bench = Bench(work, cache)
+        families = asked.family or sorted(SYNTHESIS)
+        if asked.fit:
+            versions = {tool: tools.find(tool).require().version for tool in ("pyosys", "amaranth")}
+            fitted = {family: fit_family(bench, family) for family in families}
+            save(Coefficients(versions, {**(coefficients().families if TABLE.exists() else {}), **fitted}))
+        else:
+            check(bench, families)
+
+
+if __name__ == "__main__":
+    main()
