@@ -1,9 +1,10 @@
 """What Brevitas's quantizers compute, in few and vectorized steps: for training, where they set the pace.
 
-The values are Brevitas's, bit for bit. So are the gradients, straight through the rounding (arXiv:1308.3432),
-but that none flows to a scale, and that weights which are cut off, by less than one step, receive theirs too.
-Rounding works on memory that no gradient needs, hence outside of autograd.
+The values are Brevitas's, bit for bit; so are the gradients, straight through the rounding (arXiv:1308.3432),
+but for the last bits of a sum. Rounding works on memory that no gradient needs, hence outside of autograd.
 """
+
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (its usual name)
@@ -16,16 +17,36 @@ _ROUNDING = 1.5 * 2**23
 """Added to a float32 below 2^22 and taken away again, it leaves the nearest integer; of two, the even one."""
 
 
+class _Weight(torch.autograd.Function):
+    """Rounding to a scale that follows the largest weight: the gradient of the scale reaches that weight."""
+
+    @staticmethod
+    def forward(context: Any, weight: Tensor, bits: int) -> Tensor:
+        """Quantize; keep what `backward` needs."""
+        top, magnitude = 2 ** (bits - 1) - 1, weight.abs()
+        largest = magnitude.max().clamp_(min=SMALLEST_RANGE)
+        scale = torch.pow(2.0, torch.log2(largest).ceil_()).mul_(2.0 ** (1 - bits))
+        quantized = (weight / scale).round_().clamp_(-top, top).mul_(scale)
+        context.save_for_backward(weight, quantized, largest)
+        return quantized
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        """Pass the rounding by, and add the scale's own gradient, d scale / d largest = scale / largest."""
+        weight, quantized, largest = context.saved_tensors
+        gradient = gradients[0]
+        error = (quantized - weight).reshape(-1)
+        at = weight.sign() * (weight.abs() == largest)
+        share = torch.dot(error, gradient.reshape(-1)) / (largest * at.abs().sum().clamp_(min=1))
+        return torch.addcmul(gradient, at, share), None
+
+
 def quantize_weight(weight: Tensor, bits: int) -> Tensor:
     """Round to signed, narrow-range integers of 2 to 8 bits times one scale.
 
     As `Int8WeightPerTensorFixedPoint`: the scale is a power of two that follows the largest weight.
     """
-    quantized, top = weight.clone(), 2 ** (bits - 1) - 1
-    with torch.no_grad():
-        largest = weight.abs().max().clamp_(min=SMALLEST_RANGE)
-        scale = torch.pow(2.0, torch.log2(largest).ceil_()).mul_(2.0 ** (1 - bits))
-        quantized.div_(scale).round_().clamp_(-top, top).mul_(scale)
+    quantized: Tensor = _Weight.apply(weight, bits)  # type: ignore[no-untyped-call]
     return quantized
 
 

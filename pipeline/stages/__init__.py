@@ -145,7 +145,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="size",
-        version=2,
+        version=3,
         inputs=("data", "teacher"),
         config=lambda config: [
             getattr(config, section).model_dump(mode="json")
@@ -159,7 +159,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="distill",
-        version=2,
+        version=3,
         inputs=lambda config: ("data", "teacher", *_choice(config)),
         config=lambda config: [
             distilled(config).student.model_dump(mode="json"),

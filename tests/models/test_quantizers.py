@@ -36,10 +36,16 @@ def test_weights_are_brevitas_s(seed, bits, spread):
     layer = linear(drawn(seed, spread), Int8WeightPerTensorFixedPoint, weight_bit_width=bits)
     weight = layer.weight.detach().clone().requires_grad_()
     quantized = quantize_weight(weight, bits)
-    assert torch.equal(quantized, layer.quant_weight().value)
-    assert torch.equal(
-        gradient(weight, quantized, seed), gradient(weight, weight * 1, seed)
-    )  # straight through
+    expected = layer.quant_weight().value
+    assert torch.equal(quantized, expected)
+    torch.testing.assert_close(gradient(weight, quantized, seed), gradient(layer.weight, expected, seed))
+
+
+def test_the_scale_has_a_gradient_that_equal_weights_share():
+    weight = torch.tensor([0.9, -0.9, 0.3]).requires_grad_()
+    quantize_weight(weight, 2).backward(torch.tensor([0.0, 0.0, 1.0]))
+    # Scale 0.5: 0.3 becomes 0.5, which grows as the largest does, by 0.2 / 0.9, for each of the two one half.
+    torch.testing.assert_close(weight.grad, torch.tensor([0.1 / 0.9, -0.1 / 0.9, 1.0]))
 
 
 def test_weight_ranges_at_and_beside_powers_of_two():
