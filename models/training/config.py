@@ -26,7 +26,7 @@ class TrainingConfig:
         keep_best: end with the weights of the best epoch on validation (the later of equals), not the last.
         warmup: share of the steps over which the rate first rises from zero (arXiv:1706.02677).
         precision: of the products in training; weights, norms and losses stay float32. bfloat16 takes about
-            half the time on CPUs that have it (AVX512-BF16, AMX), and longer on others.
+            half the time on CPUs that have it (AVX512-BF16), and longer on others.
 
     Raises:
         ConfigError: a value out of range.

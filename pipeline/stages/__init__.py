@@ -130,7 +130,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="teacher",
-        version=2,
+        version=3,
         inputs=("data",),
         config=lambda config: [distilled(config).teacher.model_dump(mode="json"), _training(config)],
         tools=("torch", "lightning-fabric"),
