@@ -8,7 +8,7 @@ import numpy as np
 from scipy import stats
 
 from models import data
-from models.distill.losses import Distillation, HardLabels
+from models.distill import Distillation, HardLabels
 from models.distill.student_training import distill
 from models.evaluation import deterministic
 from models.freeze import freeze
@@ -18,7 +18,7 @@ from pipeline.config import BuildConfig
 from pipeline.config_data import data_source
 from pipeline.errors import ConfigError
 from pipeline.progress import Step
-from pipeline.stages.training import distillation, teacher_config, training_config
+from pipeline.stages.training import teacher_config, training_config
 
 CONFIDENCE = 0.95
 
@@ -53,7 +53,7 @@ def compare(config: BuildConfig, seeds: int, step: Step) -> dict[str, Any]:
     for index in range(seeds):
         step("students, pairs", index, seeds)
         seed = config.seed + index
-        distilled, plain = score(distillation(config), seed), score(HardLabels(), seed)
+        distilled, plain = score(config.distill.recipe().loss, seed), score(HardLabels(), seed)
         runs.append({"seed": seed, "distilled": distilled, "not_distilled": plain})
     step("students, pairs", seeds, seeds)
     columns = {key: np.array([run[key] for run in runs]) for key in ("distilled", "not_distilled")}

@@ -8,53 +8,19 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from pipeline.config_data import DataConfig, split_problem
+from pipeline.config_distill import DistillConfig, distill_problem
 from pipeline.config_errors import describe
 from pipeline.config_network import NetworkConfig, network_problem
-from pipeline.config_section import Count, Rate, Section
+from pipeline.config_section import Count, Section
 from pipeline.config_size import SizeConfig, size_problem
 from pipeline.config_student import StudentConfig, student_problem
 from pipeline.config_teacher import TeacherConfig, teacher_problem
 from pipeline.errors import ConfigError
 
-Temperature = Annotated[float, Field(gt=0, le=1000)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 TRAINED = ("teacher", "student", "distill", "size", "training")
 """Tables of builds that train."""
-
-
-class SoftenedSoftmax(Section):
-    """Hinton's distillation: KL at a temperature, mixed with the labels' cross-entropy."""
-
-    method: Literal["softened-softmax"]
-    temperature: Temperature
-    hard_label_weight: Annotated[float, Field(ge=0, le=1)]
-    weight: Rate = 1.0
-
-
-class LogitMatching(Section):
-    """Squared distance between the student's and the teacher's logits."""
-
-    method: Literal["logit-matching"]
-    weight: Rate = 1.0
-
-
-class HardLabels(Section):
-    """Cross-entropy with the labels alone: the baseline."""
-
-    method: Literal["hard-labels"]
-    weight: Rate = 1.0
-
-
-Loss = Annotated[SoftenedSoftmax | LogitMatching | HardLabels, Field(discriminator="method")]
-
-
-class DistillConfig(Section):
-    """`[distill]`: a weighted sum of losses, and the temperatures of the temperature curve (may be none)."""
-
-    losses: Annotated[tuple[Loss, ...], Field(min_length=1)]
-    temperatures: tuple[Temperature, ...] = ()
-    sweep_epochs: Count = 1
 
 
 class Fold(Section):
@@ -214,6 +180,7 @@ def _problems(config: Build) -> Iterator[str | None]:
     if isinstance(config, BuildConfig):
         yield teacher_problem(config.teacher)
         yield student_problem(config.student)
+        yield distill_problem(config.distill)
         yield size_problem(config)
     elif isinstance(config, NetworkBuild):
         yield network_problem(config)

@@ -18,7 +18,7 @@ from models.topology import (
     Pair,
     Topology,
 )
-from pipeline.config_section import Count, NonNegative, Rate, Section
+from pipeline.config_section import AugmentConfig, Count, NonNegative, Rate, Section, Share
 from pipeline.errors import ConfigError
 
 
@@ -147,13 +147,18 @@ Pick: TypeAlias = Callable[[str, tuple[int, ...]], int]
 
 
 class StudentConfig(Section):
-    """The narrow network, and how it is trained."""
+    """The narrow network, and how it is trained.
+
+    With `augment` every batch is new, and the teacher is evaluated on it in every step.
+    """
 
     layers: Annotated[tuple[Layer, ...], Field(min_length=1)]
     epochs: Count
     batch_size: Count
     learning_rate: Rate
     weight_decay: NonNegative
+    warmup: Share = 0.0
+    augment: AugmentConfig | None = None
 
     @property
     def choices(self) -> dict[str, tuple[int, ...]]:

@@ -4,9 +4,8 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from pipeline.config_section import Count, NonNegative, Rate, Section
+from pipeline.config_section import AugmentConfig, Count, NonNegative, Rate, Section, Share
 
-Share = Annotated[float, Field(ge=0, lt=1)]
 Sizes = Annotated[tuple[Count, ...], Field(min_length=1)]
 Blocks = Annotated[tuple[Sizes, ...], Field(min_length=1)]
 
@@ -57,14 +56,6 @@ class SqueezeNetNetwork(Section):
 Network: TypeAlias = Annotated[
     MlpNetwork | CnnNetwork | SwishCnnNetwork | ResNetNetwork | SqueezeNetNetwork, Field(discriminator="kind")
 ]
-
-
-class AugmentConfig(Section):
-    """`[teacher.augment]`: random shift and mirror image of every sample, and a blanked square (cutout)."""
-
-    shift: Annotated[int, Field(ge=0)] = 0
-    mirror: bool = False
-    cutout: Annotated[int, Field(ge=0)] = 0
 
 
 class TeacherConfig(Section):

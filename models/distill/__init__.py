@@ -1,12 +1,14 @@
-"""Knowledge distillation: the methods, the set that they learn from, and the training of students."""
+"""Knowledge distillation: the methods, the sets that students learn from, and their training."""
 
-from models.distill.losses import (
-    METHODS,
-    Distillation,
-    HardLabels,
-    LogitMatching,
-    SoftenedSoftmax,
-    WeightedSum,
-)
+from models.distill.method import Distillation, Signals, WeightedSum
+from models.distill.methods import METHODS, HardLabels, LogitMatching, SoftenedSoftmax
 
-__all__ = ["METHODS", "Distillation", "HardLabels", "LogitMatching", "SoftenedSoftmax", "WeightedSum"]
+__all__ = [
+    "METHODS",
+    "Distillation",
+    "HardLabels",
+    "LogitMatching",
+    "Signals",
+    "SoftenedSoftmax",
+    "WeightedSum",
+]

@@ -1,35 +1,91 @@
 """Quantization-aware training of students, distilled or not (arXiv:1802.05668)."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from models import checkpoint as checkpoints
 from models.augment import Augmentation
 from models.data import Dataset
-from models.distill.losses import Distillation
+from models.distill.features import shapes_of, student_features
+from models.distill.method import Distillation, Signals, is_live
+from models.distill.recipe import Recipe
+from models.distill.teaching import CachedTeacher, Hints, LiveTeacher
 from models.distill.transfer import TransferSet
 from models.student import Student
+from models.teacher import Architecture, Teacher
 from models.topology import Topology
-from models.training import Batch, History, Job, Progress, TrainingConfig, fit, silent
-from pipeline.errors import CheckpointError, ConfigError, DataError
+from models.training import Batch, Hinter, History, Job, Progress, TrainingConfig, fit, silent
+from pipeline.errors import CheckpointError, ConfigError
+
+PREFIX = "student."
+"""Of the student's weights in a `Trainee`."""
+
+
+class Trainee(nn.Module):
+    """A student in training, and what its loss trains beside it and throws away."""
+
+    def __init__(
+        self, topology: Topology, loss: Distillation, teacher: nn.Module | None = None, samples: int = 0
+    ) -> None:
+        super().__init__()
+        # First, so that its initial weights are the same whatever the loss draws.
+        self.student = Student(topology)
+        self.loss = loss
+        wants = "features" in loss.needs
+        self.adapters = loss.adapters(shapes_of(self.student, teacher, samples)) if wants else None
+
+    def forward(self, x: Tensor, batch: Batch | None = None) -> Any:
+        """Give the logits (batch, classes); with a batch, the terms of its loss."""
+        if batch is None:
+            return self.student(x)
+        values = self.student.values(x)
+        logits = values[-1].flatten(1)
+        hints = batch.hints or Hints(logits.new_empty(0, *logits.shape), {}, None)
+        signals = Signals(
+            student=logits,
+            teacher=hints.logits,
+            labels=batch.y,
+            x=x,
+            rows=batch.rows,
+            progress=batch.progress,
+            student_features=student_features(self.student, values),
+            teacher_features=hints.features,
+            ask_student=self.student,
+            ask_teacher=hints.ask,
+        )
+        return self.loss.terms(signals, self.adapters)
 
 
 @dataclass(frozen=True)
-class HintedLoss:
-    """A distillation method as the loss of a training run: the batch's hints are the teacher's logits."""
+class _Terms:
+    """The terms that the trainee itself computes."""
 
-    method: Distillation
+    loss: Distillation
 
-    def __call__(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Compute the method's terms."""
-        if batch.hints is None:
-            raise DataError("distill: the batch has no teacher logits; train on a transfer set")
-        return self.method.terms(logits, batch.hints, batch.y)
+    def __call__(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        terms: dict[str, Tensor] = network(batch.x, batch)
+        return terms
+
+
+@dataclass(frozen=True, eq=False)
+class _Build:
+    """Makes the trainee; the first teacher gives the shapes of its features."""
+
+    topology: Topology
+    loss: Distillation
+    teacher: nn.Module | None
+    samples: int
+
+    def __call__(self) -> Trainee:
+        return Trainee(self.topology, self.loss, self.teacher, self.samples)
+
+    def __repr__(self) -> str:
+        return repr((self.topology, self.loss))
 
 
 def distill(
@@ -41,17 +97,22 @@ def distill(
     checkpoint: Path | None = None,
     progress: Progress = silent,
     augmentation: Augmentation | None = None,
+    members: Sequence[nn.Module] = (),
+    start: Mapping[str, Tensor] | None = None,
+    label: str = "",
 ) -> tuple[Student, History]:
     """Train a student on the transfer set. With `HardLabels()` as the loss it is the undistilled baseline.
 
-    With an augmentation each sample is another each epoch, but the teacher's logits stay those of the sample
-    as it is in the transfer set.
+    The teacher's logits are those of the transfer set, as long as they are right and enough. With an
+    augmentation, or a loss that needs features or networks, the `members` are evaluated in every step.
 
     Seed and budget are those of `training`, so that two losses compare on the same initial weights, samples
-    and steps. Gives the student in evaluation mode.
+    and steps. `start` gives a student's weights to begin from in place of drawn ones. Gives the student in
+    evaluation mode.
 
     Raises:
-        ConfigError: the topology or the augmentation does not fit the data set, or another precision.
+        ConfigError: the topology or the augmentation does not fit the data set, another precision, or a
+            teacher is needed in every step and there is none.
         CheckpointError: the checkpoint is corrupt or another run's.
     """
     if (topology.inputs, topology.classes) != (dataset.features, dataset.classes):
@@ -64,49 +125,54 @@ def distill(
         raise ConfigError(
             f"distill: precision is {training.precision}; students are exact in float32 only, give that"
         )
+    hinter = _hinter(loss, transfer, members, augmentation)
     job = Job(
-        build=partial(Student, topology),
-        loss=HintedLoss(loss),
+        build=_Build(topology, loss, members[0] if members else None, len(transfer.split)),
+        loss=_Terms(loss),
         train=transfer.split,
         validation=dataset.validation,
         config=training,
         input_shape=dataset.input_shape,
         augmentation=augmentation,
-        hints=transfer.logits,
-        label=f"student ({type(loss).__name__})",
+        hinter=hinter,
+        start={PREFIX + name: tensor for name, tensor in start.items()} if start else None,
+        label=f"student ({label or type(loss).__name__})",
         checkpoint=checkpoint,
     )
-    student, history = fit(job, progress)
-    assert isinstance(student, Student)
-    return student, history
+    trainee, history = fit(job, progress)
+    assert isinstance(trainee, Trainee)
+    return trainee.student, history
 
 
-def temperature_sweep(
-    temperatures: Sequence[float],
-    topology: Topology,
-    dataset: Dataset,
-    transfer: TransferSet,
+def _hinter(
     loss: Distillation,
-    training: TrainingConfig,
-    epochs: int,
-    progress: Progress = silent,
-) -> list[dict[str, float]]:
-    """Distil once for each temperature, `epochs` long.
+    transfer: TransferSet,
+    members: Sequence[nn.Module],
+    augmentation: Augmentation | None,
+) -> Hinter | None:
+    """Who gives the teacher's signal: nobody, the cache, or the members themselves."""
+    if loss.needs <= {"labels"}:
+        return None
+    if not is_live(loss.needs, augmentation is not None):
+        return CachedTeacher(transfer.logits)
+    if not members:
+        raise ConfigError(
+            "distill: the teacher is needed in every step, and only its logits are there; "
+            "leave out the augmentation and methods that want features or networks"
+        )
+    return LiveTeacher(members, "features" in loss.needs)
 
-    The seed is the same each time. Gives `temperature` and `validation_accuracy` (0 to 1) of each.
+
+def check(recipe: Recipe, topology: Topology, architecture: Architecture) -> None:
+    """Check that losses and schedule have the layers that they want, before anything is trained.
 
     Raises:
-        ConfigError: a temperature not above 0.
+        ConfigError: says which are missing or do not fit.
     """
-    curve = []
-    for index, temperature in enumerate(temperatures):
-        progress("temperature sweep", index, len(temperatures))
-        short = replace(training, epochs=epochs)
-        softened = loss.at_temperature(temperature)
-        _, history = distill(topology, dataset, transfer, softened, short)
-        curve.append({"temperature": float(temperature), "validation_accuracy": history.validation_accuracy})
-    progress("temperature sweep", len(temperatures), len(temperatures))
-    return curve
+    with torch.random.fork_rng():
+        teacher = Teacher(architecture, topology.input_shape, topology.classes)
+        Trainee(topology, recipe.loss, teacher)
+        recipe.schedule.check(topology, teacher)
 
 
 def save_student(student: Student, path: Path) -> None:

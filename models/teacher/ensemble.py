@@ -69,9 +69,9 @@ class CrossEntropy:
 
     label_smoothing: float = 0.0
 
-    def __call__(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
+    def __call__(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Compute the one term."""
-        return {"hard": F.cross_entropy(logits, batch.y, label_smoothing=self.label_smoothing)}
+        return {"hard": F.cross_entropy(network(batch.x), batch.y, label_smoothing=self.label_smoothing)}
 
 
 @dataclass(frozen=True, eq=False)

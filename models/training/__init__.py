@@ -1,12 +1,13 @@
 """The one training loop, its settings, and what comes of a run."""
 
 from models.training.config import Precision, TrainingConfig
-from models.training.job import Batch, Epoch, History, Job, Loss, Progress, silent
+from models.training.job import Batch, Epoch, Hinter, History, Job, Loss, Progress, silent
 from models.training.loop import fit
 
 __all__ = [
     "Batch",
     "Epoch",
+    "Hinter",
     "History",
     "Job",
     "Loss",

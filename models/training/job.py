@@ -1,11 +1,11 @@
 """One run of the training loop: what goes in, and what comes of it."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,17 +22,36 @@ def silent(label: str, done: int, total: int) -> None:
     """Report progress to nobody."""
 
 
-@dataclass(frozen=True)
-class Batch:
-    """One step: `x` float (batch, features), `y` int64 (batch,), `hints` (members, batch, classes)."""
+class Hinter(Protocol):
+    """Gives each batch what its loss wants beside samples and labels, such as a teacher's logits."""
+
+    def of(self, rows: NDArray[np.int64], x: Tensor) -> Any:
+        """Hints for the samples at `rows` of the training set, which after augmentation are `x`."""
+
+    def digest(self) -> str:
+        """Tell one hinter from another, for checkpoints."""
+
+
+class Batch(NamedTuple):
+    """One step.
+
+    Attributes:
+        x: samples, float (batch, features), 0 to 255.
+        y: labels, int64 (batch,).
+        rows: places in the training set, int64 (batch,).
+        progress: share of the training that lies behind, 0 to 1.
+        hints: what the job's hinter gave, None without one.
+    """
 
     x: Tensor
     y: Tensor
-    hints: Tensor | None
+    rows: Tensor
+    progress: float
+    hints: Any
 
 
-Loss = Callable[[Tensor, Batch], dict[str, Tensor]]
-"""From student logits (batch, classes) and the batch to named terms, whose sum is minimized."""
+Loss = Callable[[nn.Module, Batch], dict[str, Tensor]]
+"""From the network and a batch to named terms, whose sum is minimized."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +94,8 @@ class Job:
         config: how to train.
         input_shape: of a sample, for the augmentation.
         augmentation: what happens to the samples of each batch; None for nothing.
-        hints: a teacher's logits of the training samples as they are before augmentation, float32 (members,
-            n, classes), if the loss wants them.
+        hinter: gives each batch its hints, if the loss wants any.
+        start: weights to begin from, by name, in place of drawn ones; names that it lacks stay drawn.
         label: for progress and messages.
         checkpoint: the file to go on from and to keep up; None for no checkpoints.
 
@@ -91,7 +110,8 @@ class Job:
     config: TrainingConfig
     input_shape: tuple[int, ...]
     augmentation: Augmentation | None = None
-    hints: NDArray[np.float32] | None = None
+    hinter: Hinter | None = None
+    start: Mapping[str, Tensor] | None = None
     label: str = "train"
     checkpoint: Path | None = None
 
@@ -105,7 +125,9 @@ class Job:
         config = replace(self.config, checkpoint_every=1)
         settings = (self.label, self.build, self.loss, config, self.input_shape, self.augmentation)
         digest = hashlib.sha256(repr(settings).encode())
-        for array in (self.train.x, self.train.y, self.validation.x, self.validation.y, self.hints):
-            if array is not None:
-                digest.update(repr(array.shape).encode() + np.ascontiguousarray(array).data)
+        for array in (self.train.x, self.train.y, self.validation.x, self.validation.y):
+            digest.update(repr(array.shape).encode() + np.ascontiguousarray(array).data)
+        digest.update(self.hinter.digest().encode() if self.hinter else b"")
+        for name, tensor in (self.start or {}).items():
+            digest.update(name.encode() + tensor.cpu().numpy().tobytes())
         return digest.hexdigest()

@@ -102,7 +102,10 @@ def _is_due(config: TrainingConfig, epoch: int) -> bool:
 def _build(job: Job) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(job.config.seed)
-        return job.build()
+        module = job.build()
+    if job.start:
+        module.load_state_dict({**module.state_dict(), **job.start})
+    return module
 
 
 def _start(job: Job) -> _Run:
@@ -170,11 +173,12 @@ def _epoch(
     with torch.random.fork_rng():
         torch.manual_seed(own_seed)  # dropout draws from it
         for step in range(steps):
-            _set_rate(optimizer, config.rate((epoch + step / steps) / config.epochs))
+            done = (epoch + step / steps) / config.epochs
+            _set_rate(optimizer, config.rate(done))
             rows = order[step * size : (step + 1) * size][fabric.global_rank :: fabric.world_size]
-            batch = _batch(job, rows, rng, fabric.device)
+            batch = _batch(job, rows, done, rng, fabric.device)
             optimizer.zero_grad()
-            terms = job.loss(module(batch.x), batch)
+            terms = job.loss(module, batch)
             values = torch.stack(list(terms.values()))
             fabric.backward(values.sum())
             optimizer.step()
@@ -188,13 +192,15 @@ def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
-def _batch(job: Job, rows: NDArray[np.int64], rng: np.random.Generator, device: torch.device) -> Batch:
-    hints = None if job.hints is None else torch.from_numpy(job.hints[:, rows]).to(device)
+def _batch(
+    job: Job, rows: NDArray[np.int64], done: float, rng: np.random.Generator, device: torch.device
+) -> Batch:
     samples = job.train.x[rows]
     if job.augmentation:
         samples = job.augmentation.apply(samples, job.input_shape, rng)
-    x, y = torch.from_numpy(samples), torch.from_numpy(job.train.y[rows])
-    return Batch(x.to(device).float(), y.to(device), hints)
+    x, y = torch.from_numpy(samples).to(device).float(), torch.from_numpy(job.train.y[rows]).to(device)
+    hints = job.hinter.of(rows, x) if job.hinter else None
+    return Batch(x, y, torch.from_numpy(rows).to(device), done, hints)
 
 
 def _weights(module: nn.Module) -> dict[str, Tensor]:

@@ -7,7 +7,8 @@ from pipeline.cli.app import app
 from pipeline.cli.building import build, compare, plan
 from pipeline.cli.folder import flash, report, verify
 from pipeline.cli.inference import infer
-from pipeline.cli.machine import boards, doctor, methods
+from pipeline.cli.machine import boards, doctor
+from pipeline.cli.methods import methods
 from pipeline.cli.sizing import size
 
 for command in (doctor, boards, methods, size, plan, build, verify, report, infer, flash, compare):

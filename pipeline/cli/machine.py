@@ -1,14 +1,12 @@
-"""`retort doctor`, `retort boards`, `retort methods`: what this machine and this Retort have."""
+"""`retort doctor`, `retort boards`: what this machine and this Retort have."""
 
 from dataclasses import asdict, dataclass
-from typing import get_args
 
 import typer
 
 from hw import tools
 from hw.boards import BOARDS, Board
 from pipeline.cli.app import AsJson, print_json, print_table
-from pipeline.config import HardLabels, LogitMatching, SoftenedSoftmax
 from pipeline.errors import ToolError, ToolMissingError
 
 
@@ -80,21 +78,6 @@ def _budget_row(board: Board) -> tuple[str, ...]:
 def _budget(board: Board) -> dict[str, object]:
     budget = board.budget
     return asdict(budget) | {"block_ram_bits": budget.block_ram_bits}
-
-
-def methods(as_json: AsJson = False) -> None:
-    """List the distillation methods and their parameters."""
-    rows = []
-    for model in (SoftenedSoftmax, LogitMatching, HardLabels):
-        (name,) = get_args(model.model_fields["method"].annotation)
-        parameters = [field for field in model.model_fields if field != "method"]
-        rows.append((name, ", ".join(parameters), model.__doc__ or ""))
-    if as_json:
-        print_json(
-            [{"method": name, "parameters": keys.split(", "), "about": doc} for name, keys, doc in rows]
-        )
-    else:
-        print_table(rows)
 
 
 def _finding(tool: tools.Tool) -> _Finding:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from hw.boards import find
 from models.data import Dataset
-from models.distill.losses import Distillation
+from models.distill import Distillation
 from models.distill.transfer import TransferSet
 from models.training import Progress, TrainingConfig
 from pipeline.config import BuildConfig

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from models.data import Dataset, Split
-from models.distill.losses import Distillation
+from models.distill import Distillation
 from models.distill.student_training import distill
 from models.distill.transfer import TransferSet
 from models.training import TrainingConfig

@@ -9,14 +9,14 @@ def run(ctx: StageContext) -> Facts:
     from models import data
     from models.distill import transfer
     from pipeline.sizing.run import size
-    from pipeline.stages.training import distillation, training_config
+    from pipeline.stages.training import training_config
 
     config = distilled(ctx.config)
     found = size(
         config,
         data.load(ctx.input("data", "data.safetensors")),
         transfer.load(ctx.input("teacher", "transfer.safetensors")),
-        distillation(config),
+        config.distill.recipe().loss,
         training_config(config, config.student, ctx.seed),
         ctx.partial,
         ctx.progress,

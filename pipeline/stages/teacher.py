@@ -13,12 +13,13 @@ def run(ctx: StageContext) -> Facts:
     from models.evaluation import deterministic
     from pipeline.measuring import save_teacher_logits
     from pipeline.sizing import require_feasible
-    from pipeline.stages.training import teacher_config
+    from pipeline.stages.training import check_recipe, teacher_config
 
     dataset = data.load(ctx.input("data", "data.safetensors"))
     # Of the board nothing goes into the teacher; but none is trained for a student that cannot be built.
     require_feasible(distilled(ctx.config), dataset.input_shape)
     config = teacher_config(distilled(ctx.config), ctx.seed)
+    check_recipe(distilled(ctx.config), config, dataset)
     ensemble = teacher.train_ensemble(config, dataset, ctx.partial, ctx.progress)
     teacher.save_ensemble(ensemble.members, ctx.work / "teacher.safetensors")
     with deterministic(config.training.threads):

@@ -1,13 +1,18 @@
 """What the training stages share: the build file's settings as the models' own types."""
 
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
 from models.augment import Augmentation
-from models.distill.losses import METHODS, Distillation, WeightedSum
+from models.data import Dataset
+from models.distill.workshop import Workshop
 from models.teacher import ARCHITECTURES, Architecture, Mlp, TeacherConfig
 from models.topology import Topology
 from models.training import TrainingConfig
 from pipeline.config import BuildConfig, distilled
+from pipeline.config_section import AugmentConfig
 from pipeline.config_student import StudentConfig
-from pipeline.config_teacher import AugmentConfig
 from pipeline.config_teacher import TeacherConfig as TeacherSection
 from pipeline.stage import StageContext
 
@@ -49,13 +54,40 @@ def augmentation(section: AugmentConfig | None) -> Augmentation | None:
     return Augmentation(**section.model_dump()) if section else None
 
 
-def distillation(config: BuildConfig) -> Distillation:
-    """The weighted sum of the build's losses."""
-    parts = []
-    for loss in config.distill.losses:
-        settings = loss.model_dump(exclude={"method", "weight"})
-        parts.append((loss.weight, METHODS[loss.method](**settings)))
-    return WeightedSum(tuple(parts))
+def workshop(ctx: StageContext) -> Callable[[Path | None], Workshop]:
+    """What the build's student is made from, given the folder for unfinished runs."""
+    from models import data
+    from models.distill import transfer
+    from models.teacher import load_ensemble
+
+    config = distilled(ctx.config)
+    dataset = data.load(ctx.input("data", "data.safetensors"))
+    teacher = teacher_config(config, ctx.seed)
+    ensemble = load_ensemble(teacher, dataset, ctx.input("teacher", "teacher.safetensors"))
+    made = Workshop(
+        topology=chosen_topology(ctx, dataset.input_shape),
+        dataset=dataset,
+        transfer=transfer.load(ctx.input("teacher", "transfer.safetensors")),
+        members=ensemble.members,
+        loss=config.distill.recipe().loss,
+        training=training_config(config, config.student, ctx.seed),
+        augmentation=augmentation(config.student.augment),
+        progress=ctx.progress,
+    )
+    return lambda checkpoints: replace(made, checkpoints=checkpoints)
+
+
+def check_recipe(config: BuildConfig, teacher: TeacherConfig, dataset: Dataset) -> None:
+    """Check that the build's methods have the layers that they want, of any student that is left open.
+
+    Raises:
+        ConfigError: says which are missing or do not fit.
+    """
+    from models.distill.student_training import check
+
+    first = {key: values[-1] for key, values in config.student.choices.items()}
+    topology = config.student.topology(dataset.input_shape, first)
+    check(config.distill.recipe(), topology, teacher.networks[0])
 
 
 def _architectures(section: TeacherSection) -> tuple[Architecture, ...]:

@@ -8,7 +8,8 @@ from torch import nn
 
 from models.augment import Augmentation
 from models.distill import HardLabels, SoftenedSoftmax, transfer
-from models.distill.student_training import distill, load_student, save_student, temperature_sweep
+from models.distill.student_training import distill, load_student, save_student
+from models.distill.workshop import Workshop
 from models.evaluation import predict
 from models.metrics import accuracy
 from models.teacher import CrossEntropy
@@ -79,7 +80,8 @@ def test_killed_and_resumed_student_has_the_same_bits(tmp_path, dataset, hints, 
 def test_convolutions_and_augmentation_resume_with_the_same_bits(tmp_path, dataset, hints):
     training = replace(TRAINING, warmup=0.2)
     args = (PICTURES, dataset, hints, SoftenedSoftmax(), training)
-    augmented = {"augmentation": Augmentation(shift=1, mirror=True, cutout=1)}
+    members = [nn.Linear(16, 3)]
+    augmented = {"augmentation": Augmentation(shift=1, mirror=True, cutout=1), "members": members}
     whole, history = distill(*args, **augmented)
     path = tmp_path / "student"
     with pytest.raises(Killed):
@@ -186,7 +188,8 @@ def test_two_devices(tmp_path, dataset, hints):
 
 
 def test_temperature_sweep(dataset, hints):
-    curve = temperature_sweep([1.0, 4.0], TOPOLOGY, dataset, hints, SoftenedSoftmax(), TRAINING, epochs=1)
+    workshop = Workshop(TOPOLOGY, dataset, hints, (), SoftenedSoftmax(), TRAINING)
+    curve = workshop.temperature_sweep([1.0, 4.0], epochs=1)
     assert [point["temperature"] for point in curve] == [1.0, 4.0]
     assert all(0 <= point["validation_accuracy"] <= 1 for point in curve)
 

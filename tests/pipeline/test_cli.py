@@ -167,8 +167,9 @@ def test_boards_and_methods() -> None:
     assert "iCEBreaker" in table and max(map(len, table.splitlines())) <= 100
     assert re.search(r"orangecrab +ecp5 25k +48 MHz +19 +12 bits +24288 +24288 +1008 kbit", table)
     methods = json.loads(call("methods", "--json").stdout)
-    assert methods[0]["method"] == "softened-softmax"
-    assert methods[0]["parameters"] == ["temperature", "hard_label_weight", "weight"]
+    (softened,) = (each for each in methods["losses"] if each["name"] == "softened-softmax")
+    assert softened["settings"] == {"temperature": 4.0, "hard_label_weight": 0.1}
+    assert softened["needs"] == ["labels", "teacher"] and "1503.02531" in softened["paper"]
 
 
 RUNGS: list[dict[str, Any]] = [

@@ -8,7 +8,7 @@ import pytest
 
 from hw.dataflow.fold import Fold
 from models.data import Dataset, Split
-from models.distill.losses import HardLabels
+from models.distill import HardLabels
 from models.distill.transfer import TransferSet
 from models.training import TrainingConfig
 from pipeline.config import BuildConfig, parse

@@ -1,0 +1,76 @@
+"""Where samples to learn from come from; settings of each are a table `[distill.data]` of the build file."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from models.distill.method import require_share
+from models.lazy import np
+from pipeline.errors import ConfigError
+
+if TYPE_CHECKING:
+    from models.distill.transfer import TransferSet
+    from models.distill.workshop import Workshop
+
+
+class Source(ABC):
+    """A source of samples with the teacher's logits; a frozen dataclass whose fields are its settings."""
+
+    source: ClassVar[str]
+    """Its name in the build file."""
+    paper: ClassVar[str]
+    """Authors, year, and arXiv number or venue."""
+    labelled: ClassVar[bool] = True
+    """Whether its samples have true labels. Those without are trained without looking at any label: no loss
+    may need them, and the last epoch is kept, not the best on labelled samples."""
+
+    @abstractmethod
+    def transfer(self, workshop: Workshop) -> TransferSet:
+        """Make the transfer set, the same for the same seed of `workshop.training`.
+
+        Raises:
+            ConfigError: the settings do not fit the data set.
+        """
+
+
+@dataclass(frozen=True)
+class TrainingData(Source):
+    """The training split and its views, as the teacher stage made them; or a random share of each class.
+
+    Attributes:
+        share: of the training split, above 0 to 1; at least one sample a class stays.
+
+    Raises:
+        ConfigError: a share of 0, or outside of 0..1.
+    """
+
+    source: ClassVar[str] = "training"
+    paper: ClassVar[str] = "none: real samples"
+
+    share: float = 1.0
+
+    def __post_init__(self) -> None:
+        require_share(f"data {self.source}", share=self.share)
+        if not self.share:
+            raise ConfigError(f"data {self.source}: share is 0; give a number above 0, up to 1")
+
+    def transfer(self, workshop: Workshop) -> TransferSet:
+        """Take the share of each class, with all views of each sample that is taken."""
+        from models.data import Split
+        from models.distill.transfer import TransferSet
+
+        whole = workshop.transfer
+        if self.share == 1:
+            return whole
+        count = len(workshop.dataset.train)
+        rng = np.random.default_rng(workshop.training.seed)
+        taken = []
+        for label in range(workshop.dataset.classes):
+            (rows,) = np.nonzero(whole.split.y[:count] == label)
+            taken.append(rng.permutation(rows)[: max(1, round(self.share * len(rows)))])
+        first = np.sort(np.concatenate(taken))
+        rows = np.concatenate([first + start for start in range(0, len(whole.split), count)])
+        logits = np.ascontiguousarray(whole.logits[:, rows])
+        return TransferSet(Split(whole.split.x[rows], whole.split.y[rows]), logits)
