@@ -1,4 +1,4 @@
-"""torch and numpy, loaded at their first use: build files are checked without them, for that takes seconds."""
+"""torch and numpy, loaded at their first use: build files are checked without these slow imports."""
 
 from __future__ import annotations
 
