@@ -72,6 +72,8 @@ class Distillation(ABC):
     """Its name in the build file."""
     paper: ClassVar[str]
     """Authors, year, and arXiv number or venue."""
+    whole: ClassVar[bool] = True
+    """Whether it trains the logits: others need a loss beside them that does."""
 
     @property
     def needs(self) -> frozenset[Need]:

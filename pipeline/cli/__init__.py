@@ -4,7 +4,8 @@ import signal
 from types import FrameType
 
 from pipeline.cli.app import app
-from pipeline.cli.building import build, compare, plan
+from pipeline.cli.building import build, plan
+from pipeline.cli.comparing import compare
 from pipeline.cli.folder import flash, report, verify
 from pipeline.cli.inference import infer
 from pipeline.cli.machine import boards, doctor

@@ -1,4 +1,4 @@
-"""`retort plan`, `retort build`, `retort compare`: from a build file to a folder."""
+"""`retort plan`, `retort build`: from a build file to a folder."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -9,7 +9,7 @@ import typer
 from hw.tools import fingerprint
 from pipeline import engine, outputs
 from pipeline.cli.app import DEFAULT_STORE, AsJson, BuildFile, StoreFolder, print_json, print_table, shown
-from pipeline.config import distilled, load
+from pipeline.config import load
 from pipeline.store import Store
 
 Until = Annotated[
@@ -69,27 +69,3 @@ def build(
         typer.echo(
             f"{config.name}: {len(result.ran)} of {len(result.stages)} stages built, files in {folder}"
         )
-
-
-def compare(
-    ctx: typer.Context,
-    file: BuildFile,
-    seeds: Annotated[int, typer.Option(min=2, help="Runs of each, with other seeds.")] = 5,
-    as_json: AsJson = False,
-) -> None:
-    """Train with distillation and without, over several seeds; say what it brings."""
-    config = distilled(load(file))
-    from pipeline.comparison import compare as run
-
-    with shown(ctx, as_json) as display:
-        found = run(config, seeds, display.step)
-    if as_json:
-        print_json(found)
-    else:
-        typer.echo(f"teacher: {found['teacher_accuracy']:.2%}; {seeds} seeds, 95 % intervals of the mean")
-        columns = ("mean", "interval", "least", "greatest")
-        rows = [
-            (name, *(f"{found[name][column]:.2%}" for column in columns))
-            for name in ("distilled", "not_distilled", "difference")
-        ]
-        print_table([("students", *columns), *rows])

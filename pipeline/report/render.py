@@ -46,7 +46,7 @@ def render(folder: Path) -> str:
     """
     data = load(folder)
     lines = (
-        _environment()
+        environment()
         .get_template("report.html.j2")
         .render(
             data=data,
@@ -122,15 +122,16 @@ def _seeds(lock: Lock) -> list[tuple[str, int]]:
 
 
 @cache
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    """The templates, and the filters that they use."""
+    made = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
+    made.filters |= {
         "percent": lambda share: f"{100 * share:.2f} %",
         "points": _points,
         "frequency": _frequency,
@@ -138,7 +139,7 @@ def _environment() -> Environment:
         "size": _size,
         "cell": _cell,
     }
-    return environment
+    return made
 
 
 def _points(change: float) -> str:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
@@ -219,10 +220,30 @@ def test_report(toys: Callable[..., None], tmp_path: Path, monkeypatch: pytest.M
     assert call("report", str(built(tmp_path))).stdout.endswith("digits-icebreaker/report.html\n")
 
 
-def test_compare(monkeypatch: pytest.MonkeyPatch) -> None:
-    module(monkeypatch, "pipeline.comparison", compare=lambda config, seeds, step: {"seeds": seeds})
-    assert json.loads(call("compare", FILE, "--seeds", "3", "--json").stdout) == {"seeds": 3}
+def test_compare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    one = {"mean": 0.9, "interval": 0.01, "least": 0.89, "greatest": 0.91}
+    row = {"method": "build", "bits": 2, "accuracy": one, "difference": one, "agreement": one}
+    row |= {"seconds_per_step": 0.001, "verdict": "better"}
+
+    def compared(config: Any, plan: Any, *rest: Any) -> dict[str, Any]:
+        found = {"build": config.name, "plan": asdict(plan), "teacher_accuracy": 0.95, "rows": [row]}
+        return found | {"epochs": 3, "tools": {"torch": "1"}, "runs": []}
+
+    monkeypatch.setattr("pipeline.comparison.compare", compared)
+    options = ("--seeds", "3", "--bits", "4,2", "--methods", "a,b+c", "--out", str(tmp_path))
+    found = json.loads(call("compare", FILE, *options, "--json").stdout)
+    assert found["plan"] == {
+        "methods": ["a", "b+c"],
+        "bits": [4, 2],
+        "seeds": 3,
+        "epochs": None,
+        "samples": None,
+    }
+    assert "90.00 ± 1.00" in (tmp_path / found["build"] / "compare.html").read_text()
+    assert "+90.00 ± 1.00 %" in call("compare", FILE, *options).stdout
     assert call("compare", FILE, "--seeds", "0").exit_code == 2
+    for bits in ("9", "4,x"):
+        assert f"--bits: {bits}" in call("compare", FILE, "--bits", bits).stderr.replace("'", "")
 
 
 def test_flash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
