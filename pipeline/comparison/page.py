@@ -1,4 +1,4 @@
-"""`compare.html` and `compare.json`: one page without scripts, and all of its numbers."""
+"""`compare.html`, the same tables as `compare.md`, and `compare.json` with all numbers."""
 
 import json
 from itertools import groupby
@@ -7,12 +7,13 @@ from typing import Any
 
 from pipeline.store import write_atomic
 
-PAGE, DATA = "compare.html", "compare.json"
+PAGE, TEXT, DATA = "compare.html", "compare.md", "compare.json"
 
 
 def write(found: dict[str, Any], folder: Path) -> Path:
-    """Write both files into a build's folder, and say where the page is."""
+    """Write all three into a build's folder, and say where the page is."""
     write_atomic(folder / DATA, (json.dumps(found, indent=1) + "\n").encode())
+    write_atomic(folder / TEXT, markdown(found).encode())
     write_atomic(folder / PAGE, render(found).encode())
     return folder / PAGE
 
@@ -25,3 +26,34 @@ def render(found: dict[str, Any]) -> str:
     reach = max(abs(row["difference"]["mean"]) + row["difference"]["interval"] for row in found["rows"])
     lines = environment().get_template("compare.html.j2").render(found=found, tables=tables, reach=reach)
     return "\n".join(line.rstrip() for line in lines.splitlines() if line.strip()) + "\n"
+
+
+def markdown(found: dict[str, Any]) -> str:
+    """The tables as Markdown: for each method its accuracy, then its difference to none, at all bit widths."""
+    widths = list(dict.fromkeys(row["bits"] for row in found["rows"]))
+    by_method: dict[str, dict[int | None, dict[str, Any]]] = {}
+    for row in found["rows"]:
+        by_method.setdefault(row["method"], {})[row["bits"]] = row
+    heads = [f"{bits} bits" if bits else "as built" for bits in widths]
+    lines = [
+        f"| method | {' | '.join(heads)} | {' | '.join(f'{head}, to none' for head in heads)} | ms a step |",
+        "| --- |" + " --- |" * (2 * len(heads) + 1),
+    ]
+    for method, rows in by_method.items():
+        accuracies = [_interval(rows[bits]["accuracy"]) for bits in widths]
+        differences = [_difference(rows[bits]) for bits in widths]
+        pace = f"{1000 * min(row['seconds_per_step'] for row in rows.values()):.1f}"
+        lines.append(f"| {' | '.join([method, *accuracies, *differences, pace])} |")
+    return "\n".join(lines) + "\n"
+
+
+def _difference(row: dict[str, Any]) -> str:
+    """In points; bold where the interval excludes 0."""
+    if row["verdict"] == "none":
+        return ""
+    text = _interval(row["difference"], "+")
+    return text if row["verdict"] == "open" else f"**{text}**"
+
+
+def _interval(value: dict[str, float], sign: str = "") -> str:
+    return f"{100 * value['mean']:{sign}.2f} ± {100 * value['interval']:.2f}"

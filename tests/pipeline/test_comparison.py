@@ -173,8 +173,10 @@ def test_at_bits():
 def test_page(found, tmp_path):
     page = write(found, tmp_path)
     assert json.loads((tmp_path / "compare.json").read_text()) == json.loads(json.dumps(found))
-    text = page.read_text()
+    text, lines = page.read_text(), (tmp_path / "compare.md").read_text().splitlines()
+    assert len(lines) == 2 + 2 and len({line.count("|") for line in lines}) == 1
     assert text == render(found)
     for row in found["rows"]:
         assert f"{100 * row['accuracy']['mean']:.2f}" in text
+        assert any(f"{100 * row['accuracy']['mean']:.2f} ±" in line for line in lines)
     assert "2 bits" in text and "4 bits" in text and "<script" not in text
