@@ -29,7 +29,7 @@ def render(found: dict[str, Any]) -> str:
 
 
 def markdown(found: dict[str, Any]) -> str:
-    """The tables as Markdown: for each method its accuracy, then its difference to none, at all bit widths."""
+    """The tables as Markdown: of each method the accuracy and the difference to none, at all widths."""
     widths = list(dict.fromkeys(row["bits"] for row in found["rows"]))
     by_method: dict[str, dict[int | None, dict[str, Any]]] = {}
     for row in found["rows"]:
