@@ -36,16 +36,12 @@ def run(ctx: StageContext) -> Facts:
 def _student(ctx: StageContext) -> Any:
     """The hardware graph of the student that stage `export` left, folded as it was sized."""
     from hw.lowering import Folding, lower
-    from pipeline.config import distilled
     from pipeline.sizing.choice import load_sized
 
     sized = load_sized(ctx.input("size", "sized.json"))
-    shape = tuple(ctx.facts("export")["input_shape"])
-    steps = sized.topology(distilled(ctx.config), shape).steps
-    shapes = tuple(step.matrix for step in steps if step.matrix)
     return lower(
         ctx.input("export", "student.qonnx.onnx"),
-        folding=Folding(folds=sized.folds, shapes=shapes),
+        folding=Folding(folds=sized.folds),
         label=ctx.config.compile.output == "label",
         log=ctx.log("finn.log"),
     )
