@@ -25,7 +25,8 @@ class Chip(wiring.Component):  # type: ignore[misc]
     """Shell around an instance of module `core`, which is another file's; `busy` is for a light.
 
     The core's ports: `clk`, `rst` (synchronous, active high), streams `s_axis_*` and `m_axis_*` of
-    `interface`. A request that breaks off is given up after `timeout_bits` bit times.
+    `interface`, `load_*` where it has weights to load. A request that breaks off is given up after
+    `timeout_bits` bit times.
     """
 
     def __init__(
@@ -53,6 +54,15 @@ class Chip(wiring.Component):  # type: ignore[misc]
             self.tx.eq(transmitter.line),
             self.busy.eq(link.busy),
         ]
+        loads = {}
+        if self._interface.weights is not None:
+            load = link.load
+            loads = {
+                "i_load_valid": load.valid,
+                "i_load_column": load.column,
+                "i_load_address": load.address,
+                "i_load_data": load.data,
+            }
         m.submodules.core = Instance(
             "core",
             i_clk=ClockSignal(),
@@ -63,6 +73,7 @@ class Chip(wiring.Component):  # type: ignore[misc]
             o_m_axis_tdata=link.from_core.payload,
             o_m_axis_tvalid=link.from_core.valid,
             i_m_axis_tready=link.from_core.ready,
+            **loads,
         )
         return m
 
