@@ -44,7 +44,7 @@ def rtlil_to_verilog(text: str, name: str, work: Path) -> str:
         [
             f"read_rtlil {name}.il",
             # Amaranth gives every memory contents; what is loaded later has none, or no RAM would fit it.
-            f"delete t:$meminit_v2 r:MEMID=*{SINGLE_PORT}* %i",
+            f"delete *{SINGLE_PORT}*/t:$meminit_v2",
             "proc",
             "memory_collect",
             "opt_clean",
