@@ -99,10 +99,10 @@ def synthesis(family: str, top: str, work: Path, *, single_port: bool = False) -
     two. Of a chip without such RAMs Yosys says that nothing fits.
     """
     carry = os.path.relpath(CHAINS, work.resolve())
-    rams = [f"select *_{SINGLE_PORT}_*", "opt", "memory_dff", "memory_collect"] if single_port else []
-    if family == "ice40" and single_port:
-        rams += ["memory_libmap -lib +/ice40/spram.txt", "techmap -map +/ice40/spram_map.v"]
-    rams += ["select -clear"] if single_port else []
+    rams = []
+    if single_port and family == "ice40":
+        mapping = ["memory_libmap -lib +/ice40/spram.txt", "techmap -map +/ice40/spram_map.v"]
+        rams = [f"select *_{SINGLE_PORT}_*", "opt", "memory_dff", "memory_collect", *mapping, "select -clear"]
     chains = [
         "proc",
         *rams,

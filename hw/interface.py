@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import ModelFileError
 
+WEIGHTS = "weights.bin"
 DTYPES = ("uint8", "int8", "int16", "int32")
 
 
@@ -103,7 +104,7 @@ class WeightsFormat:
         """Raise `ModelFileError` where `weights` are not the core's."""
         if len(weights) != self.size or zlib.crc32(weights) != self.crc32:
             raise ModelFileError(
-                f"weights.bin: {len(weights)} bytes of CRC-32 {zlib.crc32(weights):08x}, the core takes"
+                f"{WEIGHTS}: {len(weights)} bytes of CRC-32 {zlib.crc32(weights):08x}, the core takes"
                 f" {self.size} of {self.crc32:08x}; give the file that was made with this core"
             )
 
@@ -145,7 +146,7 @@ class CoreInterface:
             for name, port, stream in (("input", "s_axis", self.input), ("output", "m_axis", self.output))
         }
         if self.weights is not None:
-            described["weights"] = asdict(self.weights) | {"file": "weights.bin", "port": "load"}
+            described["weights"] = asdict(self.weights) | {"file": WEIGHTS, "port": "load"}
         path.write_text(json.dumps(described, indent=2) + "\n")
 
     @classmethod
@@ -163,3 +164,20 @@ class CoreInterface:
             raise ModelFileError(f"{path}: not an io.json ({error}); build the core again") from error
         given, taken = streams
         return cls(given, taken, weights)
+
+
+def load_weights(folder: Path, interface: CoreInterface) -> bytes:
+    """What has to be loaded into the core of a built `folder`, nothing where all is in its bitstream.
+
+    Raises `ModelFileError` where the file is missing or another core's.
+    """
+    if interface.weights is None:
+        return b""
+    try:
+        weights = (folder / WEIGHTS).read_bytes()
+    except OSError as error:
+        raise ModelFileError(
+            f"{folder / WEIGHTS}: {error.strerror}, and the core's weights are in it; build the core again"
+        ) from error
+    interface.weights.check(weights)
+    return weights

@@ -7,6 +7,10 @@ from hw.interface import CoreInterface
 from hw.kernels.streams import counter_width
 from hw.shell.port import PortWidths
 
+LOADER = Cost(luts=200, flip_flops=75)
+"""What the serial shell takes more to load weights: for four columns 196 LUTs and 75 flip-flops of iCE40, by
+`yosys stat` of a shell with and without it."""
+
 
 def shell_part(interface: CoreInterface, port: PortWidths | None) -> Part:
     """The features of the serial shell, or, given its `port`, of the parallel one."""
@@ -23,4 +27,5 @@ def shell_part(interface: CoreInterface, port: PortWidths | None) -> Part:
 
 def shell_cost(interface: CoreInterface, family: str, port: PortWidths | None) -> Cost:
     """What a shell takes of a chip of `family`: the serial one, or, given its `port`, the parallel one."""
-    return part_cost(shell_part(interface, port), family)
+    cost = part_cost(shell_part(interface, port), family)
+    return cost if interface.weights is None else cost + LOADER

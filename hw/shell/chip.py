@@ -17,6 +17,7 @@ from hw.shell.parallel import ParallelChip, ParallelOnBoard
 from hw.shell.port import PortWidths, Shell, parallel_port, port_pins
 from hw.shell.uart import Receiver, Transmitter
 from hw.verilog import to_verilog
+from pipeline.errors import CapacityError
 
 TIMEOUT_BITS = 1 << 16  # 65 ms at 1 Mbaud: more than a host is held up within a frame
 
@@ -132,6 +133,7 @@ def chip_verilog(
     is the core's digest, of which the serial one tells the first bytes; `work` takes the files between.
     """
     if port is not None:
+        _require_no_weights(interface)
         return to_verilog(_Plain(ParallelChip(interface, port)), "chip", None, work)
     chip = Chip(interface, identity, clocks_per_bit, timeout_bits)
     return to_verilog(_Plain(chip), "chip", None, work)
@@ -148,11 +150,12 @@ def build_plan(
 ) -> BuildPlan:
     """What Yosys and nextpnr need, in Amaranth's form: `top.il`, `top.pcf` or `top.lpf`, and `core.v`.
 
-    Raises `CapacityError` where the parallel shell has too few pins.
+    Raises `CapacityError` where the parallel shell has too few pins, or weights to load.
     """
     platform = board.make_platform()
     platform.add_file("core.v", core_verilog)
     if shell == "parallel":
+        _require_no_weights(interface)
         port = parallel_port(board, interface)
         platform.add_resources([_port_resource(board, port)])
         return platform.prepare(ParallelOnBoard(ParallelChip(interface, port)), "top", emit_src=False)
@@ -162,6 +165,14 @@ def build_plan(
         platform.add_resources([UARTResource(0, rx=rx, tx=tx, conn=("io", 0), attrs=attributes)])
     chip = Chip(interface, identity, board.clocks_per_bit, timeout_bits)
     return platform.prepare(_OnBoard(chip), "top", emit_src=False)
+
+
+def _require_no_weights(interface: CoreInterface) -> None:
+    if interface.weights is not None:
+        raise CapacityError(
+            f"the core has {interface.weights.size} bytes of weights to load into single-port RAM, which the"
+            " parallel shell cannot; take shell 'uart', or weights that fit the block RAM"
+        )
 
 
 def _port_resource(board: Board, port: PortWidths) -> Resource:
