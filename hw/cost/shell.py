@@ -8,8 +8,7 @@ from hw.kernels.streams import counter_width
 from hw.shell.port import PortWidths
 
 LOADER = Cost(luts=200, flip_flops=75)
-"""What the serial shell takes more to load weights: for four columns 196 LUTs and 75 flip-flops of iCE40, by
-`yosys stat` of a shell with and without it."""
+"""What the serial shell takes more to load four columns of weights; `tests/hw/test_loader.py` measures it."""
 
 
 def shell_part(interface: CoreInterface, port: PortWidths | None) -> Part:

@@ -1,19 +1,24 @@
 """Weights over the link: LOAD in order and out of it, damaged, broken off; no frame before all are there."""
 
+import json
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from hw import bitstream
 from hw.boards import find
+from hw.cost.shell import LOADER
 from hw.interface import CoreInterface, StreamFormat, WeightsFormat, load_weights
 from hw.shell import protocol
 from hw.shell.chip import build_plan, chip_verilog
 from hw.shell.loader import Loader
 from hw.shell.port import PortWidths
 from hw.shell.protocol import BLOCK_BYTES, Command, Status
+from hw.tools import run_yosys
 from pipeline.errors import CapacityError, ModelFileError
 from tests.hw.test_shell import DESIGN, HELLO, IDENTIFY, TIMEOUT, Rig, broken, simulate
 
@@ -169,3 +174,40 @@ def test_interface_of_a_core_with_weights(tmp_path: Path) -> None:
     ):
         load_weights(tmp_path, INTERFACE)
     assert load_weights(tmp_path, CoreInterface(INTERFACE.input, INTERFACE.output)) == b""
+
+
+def shell_cells(interface: CoreInterface, work: Path) -> tuple[int, int]:
+    """LUTs and flip-flops of the shell on an iCE40."""
+    work.mkdir()
+    (work / "chip.v").write_text(chip_verilog(interface, DESIGN, work))
+    loads = ""
+    if interface.weights is not None:
+        widths = interface.weights.column_bits, interface.weights.address_bits
+        loads = (
+            ", input load_valid, input [{}:0] load_column, input [{}:0] load_address, input [15:0] load_data"
+        )
+        loads = loads.format(*(width - 1 for width in widths))
+    (work / "core.v").write_text(
+        "module core(input clk, rst, s_axis_tvalid, m_axis_tready, input [7:0] s_axis_tdata,"
+        f" output s_axis_tready, m_axis_tvalid, output [15:0] m_axis_tdata{loads}); endmodule\n"
+    )
+    script = [
+        "read_verilog -lib core.v",
+        "read_verilog chip.v",
+        *bitstream.synthesis("ice40", "chip", work),
+        "write_json chip.json",
+    ]
+    run_yosys(script, cwd=work, log=work / "log", products=[Path("chip.json")])
+    cells = json.loads((work / "chip.json").read_text())["modules"]["chip"]["cells"].values()
+    kinds = [cell["type"] for cell in cells]
+    return kinds.count("SB_LUT4"), sum(kind.startswith("SB_DFF") for kind in kinds)
+
+
+@pytest.mark.slow
+def test_cost_of_loading(tmp_path: Path) -> None:
+    """Of the most columns that a chip has; fewer take less."""
+    four = replace(INTERFACE, weights=WeightsFormat((16384, 16384, 9000, 9000), 123456789))
+    luts, flip_flops = shell_cells(four, tmp_path / "four")
+    plain_luts, plain_flip_flops = shell_cells(replace(INTERFACE, weights=None), tmp_path / "plain")
+    assert luts - plain_luts == pytest.approx(LOADER.luts, rel=0.15)
+    assert flip_flops - plain_flip_flops == pytest.approx(LOADER.flip_flops, rel=0.15)
