@@ -143,9 +143,9 @@ def _lowest(value: Value, count: int) -> Value:
 class Unfolded(wiring.Component):  # type: ignore[misc]
     """`weights @ x + bias` for vectors of unsigned values: a word in, a word of all outputs out, every cycle.
 
-    The multiplications by constants are shifts and adders, shared between neurons as da4ml finds them; a
-    register follows every `adders` of them. With `exact` an output is the accumulator; without, `bias` is
-    left to the thresholds, as `offsets`.
+    The multiplications by constants are shifts and adders, shared between neurons as da4ml finds them; at
+    most `adders` of them follow each other between registers. With `exact` an output is the accumulator, from
+    a register; without, it is the sum itself, and `bias` is left to thresholds that follow, as `offsets`.
     """
 
     def __init__(

@@ -100,7 +100,11 @@ def table(family: str, widths: network.Widths, designs: Mapping[str, Make], fold
             continue
         work = Path(tempfile.mkdtemp(dir=folder))
         try:
-            with (work / "tools.log").open("w") as log, contextlib.redirect_stdout(log):
+            with (
+                (work / "tools.log").open("w") as log,
+                contextlib.redirect_stdout(log),
+                contextlib.redirect_stderr(log),
+            ):
                 design = make(layers, work, family)
             found = synthesize(family, design, work, kept)
         except (ToolError, ImportError) as error:

@@ -82,15 +82,14 @@ def area(family: str, cells: Mapping[str, int]) -> Area:
 
 
 def synthesize(family: str, design: Design, work: Path, kept: Path) -> Area:
-    """What a design in `work` takes, as found in `kept` or, once, by Yosys. Raises `ToolError`."""
+    """What a design in `work` takes, found in `kept` or by Yosys, whose log stays there. Raises `ToolError`."""
     lines = [*design.read, *CHAINS, FLOWS[family], "tee -q -o stat.json stat -json"]
     script = [line.format(top=design.top) for line in lines]
     found = kept / f"{_digest(script, work)}.json"
     if not found.exists():
-        log = work / f"{family}.log"
+        log = found.with_suffix(".log")
         run_yosys(script, cwd=work, log=log, products=[Path("stat.json")], timeout=LIMIT)
         cells = json.loads((work / "stat.json").read_text())["design"]["num_cells_by_type"]
-        kept.mkdir(parents=True, exist_ok=True)
         found.write_text(json.dumps(asdict(area(family, cells))))
     return Area(**json.loads(found.read_text()))
 
