@@ -82,7 +82,7 @@ def area(family: str, cells: Mapping[str, int]) -> Area:
 
 
 def synthesize(family: str, design: Design, work: Path, kept: Path) -> Area:
-    """What a design in `work` takes, found in `kept` or by Yosys, whose log stays there. Raises `ToolError`."""
+    """What a design in `work` takes, out of `kept` or by Yosys, whose log stays there; raises `ToolError`."""
     lines = [*design.read, *CHAINS, FLOWS[family], "tee -q -o stat.json stat -json"]
     script = [line.format(top=design.top) for line in lines]
     found = kept / f"{_digest(script, work)}.json"
