@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from hw.netlist import HARNESS
@@ -87,11 +87,12 @@ def synthesize(family: str, design: Design, work: Path, kept: Path) -> Area:
     script = [line.format(top=design.top) for line in lines]
     found = kept / f"{_digest(script, work)}.json"
     if not found.exists():
-        log = found.with_suffix(".log")
-        run_yosys(script, cwd=work, log=log, products=[Path("stat.json")], timeout=LIMIT)
-        cells = json.loads((work / "stat.json").read_text())["design"]["num_cells_by_type"]
-        found.write_text(json.dumps(asdict(area(family, cells))))
-    return Area(**json.loads(found.read_text()))
+        log, stat = found.with_suffix(".log"), work / "stat.json"
+        run_yosys(script, cwd=work, log=log, products=[Path(stat.name)], timeout=LIMIT)
+        part = found.with_suffix(".part")
+        part.write_text(stat.read_text())
+        part.replace(found)
+    return area(family, json.loads(found.read_text())["design"]["num_cells_by_type"])
 
 
 def _digest(script: Sequence[str], work: Path) -> str:
