@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,8 +98,8 @@ def synthesize(family: str, design: Design, work: Path, kept: Path) -> Area:
 
 
 def _digest(script: Sequence[str], work: Path) -> str:
-    """Of the commands, of all sources in `work`, wherever that is, and of Yosys."""
+    """Of the commands, all sources in `work` but for paths in it, which FINN draws at random, and Yosys."""
     texts = [path.read_text() for path in work.rglob("*") if path.suffix in SOURCES and path.is_file()]
-    sources = sorted(text.replace(str(work), "") for text in texts)
+    sources = sorted(re.sub(rf"{re.escape(str(work))}[^\"\s]*", "", text) for text in texts)
     said = (list(script), sources, (HARNESS / "carry.v").read_text(), fingerprint("pyosys"))
     return hashlib.sha256(repr(said).encode()).hexdigest()[:24]
