@@ -124,6 +124,7 @@ def unfolded(kernel: Unfolded) -> Iterator[Part]:
         "adder": scale * sum(adders),
         "adders": scale * len(adders),
         "result": outputs * kernel.o_shape.width,
+        "registered": outputs * kernel.o_shape.width * kernel.exact,
         "one": 1,
     }
     yield Part("unfolded", features)
