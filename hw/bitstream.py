@@ -10,6 +10,7 @@ from typing import Any
 
 from hw.boards import Board
 from hw.interface import CoreInterface
+from hw.kernels.single_port import NAME as SINGLE_PORT
 from hw.shell.chip import build_plan
 from hw.shell.port import Shell, pins_json
 from hw.tools import command, run, run_yosys
@@ -80,7 +81,7 @@ def synthesize(
     script = [
         "read_verilog core.v",
         "read_rtlil top.il",
-        *synthesis(board.family, "top", work),
+        *synthesis(board.family, "top", work, single_port=interface.weights is not None),
         "check -assert",
         "setattr -unset src =*",
         "setattr -mod -unset src =*",
@@ -91,10 +92,27 @@ def synthesize(
     _forget_insides(work / NETLIST)
 
 
-def synthesis(family: str, top: str, work: Path) -> list[str]:
-    """Yosys's commands from modules read to cells of a family; sums become carry chains, each its own."""
+def synthesis(family: str, top: str, work: Path, *, single_port: bool = False) -> list[str]:
+    """Yosys's commands from modules read to cells of a family; sums become carry chains, each its own.
+
+    A core's single-port RAMs are mapped before flattening: with logic around it, its one address would become
+    two. Of a chip without such RAMs Yosys says that nothing fits.
+    """
     carry = os.path.relpath(CHAINS, work.resolve())
-    chains = ["proc", "flatten", "opt_expr", "opt_clean", "wreduce", "opt_clean", f"techmap -map {carry}"]
+    rams = []
+    if single_port and family == "ice40":
+        mapping = ["memory_libmap -lib +/ice40/spram.txt", "techmap -map +/ice40/spram_map.v"]
+        rams = [f"select *_{SINGLE_PORT}_*", "opt", "memory_dff", "memory_collect", *mapping, "select -clear"]
+    chains = [
+        "proc",
+        *rams,
+        "flatten",
+        "opt_expr",
+        "opt_clean",
+        "wreduce",
+        "opt_clean",
+        f"techmap -map {carry}",
+    ]
     return [f"hierarchy -top {top}", *chains, "opt_clean", SYNTHESIS[family].format(top=top)]
 
 

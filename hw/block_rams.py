@@ -7,6 +7,7 @@ from typing import Literal
 from hw.budget import Budget
 from hw.cost import Cost, estimate
 from hw.dataflow import DataflowGraph, Layer, MatrixVector, Multiply, Threshold
+from hw.single_port_rams import use_single_port_rams
 
 SHARE = 0.75
 """Of the block RAMs, what a core may take for such; the shell needs some, too."""
@@ -26,7 +27,12 @@ def with_products(graph: DataflowGraph, multiply: Multiply) -> DataflowGraph:
 def with_resources(
     graph: DataflowGraph, multiply: Multiply | Literal["auto"], family: str, budget: Budget
 ) -> DataflowGraph:
-    """The graph, multiplying as asked; `auto` is `use_block_rams`."""
+    """The graph, multiplying as asked; `auto` is `use_block_rams`.
+
+    Weights that do not fit the block RAMs go to single-port RAM first, where the chip has it.
+    """
+    if multiply in ("auto", "lut"):
+        graph = use_single_port_rams(with_products(graph, "lut"), family, budget)
     if multiply == "auto":
         return use_block_rams(graph, family, budget)
     return with_products(graph, multiply)
@@ -54,7 +60,7 @@ def use_block_rams(graph: DataflowGraph, family: str, budget: Budget) -> Dataflo
 
 def _in_block_ram(layer: Layer) -> Layer:
     match layer:
-        case MatrixVector():
+        case MatrixVector(memory="rom"):
             return replace(layer, multiply="table")
         case Threshold():
             return replace(layer, block=True)

@@ -1,7 +1,7 @@
 """The boards that Retort builds for, as data."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -56,6 +56,12 @@ class Board:
         """What of the board is a user's."""
         connectors = [pin.connector for pin in self.user_pins()]
         return FAMILIES[self.family].budget(self.resources, self.clock_hz, connectors, len(CONTROL_PINS))
+
+    def budget_of(self, shell: str) -> Budget:
+        """The budget with a shell; only the serial one can load weights into single-port RAM."""
+        if shell == "uart":
+            return self.budget
+        return replace(self.budget, single_port_rams=0, single_port_ram_bits=0)
 
     def user_pins(self) -> tuple[BoardPin, ...]:
         """The pins on connectors that are free for streams, connector by connector in order of position.

@@ -13,6 +13,23 @@ class BlockRam:
 
 
 @dataclass(frozen=True)
+class SinglePortRam:
+    """One single-port RAM: `depth` words of `width` bits."""
+
+    depth: int
+    width: int
+
+    @property
+    def bits(self) -> int:
+        """Bits of it."""
+        return self.depth * self.width
+
+
+SINGLE_PORT_RAM = SinglePortRam(16384, 16)
+"""iCE40 UltraPlus's SB_SPRAM256KA, Lattice TN1314; no other chip of `FAMILIES` has any."""
+
+
+@dataclass(frozen=True)
 class Budget:
     """A board's room for a user's design.
 
@@ -80,7 +97,7 @@ FAMILIES: Mapping[str, Family] = {
         block_ram=BlockRam(4096, ((256, 16), (512, 8), (1024, 4), (2048, 2))),
         dsp="ICESTORM_DSP",
         single_port_ram="ICESTORM_SPRAM",
-        single_port_ram_bits=16384 * 16,
+        single_port_ram_bits=SINGLE_PORT_RAM.bits,
     ),
     "ecp5": Family(
         lut="TRELLIS_COMB",

@@ -1,4 +1,4 @@
-"""The host's end of the link: finds out what a board holds, and has it infer."""
+"""The host's end of the link: finds out what a board holds, loads weights if it has none, has it infer."""
 
 import contextlib
 from collections.abc import Callable
@@ -20,13 +20,14 @@ class Link:
 
     `timeout` is how long, in seconds, the board may be silent before and within a reply. A request that gets
     none, or a damaged one, or a bad status, is sent again, `retries` times at most: the board keeps nothing
-    between requests.
+    between requests but weights that were loaded.
     """
 
     def __init__(self, port: str, baud: int, *, timeout: float = 2.0, retries: int = 2) -> None:
         """Open the port; raises `PortError` where it is missing or busy."""
         self._name = port
         self._retries = retries
+        self._blocks: list[bytes] = []
         try:
             self._port = serial.Serial(port, baud, timeout=timeout, write_timeout=timeout, exclusive=True)
         except (OSError, ValueError) as error:
@@ -68,12 +69,18 @@ class Link:
         frames: NDArray[np.uint8],
         interface: CoreInterface,
         progress: Callable[[int], None] | None = None,
+        *,
+        weights: bytes = b"",
     ) -> NDArray[Any]:
         """Outputs `(n, *output shape)` of `frames` `(n, *input shape)`; `progress` is told how many are done.
 
+        A board that says that its core has no weights yet is given `weights`, what `weights.bin` holds.
         Raises `FrameError` where a frame fails in every attempt or does not fit the interface,
-        `SilentBoardError` where no answer comes.
+        `SilentBoardError` where no answer comes, `ModelFileError` where the weights are not the core's.
         """
+        if interface.weights is not None:
+            interface.weights.check(weights)
+            self._blocks = protocol.weight_blocks(weights)
         if frames.shape[1:] != interface.input.shape or str(frames.dtype) != interface.input.dtype:
             raise FrameError(
                 f"frames are {frames.dtype} {frames.shape[1:]}, the core takes {interface.input.dtype} "
@@ -102,12 +109,20 @@ class Link:
 
     def _attempt(self, request: bytes) -> bytes:
         status, payload = self.exchange(request)
+        if status is Status.NOT_LOADED and self._blocks:
+            for block in self._blocks:
+                self._require(self.exchange(protocol.encode_request(Command.LOAD, block))[0], len(block))
+            status, payload = self.exchange(request)
+        self._require(status, len(request))
+        return payload
+
+    def _require(self, status: Status, sent: int) -> None:
+        """Raise `FrameError` where the board did not take `sent` bytes."""
         if status is not Status.OK:
             raise FrameError(
-                f"{self._name}: the board answered {status.name} to a request of {len(request)} bytes; "
+                f"{self._name}: the board answered {status.name} to a request of {sent} bytes; "
                 "check the cable"
             )
-        return payload
 
     def exchange(self, raw: bytes) -> tuple[Status, bytes]:
         """Send bytes as they are, once, and read one reply, whatever its status; raises `LinkError`."""

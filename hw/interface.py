@@ -1,6 +1,7 @@
-"""The core's two streams: what `io.json` fixes for everyone who feeds or reads a core."""
+"""The core's streams, and weights to load: what `io.json` fixes for everyone who feeds or reads a core."""
 
 import json
+import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import ModelFileError
 
+WEIGHTS = "weights.bin"
 DTYPES = ("uint8", "int8", "int16", "int32")
 
 
@@ -69,15 +71,69 @@ class StreamFormat:
 
 
 @dataclass(frozen=True)
+class WeightsFormat:
+    """What `weights.bin` holds: 16-bit words, little-endian, for columns of single-port RAM one by one.
+
+    The core takes a word in every cycle in which `load_valid` is set: `load_data` goes to `load_address` of
+    column `load_column`. It has to be done after configuration and before the first frame; reset keeps it.
+
+    Attributes:
+        columns: words of each column.
+        crc32: of the file, as `zlib.crc32` has it.
+    """
+
+    columns: tuple[int, ...]
+    crc32: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return 2 * sum(self.columns)
+
+    @property
+    def address_bits(self) -> int:
+        """Width of `load_address`."""
+        return max(1, (max(self.columns) - 1).bit_length())
+
+    @property
+    def column_bits(self) -> int:
+        """Width of `load_column`."""
+        return max(1, (len(self.columns) - 1).bit_length())
+
+    def check(self, weights: bytes) -> None:
+        """Raise `ModelFileError` where `weights` are not the core's."""
+        if len(weights) != self.size or zlib.crc32(weights) != self.crc32:
+            raise ModelFileError(
+                f"{WEIGHTS}: {len(weights)} bytes of CRC-32 {zlib.crc32(weights):08x}, the core takes"
+                f" {self.size} of {self.crc32:08x}; give the file that was made with this core"
+            )
+
+    def pairs(self, weights: bytes) -> NDArray[np.uint32]:
+        """The file as (words, 2): where each goes, the column above the address, and the word itself.
+
+        Raises `ModelFileError` where `weights` are not the core's.
+        """
+        self.check(weights)
+        where = [
+            (column << self.address_bits) + np.arange(words) for column, words in enumerate(self.columns)
+        ]
+        return np.stack([np.concatenate(where), np.frombuffer(weights, "<u2")], axis=1).astype(np.uint32)
+
+
+@dataclass(frozen=True)
 class CoreInterface:
-    """Input and output stream of a core, ports `s_axis_*` and `m_axis_*` of module `core`."""
+    """Input and output stream of a core, ports `s_axis_*` and `m_axis_*` of module `core`.
+
+    `weights` is what it has to be loaded with through ports `load_*`, if anything.
+    """
 
     input: StreamFormat
     output: StreamFormat
+    weights: WeightsFormat | None = None
 
     def save(self, path: Path) -> None:
         """Write `io.json`: what `load` reads, and what follows from it, for readers in other languages."""
-        streams = {
+        described: dict[str, dict[str, Any]] = {
             name: asdict(stream)
             | {
                 "port": port,
@@ -89,7 +145,9 @@ class CoreInterface:
             }
             for name, port, stream in (("input", "s_axis", self.input), ("output", "m_axis", self.output))
         }
-        path.write_text(json.dumps(streams, indent=2) + "\n")
+        if self.weights is not None:
+            described["weights"] = asdict(self.weights) | {"file": WEIGHTS, "port": "load"}
+        path.write_text(json.dumps(described, indent=2) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> "CoreInterface":
@@ -100,6 +158,26 @@ class CoreInterface:
                 StreamFormat(tuple(raw[key]["shape"]), raw[key]["dtype"], raw[key]["lanes"])
                 for key in ("input", "output")
             ]
+            kept = raw.get("weights")
+            weights = WeightsFormat(tuple(map(int, kept["columns"])), int(kept["crc32"])) if kept else None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ModelFileError(f"{path}: not an io.json ({error}); build the core again") from error
-        return cls(*streams)
+        given, taken = streams
+        return cls(given, taken, weights)
+
+
+def load_weights(folder: Path, interface: CoreInterface) -> bytes:
+    """What has to be loaded into the core of a built `folder`, nothing where all is in its bitstream.
+
+    Raises `ModelFileError` where the file is missing or another core's.
+    """
+    if interface.weights is None:
+        return b""
+    try:
+        weights = (folder / WEIGHTS).read_bytes()
+    except OSError as error:
+        raise ModelFileError(
+            f"{folder / WEIGHTS}: {error.strerror}, and the core's weights are in it; build the core again"
+        ) from error
+    interface.weights.check(weights)
+    return weights

@@ -71,12 +71,14 @@ class CoreSimulator:
         *,
         work: Path,
         log: Path,
+        weights: bytes = b"",
         taps: tuple[Tap, ...] = (),
         optimize: str = "-O1",
     ) -> None:
         """Compile, `optimize` being the C++ level; some 300,000 cycles a second of a small CNN at -O1.
 
-        Raises `ToolError` where Verilator finds the slightest fault in the file.
+        `weights` are loaded before the first frame of a run, in reset. Raises `ToolError` where Verilator
+        finds the slightest fault in the file, `ModelFileError` where the weights are not the core's.
         """
         self.interface, self.work, self.log, self.taps = interface, work, log, taps
         work.mkdir(parents=True, exist_ok=True)
@@ -84,6 +86,11 @@ class CoreSimulator:
             "I_BYTES": str(interface.input.word_bits // 8),
             "O_BYTES": str(interface.output.word_bits // 8),
         }
+        self.loads: Path | None = None
+        if interface.weights is not None:
+            self.loads = work / "loads"
+            self.loads.write_bytes(interface.weights.pairs(weights).tobytes())
+            defines["RETORT_LOAD"] = str(interface.weights.address_bits)
         harness, control = HARNESS, None
         if taps:
             harness, control = self._tapped()
@@ -127,6 +134,7 @@ class CoreSimulator:
         stimulus.write_bytes(io.input.to_bytes(frames))
         argv = [str(self.executable.resolve()), stimulus.name, result.name, cycles.name]
         argv += [str(each) for each in (count, io.output.words, seed, stall_percent, parts)]
+        argv += [self.loads.name] if self.loads else []
         run(argv, cwd=self.work, log=self.log, what="simulating core.v", products=[result, cycles])
         first_in, last_out = np.fromfile(cycles, np.int64).reshape(2, count)
         return Simulation(

@@ -11,6 +11,7 @@ from typing import Any
 
 from amaranth.back import rtlil
 
+from hw.kernels.single_port import NAME as SINGLE_PORT
 from hw.tools import run_yosys
 
 # Memory attributes such as ram_style stay: synthesis heeds them.
@@ -42,6 +43,8 @@ def rtlil_to_verilog(text: str, name: str, work: Path) -> str:
     run_yosys(
         [
             f"read_rtlil {name}.il",
+            # Amaranth gives every memory contents; what is loaded later has none, or no RAM would fit it.
+            f"delete *{SINGLE_PORT}*/t:$meminit_v2",
             "proc",
             "memory_collect",
             "opt_clean",

@@ -1,6 +1,8 @@
 """The core: kernels joined to one module with two streams, and its Verilog."""
 
-from collections.abc import Iterator
+import hashlib
+import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,21 +13,23 @@ from amaranth.lib.wiring import In, Out, PureInterface
 from hw import dataflow
 from hw.core.placing import Kernel, Placed, place
 from hw.dataflow import INPUT, DataflowGraph
-from hw.interface import CoreInterface, StreamFormat
+from hw.interface import CoreInterface, StreamFormat, WeightsFormat
 from hw.kernels.add import Add
 from hw.kernels.fork import Fork
+from hw.kernels.matrix_vector import MatrixVector
 from hw.simulate import Tap
 from hw.verilog import to_verilog
 from pipeline.errors import LoweringError
 
 
-def interface_of(graph: DataflowGraph, last: Placed) -> CoreInterface:
-    """Formats of a core's streams, `last` its last kernel.
+def interface_of(graph: DataflowGraph, placed: Sequence[Placed]) -> CoreInterface:
+    """Formats of a core's streams and of the weights to load, `placed` its kernels.
 
     Logits travel in the narrowest of int8, int16 and int32 that fits.
     """
     if graph.input_bits != 8:
         raise LoweringError(f"the core takes uint8, the graph {graph.input_bits}-bit values")
+    last = placed[-1]
     sizes = [size for size in (8, 16, 32) if size >= last.shape.width]
     if not sizes:
         raise LoweringError(f"{last.name}: outputs of {last.shape.width} bits do not fit 32")
@@ -34,7 +38,28 @@ def interface_of(graph: DataflowGraph, last: Placed) -> CoreInterface:
     return CoreInterface(
         StreamFormat(graph.shape, "uint8", graph.layers[first].i_lanes),
         StreamFormat((last.layer.o_elements,), f"{kind}{sizes[0]}", last.layer.o_lanes),
+        _weights_format(placed),
     )
+
+
+def _loaded(placed: Sequence[Placed]) -> list[MatrixVector]:
+    """The kernels that have weights to load, in order."""
+    kernels = (each.kernel for each in placed)
+    return [kernel for kernel in kernels if isinstance(kernel, MatrixVector) and kernel.loaded is not None]
+
+
+def weights_of(placed: Sequence[Placed]) -> bytes:
+    """What `weights.bin` holds; nothing where no kernel has weights to load."""
+    contents = [kernel.loaded.contents for kernel in _loaded(placed) if kernel.loaded is not None]
+    return b"".join(each.astype("<u2").tobytes() for each in contents)
+
+
+def _weights_format(placed: Sequence[Placed]) -> WeightsFormat | None:
+    rams = [kernel.loaded.ram for kernel in _loaded(placed) if kernel.loaded is not None]
+    if not rams:
+        return None
+    columns = tuple(ram.depth for ram in rams for _ in range(ram.columns))
+    return WeightsFormat(columns, zlib.crc32(weights_of(placed)))
 
 
 def _inlets(kernel: Kernel) -> tuple[PureInterface, ...]:
@@ -48,21 +73,30 @@ def _outlets(kernel: Kernel) -> tuple[PureInterface, ...]:
 
 
 class Core(wiring.Component):  # type: ignore[misc]
-    """Kernels joined between the ports `s_axis_*` (frames in) and `m_axis_*` (results out)."""
+    """Kernels joined between the ports `s_axis_*` (frames in) and `m_axis_*` (results out).
+
+    Where weights have to be loaded, ports `load_*` take them, as `WeightsFormat` says.
+    """
 
     def __init__(self, graph: DataflowGraph) -> None:
         self.placed = place(graph)
-        self.format = interface_of(graph, self.placed[-1])
-        super().__init__(
-            {
-                "s_axis_tdata": In(self.format.input.word_bits),
-                "s_axis_tvalid": In(1),
-                "s_axis_tready": Out(1),
-                "m_axis_tdata": Out(self.format.output.word_bits),
-                "m_axis_tvalid": Out(1),
-                "m_axis_tready": In(1),
+        self.format = interface_of(graph, self.placed)
+        ports = {
+            "s_axis_tdata": In(self.format.input.word_bits),
+            "s_axis_tvalid": In(1),
+            "s_axis_tready": Out(1),
+            "m_axis_tdata": Out(self.format.output.word_bits),
+            "m_axis_tvalid": Out(1),
+            "m_axis_tready": In(1),
+        }
+        if self.format.weights is not None:
+            ports |= {
+                "load_valid": In(1),
+                "load_column": In(self.format.weights.column_bits),
+                "load_address": In(self.format.weights.address_bits),
+                "load_data": In(16),
             }
-        )
+        super().__init__(ports)
 
     def elaborate(self, _platform: object) -> Module:  # noqa: D102
         m = Module()
@@ -76,6 +110,7 @@ class Core(wiring.Component):  # type: ignore[misc]
                     wiring.connect(m, next(outlets[source]), inlet)
             outlets.append(iter(_outlets(placed.kernel)))
         self._drain(m, next(outlets[-1]))
+        self._load(m)
         return m
 
     def _feed(self, m: Module, inlet: PureInterface) -> None:
@@ -95,14 +130,27 @@ class Core(wiring.Component):  # type: ignore[misc]
             element = value.as_signed() if self.placed[-1].shape.signed else value
             m.d.comb += self.m_axis_tdata.word_select(lane, bits).eq(element)
 
+    def _load(self, m: Module) -> None:
+        """Words from the load port to the columns that they are for."""
+        first = 0
+        for kernel in _loaded(self.placed):
+            for column, chosen in enumerate(kernel.load.column):
+                m.d.comb += chosen.eq(self.load_valid & (self.load_column == first + column))
+            m.d.comb += [kernel.load.address.eq(self.load_address), kernel.load.data.eq(self.load_data)]
+            first += len(kernel.load.column)
+
 
 @dataclass(frozen=True)
 class CoreDesign:
-    """A core as Verilog, its streams, and a tap on the output of every threshold layer, in order."""
+    """A core as Verilog, its streams, and a tap on the output of every threshold layer, in order.
+
+    `weights` is what has to be loaded before it works; the Verilog names their digest.
+    """
 
     verilog: str
     interface: CoreInterface
     taps: tuple[Tap, ...]
+    weights: bytes = b""
 
 
 def design(graph: DataflowGraph, work: Path) -> CoreDesign:
@@ -113,4 +161,8 @@ def design(graph: DataflowGraph, work: Path) -> CoreDesign:
         for placed in core.placed
         if isinstance(placed.layer, dataflow.Threshold)
     ]
-    return CoreDesign(to_verilog(core, "core", None, work), core.format, tuple(taps))
+    weights, verilog = weights_of(core.placed), to_verilog(core, "core", None, work)
+    if weights:
+        # The identity of a core is its text's digest, which other weights have to change, too.
+        verilog = f"// Needs weights.bin, SHA-256 {hashlib.sha256(weights).hexdigest()}\n{verilog}"
+    return CoreDesign(verilog, core.format, tuple(taps), weights)

@@ -97,6 +97,7 @@ def _matrix_vector(layer: dataflow.MatrixVector, site: _Site) -> tuple[Kernel, S
         replay=not repeated and layer.neuron_folds > 1,
         bias=layer.bias,
         multiply=layer.multiply,
+        memory=layer.memory,
         held=any(
             isinstance(after, dataflow.Threshold) and layer.synapse_folds >= after.bits
             for after in site.after

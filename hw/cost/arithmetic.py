@@ -81,7 +81,8 @@ def _digit_rows(kernel: MatrixVector) -> Products:
     digits: tuple[dot.Digit, ...] = kernel.products.digits  # type: ignore[attr-defined]
     steps = kernel.synapse_folds * kernel.neuron_folds
     found = _products(digits, kernel.x_shape.width, kernel.simd, kernel.pe, steps)
-    store = Store(steps, dot.code_bits(digits) * kernel.pe * kernel.simd)
+    width = dot.code_bits(digits) * kernel.pe * kernel.simd
+    store = Store(steps, width, single_port=kernel.loaded is not None)
     return Products(found.features, found.width, ((store, 1),))
 
 
@@ -123,6 +124,7 @@ def unfolded(kernel: Unfolded) -> Iterator[Part]:
         "adder": scale * sum(adders),
         "adders": scale * len(adders),
         "result": outputs * kernel.o_shape.width,
+        "registered": outputs * kernel.o_shape.width * kernel.exact,
         "one": 1,
     }
     yield Part("unfolded", features)

@@ -79,7 +79,7 @@ def estimate(graph: DataflowGraph, family: str) -> Estimate:
     """What a graph's core will take of a chip of `family`, "ice40" or "ecp5", without any shell."""
     placed = place(graph)
     layers = tuple(_layer(each, family) for each in placed)
-    return Estimate(family, layers, graph.interval_bound, interface_of(graph, placed[-1]))
+    return Estimate(family, layers, graph.interval_bound, interface_of(graph, placed))
 
 
 def layers_cost(graph: DataflowGraph, family: str) -> Cost:
@@ -127,6 +127,11 @@ def part_blocks(part: Part, family: str) -> int:
     return sum(mapped(store, family).block_rams * count for store, count in part.stores)
 
 
+def part_single_port_rams(part: Part, family: str) -> int:
+    """Single-port RAMs of a part."""
+    return sum(mapped(store, family).single_port_rams * count for store, count in part.stores)
+
+
 def part_cost(part: Part, family: str) -> Cost:
     """What a part of a kernel takes."""
     table = coefficients().families[family]
@@ -135,6 +140,7 @@ def part_cost(part: Part, family: str) -> Cost:
         luts=_sum(table.luts[part.kind], features),
         flip_flops=_sum(table.flip_flops[part.kind], features),
         block_rams=part_blocks(part, family),
+        single_port_rams=part_single_port_rams(part, family),
         dsps=part.dsps,
     )
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from math import ceil, log2
 
-from hw.budget import FAMILIES
+from hw.budget import FAMILIES, SINGLE_PORT_RAM
 
 ROM_BIT, RAM_BIT, MUX_BIT = 1 / 16, 1.0, 0.5
 """Costs of a bit in logic, without and with a write port, and of a bit of a multiplexer between blocks."""
@@ -29,7 +29,8 @@ LUT_ADDRESS = 4
 class Store:
     """A memory of `depth` words of `width` bits with clocked read `ports`; `block` is asked for by name.
 
-    `regular` contents are an arithmetic series, over and over: in logic it takes no LUTs.
+    `regular` contents are an arithmetic series, over and over: in logic it takes no LUTs. `single_port` asks
+    for single-port RAM.
     """
 
     depth: int
@@ -38,6 +39,7 @@ class Store:
     block: bool = False
     ports: int = 1
     regular: bool = False
+    single_port: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Mapped:
 
     Attributes:
         block_rams: blocks.
+        single_port_rams: single-port RAMs.
         rom: LUTs that hold contents.
         ram: LUTs of RAM in LUTs.
         bits: bits that became flip-flops.
@@ -54,6 +57,7 @@ class Mapped:
     """
 
     block_rams: int = 0
+    single_port_rams: int = 0
     rom: float = 0
     ram: int = 0
     bits: int = 0
@@ -64,6 +68,10 @@ class Mapped:
 @cache
 def mapped(store: Store, family: str) -> Mapped:
     """What `family`'s synthesis makes of a memory."""
+    if store.single_port:
+        rows = ceil(store.depth / SINGLE_PORT_RAM.depth)
+        rams = rows * ceil(store.width / SINGLE_PORT_RAM.width)
+        return Mapped(single_port_rams=rams, mux=(rows - 1) * store.width)
     blocks, mux, cost = _blocks(store, family)
     in_logic = store.depth * store.width * (RAM_BIT if store.writable else ROM_BIT)
     if not store.writable:

@@ -7,6 +7,9 @@ from hw.interface import CoreInterface
 from hw.kernels.streams import counter_width
 from hw.shell.port import PortWidths
 
+LOADER = Cost(luts=200, flip_flops=75)
+"""What the serial shell takes more to load four columns of weights; `tests/hw/test_loader.py` measures it."""
+
 
 def shell_part(interface: CoreInterface, port: PortWidths | None) -> Part:
     """The features of the serial shell, or, given its `port`, of the parallel one."""
@@ -23,4 +26,5 @@ def shell_part(interface: CoreInterface, port: PortWidths | None) -> Part:
 
 def shell_cost(interface: CoreInterface, family: str, port: PortWidths | None) -> Cost:
     """What a shell takes of a chip of `family`: the serial one, or, given its `port`, the parallel one."""
-    return part_cost(shell_part(interface, port), family)
+    cost = part_cost(shell_part(interface, port), family)
+    return cost if interface.weights is None else cost + LOADER

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from hw.dataflow.types import Integers, Multiply, check_divides
+from hw.dataflow.types import Integers, Memory, Multiply, check_divides
+from pipeline.errors import LoweringError
 
 
 @dataclass(frozen=True)
@@ -13,7 +14,8 @@ class MatrixVector:
 
     `weights` (outputs, inputs), `x` unsigned of `x_bits`, `bias` (outputs,). A dense layer has one vector, a
     convolution as many as its output has pixels, behind a `Window` unless its kernel is 1 by 1. `multiply`
-    says where folded hardware multiplies: in LUTs, by tables in block RAM, or in DSP slices.
+    says where folded hardware multiplies: in LUTs, by tables in block RAM, or in DSP slices. `memory` says
+    where it has its weights; single-port RAM is for products in LUTs.
     """
 
     name: str
@@ -24,10 +26,16 @@ class MatrixVector:
     vectors: int = 1
     bias: Integers | None = field(default=None, repr=False)
     multiply: Multiply = "lut"
+    memory: Memory = "rom"
 
     def __post_init__(self) -> None:
         check_divides(self.name, "PE", self.pe, self.outputs)
         check_divides(self.name, "SIMD", self.simd, self.inputs)
+        if self.memory == "single-port" and (self.multiply != "lut" or self.folded == 1):
+            raise LoweringError(
+                f"{self.name}: weights in single-port RAM are for folded layers that multiply in LUTs;"
+                " fold it further, or keep its weights in the bitstream"
+            )
 
     @property
     def inputs(self) -> int:
@@ -66,9 +74,14 @@ class MatrixVector:
         return self.outputs // self.pe
 
     @property
+    def folded(self) -> int:
+        """Cycles a vector; 1 of a layer that is not folded, whose hardware holds no weights in memory."""
+        return self.synapse_folds * self.neuron_folds
+
+    @property
     def cycles(self) -> int:
         """Cycles a frame: vectors * MW * MH / (PE * SIMD)."""
-        return self.vectors * self.synapse_folds * self.neuron_folds
+        return self.vectors * self.folded
 
     def execute(self, x: Integers) -> Integers:
         """Frames `(n, vectors * inputs)` to accumulators `(n, vectors * outputs)`."""

@@ -9,6 +9,8 @@ from pipeline.errors import LoweringError
 
 Integers: TypeAlias = NDArray[np.int64]
 Multiply: TypeAlias = Literal["lut", "table", "dsp"]
+Memory: TypeAlias = Literal["rom", "single-port"]
+"""Where weights are: in the bitstream, as LUTs or block RAM, or in single-port RAM, loaded later."""
 
 
 def check_divides(name: str, what: str, part: int, whole: int) -> None:

@@ -5,6 +5,8 @@
 // STIMULUS holds the input words of FRAMES frames, RESULT takes the output words, O_WORDS a frame, each as whole
 // bytes, little-endian. CYCLES takes 64-bit cycle numbers: of every frame's first word in, then of its last word out.
 // With RETORT_TAPS, file RESULT.tap<k> takes the words of tap k.
+// With RETORT_LOAD, a ninth argument names a file of pairs of 32-bit numbers, to be loaded by the core's load port:
+// the column above the address, as many bits as the port has for that, and the word.
 // In PARTS threads as many cores, each from its reset on, take part k of the frames: from frame
 // k * FRAMES / PARTS to the next part's first.
 #include <cstdint>
@@ -62,6 +64,7 @@ struct Part {  // some frames: their words, and when their first came and their 
     uint64_t* first_in;
     uint64_t* last_out;
     size_t frames, i_words, o_words;  // words of a frame
+    const std::vector<uint8_t>* loads;
     std::vector<std::vector<uint8_t>> taps;
     bool stuck = false;
 
@@ -79,6 +82,18 @@ void Part::run(Random random, uint32_t stall) {
     auto fall = [&] { top.clk = 0; top.eval(); };
     top.rst = 1; top.s_axis_tvalid = 0; top.m_axis_tready = 0;
     fall(); rise(); fall(); rise();
+#ifdef RETORT_LOAD
+    for (size_t at = 0; at < loads->size(); at += 8) {
+        uint32_t pair[2];
+        std::memcpy(pair, &(*loads)[at], 8);
+        top.load_valid = 1;
+        top.load_column = pair[0] >> RETORT_LOAD;
+        top.load_address = pair[0] & ((1u << RETORT_LOAD) - 1);
+        top.load_data = pair[1];
+        fall(); rise();
+    }
+    top.load_valid = 0;
+#endif
     top.rst = 0;
     while (given < frames * o_words) {
         // A word that is offered stays until it is taken, as AXI-Stream asks.
@@ -119,8 +134,9 @@ void Part::run(Random random, uint32_t stall) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc != 9) { std::fprintf(stderr, "error: eight arguments expected\n"); return 2; }
+    if (argc != 9 && argc != 10) { std::fprintf(stderr, "error: eight or nine arguments expected\n"); return 2; }
     const std::vector<uint8_t> stimulus = read_file(argv[1]);
+    const std::vector<uint8_t> loads = argc > 9 ? read_file(argv[9]) : std::vector<uint8_t>();
     uint64_t numbers[5];
     for (int k = 0; k < 5; k++) numbers[k] = std::strtoull(argv[k + 4], nullptr, 10);
     const auto [frames, o_words, seed, stall, count] = numbers;
@@ -139,6 +155,7 @@ int main(int argc, char** argv) {
         part.frames = behind - first;
         part.i_words = i_words;
         part.o_words = o_words;
+        part.loads = &loads;
 #ifdef RETORT_TAPS
         part.taps.resize(RETORT_TAPS);
 #endif

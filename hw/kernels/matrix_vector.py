@@ -8,7 +8,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, PureInterface
 from numpy.typing import NDArray
 
-from hw.dataflow.types import Multiply
+from hw.dataflow.types import Memory, Multiply
 from hw.kernels.dsp import DspPairs
 from hw.kernels.products import DigitRows, Fold, Products, Schedule, Tables
 from hw.kernels.replay import ReplayBuffer
@@ -41,13 +41,15 @@ class MatrixVector(wiring.Component):  # type: ignore[misc]
         replay: bool = True,
         bias: NDArray[np.int64] | None = None,
         multiply: Multiply = "lut",
+        memory: Memory = "rom",
         held: bool = False,
     ) -> None:
         """`weights` (outputs, inputs); `buffered` words of input are kept beside the frame in use.
 
         `multiply`: "lut" adds rows of digits made in LUTs, "table" looks products up in block RAM, "dsp"
-        multiplies, for DSP slices. `held` keeps an output in a register of its own while the next is summed,
-        for thresholds that search it in place; sums are not `exact` then.
+        multiplies, for DSP slices. With `memory` "single-port", for "lut" alone, the weights are loaded by a
+        port `load` while no frame is there. `held` keeps an output in a register of its own while the next is
+        summed, for thresholds that search it in place; sums are not `exact` then.
         """
         self.fold = Fold(weights.astype(np.int64), x_bits, pe, simd)
         self.pe, self.simd, self.exact, self.replay, self.held = pe, simd, exact, replay, held
@@ -58,12 +60,18 @@ class MatrixVector(wiring.Component):  # type: ignore[misc]
         self.offsets: NDArray[np.int64] = self.products.offsets + self.bias
         self.x_shape = unsigned(x_bits)
         self.o_shape = self._output_shape(self.fold.weights, (1 << x_bits) - 1)
-        super().__init__(
-            {
-                "i": In(lanes_signature(self.x_shape, simd)),
-                "o": Out(lanes_signature(self.o_shape, pe)),
-            }
-        )
+        ports = {
+            "i": In(lanes_signature(self.x_shape, simd)),
+            "o": Out(lanes_signature(self.o_shape, pe)),
+        }
+        self.loaded: DigitRows | None = None
+        if memory == "single-port":
+            assert isinstance(self.products, DigitRows), "weights in single-port RAM are multiplied in LUTs"
+            self.loaded = self.products
+            ports["load"] = In(self.loaded.ram.load)
+        super().__init__(ports)
+        if self.loaded is not None:
+            self.loaded.load = self.load
 
     def _output_shape(self, weights: NDArray[np.int64], x_max: int) -> Shape:
         """The narrowest type that holds every reachable output."""
@@ -80,7 +88,7 @@ class MatrixVector(wiring.Component):  # type: ignore[misc]
         """
         if not self.replay:
             primed = Signal()
-            m.d.sync += primed.eq(1)
+            m.d.sync += primed.eq(1 if self.loaded is None else ~self.load.column.any())
             return self.i, primed
         m.submodules.replay = replay = ReplayBuffer(
             self.x_shape, self.simd, depth=self.depth, frame=self.synapse_folds, repeats=self.neuron_folds

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import memory
+from amaranth.lib.wiring import PureInterface
 from numpy.typing import NDArray
 
 from hw.kernels import dot
+from hw.kernels.single_port import RamShape, single_port_ram
 from hw.kernels.streams import balanced_sum, pack, rom
 
 PART_BITS = 4
@@ -67,7 +69,10 @@ class Products(ABC):
 
 
 class DigitRows(Products):
-    """Rows of radix-4 digits out of LUTs, as `hw/kernels/dot.py` has them; the digits in ROM."""
+    """Rows of radix-4 digits out of LUTs, as `hw/kernels/dot.py` has them; the digits in ROM.
+
+    With `load`, a port of `ram.load`, they are in single-port RAM, and `contents` has to be loaded.
+    """
 
     latency = 0
 
@@ -75,6 +80,19 @@ class DigitRows(Products):
         self.fold = fold
         self.digits = dot.recode(fold.weights)
         self.offsets = dot.offset(self.digits, fold.x_bits).sum(axis=1)
+        self.load: PureInterface | None = None
+
+    @property
+    def ram(self) -> RamShape:
+        """The shape of a RAM for the words."""
+        fold = self.fold
+        width = dot.code_bits(self.digits) * fold.pe * fold.simd
+        return RamShape(fold.synapse_folds * fold.neuron_folds, width)
+
+    @property
+    def contents(self) -> NDArray[np.uint16]:
+        """What has to be loaded, (columns, depth)."""
+        return self.ram.contents(self.words())
 
     def words(self) -> list[int]:
         """ROM words: the codes of PE by SIMD weights a step."""
@@ -84,9 +102,15 @@ class DigitRows(Products):
 
     def sums(self, m: Module, x: Sequence[Value], at: Schedule) -> list[Value]:  # noqa: D102
         width, simd = dot.code_bits(self.digits), self.fold.simd
-        port = rom(m, "weights", self.words(), width * self.fold.pe * simd)
-        m.d.comb += port.addr.eq(Mux(at.taken, at.following, at.step))
-        codes = [port.data[place * width :][:width] for place in range(self.fold.pe * simd)]
+        address = Mux(at.taken, at.following, at.step)
+        data: Value
+        if self.load is None:
+            port = rom(m, "weights", self.words(), width * self.fold.pe * simd)
+            m.d.comb += port.addr.eq(address)
+            data = port.data
+        else:
+            data = single_port_ram(m, self.ram, address, self.load)
+        codes = [data[place * width :][:width] for place in range(self.fold.pe * simd)]
         return [
             dot.dot(self.digits, x, codes[lane * simd : (lane + 1) * simd]) for lane in range(self.fold.pe)
         ]

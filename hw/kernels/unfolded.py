@@ -10,6 +10,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
+from hw.kernels.pipelining import stages
 from hw.kernels.streams import lanes_signature
 
 
@@ -26,73 +27,105 @@ def solve(weights: NDArray[np.int64], x_bits: int) -> Any:
 
 
 @dataclass(frozen=True)
-class Node:
-    """A sum in the tree: `mantissa * 2**exponent == coefficients @ x`, in pipeline stage `stage`.
+class Term:
+    """`value * 2**exponent == coefficients @ x`, where `value` numbers an input or a sum of the tree.
 
-    `adders` counts those since the stage's registers. The mantissa is whole, the exponent may be negative.
+    The value itself is whole, the exponent may be negative. Zero has no value.
     """
 
-    mantissa: Value
+    value: int | None
     exponent: int
     coefficients: NDArray[np.float64]
-    stage: int = 0
-    adders: int = 0
+
+
+@dataclass(frozen=True)
+class Sum:
+    """`(a << up_a) + (b << up_b)`, or their difference, of earlier values; one of the shifts is 0."""
+
+    a: int | None
+    b: int | None
+    up_a: int
+    up_b: int
+    subtract: bool
+    shape: Shape
+
+    @property
+    def operands(self) -> list[int]:
+        """The values that it reads."""
+        return [value for value in (self.a, self.b) if value is not None]
+
+    def of(self, a: Value, b: Value) -> Value:
+        """Signed. Bits that only one of the operands has need no adder."""
+        if self.up_b:
+            upper = _shifted_right(a, self.up_b)
+            total = upper - b if self.subtract else upper + b
+            return Cat(_lowest(a, self.up_b), total).as_signed()
+        if self.up_a and not self.subtract:
+            return Cat(_lowest(b, self.up_a), a + _shifted_right(b, self.up_a)).as_signed()
+        return (a << self.up_a) - b if self.subtract else a + b
 
 
 class Tree:
-    """Builds nodes in a module, registers between stages, each value in no more bits than it reaches."""
+    """The sums that lead from inputs to outputs, each in no more bits than it reaches."""
 
-    def __init__(self, m: Module, advance: Value, x_max: int, adders: int) -> None:
-        """`adders` follow each other in a stage; registers move when `advance` is set."""
-        self.m, self.advance, self.x_max, self.adders = m, advance, x_max, adders
-        self.delayed: dict[tuple[int, int], Node] = {}
-        self.kept: list[Node] = []  # so that no id of `delayed` is given twice
+    def __init__(self, inputs: int, x_bits: int) -> None:
+        self.inputs, self.x_bits = inputs, x_bits
+        self.sums: list[Sum] = []
 
-    def shape(self, coefficients: NDArray[np.float64], exponent: int) -> Shape:
-        """The narrowest type of a mantissa."""
-        low = int(np.minimum(coefficients, 0).sum() * self.x_max / 2.0**exponent)
-        high = int(np.maximum(coefficients, 0).sum() * self.x_max / 2.0**exponent)
+    @property
+    def shapes(self) -> list[Shape]:
+        """Of every value."""
+        return [unsigned(self.x_bits)] * self.inputs + [each.shape for each in self.sums]
+
+    @property
+    def operands(self) -> list[list[int]]:
+        """Of every value; inputs have none."""
+        return [[] for _ in range(self.inputs)] + [each.operands for each in self.sums]
+
+    def _shape(self, coefficients: NDArray[np.float64], exponent: int) -> Shape:
+        """The narrowest type of a value."""
+        top = ((1 << self.x_bits) - 1) / 2.0**exponent
+        low = int(np.minimum(coefficients, 0).sum() * top)
+        high = int(np.maximum(coefficients, 0).sum() * top)
         return Shape.cast(range(low, high + 1))
 
-    def at(self, node: Node, stage: int) -> Node:
-        """The node's value in a later stage, by way of registers."""
-        while node.stage < stage:
-            key = id(node), node.stage + 1
-            if key not in self.delayed:
-                register = Signal(node.mantissa.shape())
-                with self.m.If(self.advance):
-                    self.m.d.sync += register.eq(node.mantissa)
-                self.delayed[key] = replace(node, mantissa=register, stage=node.stage + 1, adders=0)
-                self.kept.append(node)
-            node = self.delayed[key]
-        return node
-
-    def add(self, a: Node, b: Node, *, shift: int, subtract: bool) -> Node:
+    def add(self, a: Term, b: Term, *, shift: int, subtract: bool) -> Term:
         """`a + b * 2**shift`, or `a - b * 2**shift`."""
-        stage = max(a.stage, b.stage)
-        if max(node.adders for node in (a, b) if node.stage == stage) == self.adders:
-            stage += 1
-        a, b = self.at(a, stage), self.at(b, stage)
         coefficients = a.coefficients + (-1 if subtract else 1) * 2.0**shift * b.coefficients
         if not coefficients.any():
-            return Node(Const(0, 1), 0, coefficients, stage)
+            return Term(None, 0, coefficients)
         exponent = min(a.exponent, b.exponent + shift)
         up_a, up_b = a.exponent - exponent, b.exponent + shift - exponent
-        shape = self.shape(coefficients, exponent)
-        total = _sum(a.mantissa, b.mantissa, up_a, up_b, subtract)
-        value = Signal(shape)
-        self.m.d.comb += value.eq(total)
-        return Node(value, exponent, coefficients, stage, max(a.adders, b.adders) + 1)
+        shape = self._shape(coefficients, exponent)
+        self.sums.append(Sum(a.value, b.value, up_a, up_b, subtract, shape))
+        return Term(self.inputs + len(self.sums) - 1, exponent, coefficients)
 
 
-def _sum(a: Value, b: Value, up_a: int, up_b: int, subtract: bool) -> Value:
-    """`(a << up_a) + (b << up_b)`, signed; one of the shifts is 0. Bits that only one has need no adder."""
-    if up_b:
-        upper = _shifted_right(a, up_b)
-        return Cat(_lowest(a, up_b), upper - b if subtract else upper + b).as_signed()
-    if up_a and not subtract:
-        return Cat(_lowest(b, up_a), a + _shifted_right(b, up_a)).as_signed()
-    return (a << up_a) - b if subtract else a + b
+class Pipeline:
+    """The values of a tree in a module, in every stage where they are read, registers between stages."""
+
+    def __init__(self, m: Module, advance: Value, given: list[Value]) -> None:
+        """Registers move when `advance` is set; `given` are the inputs."""
+        self.m, self.advance = m, advance
+        self.values = {(number, 0): value for number, value in enumerate(given)}
+
+    def place(self, tree: Tree, placed: list[int]) -> None:
+        """Every sum, in its stage."""
+        for number, each in enumerate(tree.sums, start=tree.inputs):
+            value = Signal(each.shape)
+            a, b = self.at(each.a, placed[number], placed), self.at(each.b, placed[number], placed)
+            self.m.d.comb += value.eq(each.of(a, b))
+            self.values[number, placed[number]] = value
+
+    def at(self, number: int | None, stage: int, placed: list[int]) -> Value:
+        """A value in a stage that is not before its own."""
+        if number is None:
+            return Const(0, 1)
+        for later in range(placed[number] + 1, stage + 1):
+            if (number, later) not in self.values:
+                before = self.values[number, later - 1]
+                self.values[number, later] = _registered(self.m, self.advance, before)
+        return self.values[number, stage]
 
 
 def _shifted_right(value: Value, count: int) -> Value:
@@ -110,9 +143,9 @@ def _lowest(value: Value, count: int) -> Value:
 class Unfolded(wiring.Component):  # type: ignore[misc]
     """`weights @ x + bias` for vectors of unsigned values: a word in, a word of all outputs out, every cycle.
 
-    The multiplications by constants are shifts and adders, shared between neurons as da4ml finds them; a
-    register follows every `adders` of them. With `exact` an output is the accumulator; without, `bias` is
-    left to the thresholds, as `offsets`.
+    The multiplications by constants are shifts and adders, shared between neurons as da4ml finds them; at
+    most `adders` of them follow each other between registers. With `exact` an output is the accumulator, from
+    a register; without, it is the sum itself, and `bias` is left to thresholds that follow, as `offsets`.
     """
 
     def __init__(
@@ -149,57 +182,75 @@ class Unfolded(wiring.Component):  # type: ignore[misc]
         """What da4ml makes of the weights; seconds for a layer of some thousand."""
         return solve(self.weights, self.x_bits)
 
+    def _tree(self) -> tuple[Tree, list[Term]]:
+        """The sums of `graphs`, and what leaves as the outputs."""
+        inputs = self.weights.shape[1]
+        tree = Tree(inputs, self.x_bits)
+        terms = [Term(lane, 0, unit) for lane, unit in enumerate(np.eye(inputs))]
+        for graph in self.graphs:
+            terms = _follow(tree, graph, terms)
+        return tree, terms
+
+    def _stages(self, tree: Tree, outputs: list[Term]) -> tuple[list[int], int]:
+        """The stage of each value, and of the outputs; thresholds count as one more adder, after each."""
+        operands, bits = tree.operands, [shape.width for shape in tree.shapes]
+        read = sorted({term.value for term in outputs if term.value is not None})
+        thresholds = [] if self.exact else [[value] for value in read]
+        placed = stages([*operands, *thresholds], [*bits, *(0 for _ in thresholds)], read, self.adders)
+        return placed[: len(bits)], max(placed)
+
     def elaborate(self, _platform: object) -> Module:  # noqa: D102
         m = Module()
         advance = Signal()
         m.d.comb += [advance.eq(~self.o.valid | self.o.ready), self.i.ready.eq(advance)]
-        inputs = self.weights.shape[1]
-        tree = Tree(m, advance, (1 << self.x_bits) - 1, self.adders)
-        nodes = [Node(self.i.payload[lane], 0, np.eye(inputs)[lane]) for lane in range(inputs)]
-        for graph in self.graphs:
-            nodes = _follow(tree, graph, nodes)
-        last = max(node.stage for node in nodes)
+        tree, outputs = self._tree()
+        placed, last = self._stages(tree, outputs)
+        # A module of its own: as lanes of one word, sums that others read would look like a loop to tools.
+        m.submodules.sums = sums = Module()
+        pipeline = Pipeline(sums, advance, [self.i.payload[lane] for lane in range(tree.inputs)])
+        pipeline.place(tree, placed)
         valid: Value = self.i.valid
         for _ in range(last):
-            later = Signal()
-            with m.If(advance):
-                m.d.sync += later.eq(valid)
-            valid = later
-        with m.If(advance):
-            m.d.sync += self.o.valid.eq(valid)
-        for lane, node in enumerate(nodes):
-            value = tree.at(node, last)
-            bias = int(self.bias[lane]) if self.exact else 0
+            valid = _registered(m, advance, valid)
+        m.d.comb += self.o.valid.eq(_registered(m, advance, valid) if self.exact else valid)
+        for lane, term in enumerate(outputs):
             result = Signal(self.o_shape, name=f"result_{lane}")
-            with m.If(advance):
-                m.d.sync += result.eq(_whole(value) + bias)
-            m.d.comb += self.o.payload[lane].eq(result)
+            value = _scaled(pipeline.at(term.value, last, placed), term.exponent)
+            bias = int(self.bias[lane]) if self.exact else 0
+            sums.d.comb += result.eq(value + bias)
+            m.d.comb += self.o.payload[lane].eq(_registered(m, advance, result) if self.exact else result)
         return m
 
 
-def _whole(node: Node) -> Value:
-    """The node's value, which is a whole number."""
-    if node.exponent < 0:
-        return _shifted_right(node.mantissa, -node.exponent)
-    return node.mantissa << node.exponent
+def _registered(m: Module, advance: Value, value: Value) -> Value:
+    register = Signal(value.shape())
+    with m.If(advance):
+        m.d.sync += register.eq(value)
+    return register
 
 
-def _follow(tree: Tree, graph: Any, nodes: list[Node]) -> list[Node]:
-    """The outputs of an adder graph over the values of `nodes`."""
-    given = [
-        replace(node, exponent=node.exponent + shift, coefficients=node.coefficients * 2.0**shift)
-        for node, shift in zip(nodes, graph.inp_shifts, strict=True)
-    ]
-    made: list[Node] = []
+def _scaled(value: Value, exponent: int) -> Value:
+    """`value * 2**exponent`, which is a whole number."""
+    return _shifted_right(value, -exponent) if exponent < 0 else value << exponent
+
+
+def _follow(tree: Tree, graph: Any, terms: list[Term]) -> list[Term]:
+    """The outputs of an adder graph over `terms`."""
+    given = [_times(term, shift) for term, shift in zip(terms, graph.inp_shifts, strict=True)]
+    made: list[Term] = []
     for op in graph.ops:
         if op.opcode == -1:
             made.append(given[op.id0])
         else:
             made.append(tree.add(made[op.id0], made[op.id1], shift=op.data, subtract=op.opcode == 1))
-    zero = Node(Const(0, 1), 0, np.zeros_like(nodes[0].coefficients))
+    zero = Term(None, 0, np.zeros(tree.inputs))
     outputs = []
     for index, shift, negative in zip(graph.out_idxs, graph.out_shifts, graph.out_negs, strict=True):
-        node = made[index] if index >= 0 else zero
-        scaled = replace(node, exponent=node.exponent + shift, coefficients=node.coefficients * 2.0**shift)
+        scaled = _times(made[index] if index >= 0 else zero, shift)
         outputs.append(tree.add(zero, scaled, shift=0, subtract=True) if negative else scaled)
     return outputs
+
+
+def _times(term: Term, shift: int) -> Term:
+    """`term * 2**shift`."""
+    return replace(term, exponent=term.exponent + shift, coefficients=term.coefficients * 2.0**shift)

@@ -16,13 +16,11 @@ from pipeline.errors import LoweringError
 class Folding:
     """Either a rate in cycles a frame, for FINN's `SetFolding` to reach, or a fold for every layer.
 
-    Folds are in the order of FINN's layers, or each for the first layer left of its `shapes`: (inputs,
-    outputs) of a matrix-vector layer, (taps, channels) of a depthwise one. FINN orders branches as it likes.
+    Folds are in the order of the file's matrix-vector and depthwise layers.
     """
 
     target_cycles: int | None = None
     folds: tuple[Fold, ...] = ()
-    shapes: tuple[tuple[int, int], ...] | None = None
 
 
 def fold(model: Any, folding: Folding) -> Any:
@@ -50,17 +48,12 @@ def _set_folds(model: Any, folding: Folding) -> None:
         raise LoweringError(
             f"compile.fold: {len(folding.folds)} folds for {len(layers)} matrix-vector and depthwise layers"
         )
-    shapes = folding.shapes or [_shape(node, getCustomOp(node)) for node in layers]
-    remaining = list(zip(shapes, folding.folds, strict=True))
+    remaining = iter(folding.folds)
     words: dict[str, int] = {}  # values a word of every tensor
     for node in model.graph.node:
         op = getCustomOp(node)
         if is_kind(node, "MVAU", "VVAU"):
-            shape = _shape(node, op)
-            place = next((at for at, (known, _) in enumerate(remaining) if known == shape), None)
-            if place is None:
-                raise LoweringError(f"compile.fold, {node.name}: no fold is left for its {shape} weights")
-            _set_fold(node, op, shape, remaining.pop(place)[1])
+            _set_fold(node, op, _shape(node, op), next(remaining))
         elif "PE" in op.get_nodeattr_types():
             op.set_nodeattr("PE", gcd(words.get(node.input[0], 1), op.get_normal_output_shape()[-1]))
         given = op.get_nodeattr("PE") if "PE" in op.get_nodeattr_types() else words.get(node.input[0], 1)

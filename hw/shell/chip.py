@@ -17,6 +17,7 @@ from hw.shell.parallel import ParallelChip, ParallelOnBoard
 from hw.shell.port import PortWidths, Shell, parallel_port, port_pins
 from hw.shell.uart import Receiver, Transmitter
 from hw.verilog import to_verilog
+from pipeline.errors import CapacityError
 
 TIMEOUT_BITS = 1 << 16  # 65 ms at 1 Mbaud: more than a host is held up within a frame
 
@@ -25,7 +26,8 @@ class Chip(wiring.Component):  # type: ignore[misc]
     """Shell around an instance of module `core`, which is another file's; `busy` is for a light.
 
     The core's ports: `clk`, `rst` (synchronous, active high), streams `s_axis_*` and `m_axis_*` of
-    `interface`. A request that breaks off is given up after `timeout_bits` bit times.
+    `interface`, `load_*` where it has weights to load. A request that breaks off is given up after
+    `timeout_bits` bit times.
     """
 
     def __init__(
@@ -53,6 +55,15 @@ class Chip(wiring.Component):  # type: ignore[misc]
             self.tx.eq(transmitter.line),
             self.busy.eq(link.busy),
         ]
+        loads = {}
+        if self._interface.weights is not None:
+            load = link.load
+            loads = {
+                "i_load_valid": load.valid,
+                "i_load_column": load.column,
+                "i_load_address": load.address,
+                "i_load_data": load.data,
+            }
         m.submodules.core = Instance(
             "core",
             i_clk=ClockSignal(),
@@ -63,6 +74,7 @@ class Chip(wiring.Component):  # type: ignore[misc]
             o_m_axis_tdata=link.from_core.payload,
             o_m_axis_tvalid=link.from_core.valid,
             i_m_axis_tready=link.from_core.ready,
+            **loads,
         )
         return m
 
@@ -121,6 +133,7 @@ def chip_verilog(
     is the core's digest, of which the serial one tells the first bytes; `work` takes the files between.
     """
     if port is not None:
+        _require_no_weights(interface)
         return to_verilog(_Plain(ParallelChip(interface, port)), "chip", None, work)
     chip = Chip(interface, identity, clocks_per_bit, timeout_bits)
     return to_verilog(_Plain(chip), "chip", None, work)
@@ -137,11 +150,12 @@ def build_plan(
 ) -> BuildPlan:
     """What Yosys and nextpnr need, in Amaranth's form: `top.il`, `top.pcf` or `top.lpf`, and `core.v`.
 
-    Raises `CapacityError` where the parallel shell has too few pins.
+    Raises `CapacityError` where the parallel shell has too few pins, or weights to load.
     """
     platform = board.make_platform()
     platform.add_file("core.v", core_verilog)
     if shell == "parallel":
+        _require_no_weights(interface)
         port = parallel_port(board, interface)
         platform.add_resources([_port_resource(board, port)])
         return platform.prepare(ParallelOnBoard(ParallelChip(interface, port)), "top", emit_src=False)
@@ -151,6 +165,14 @@ def build_plan(
         platform.add_resources([UARTResource(0, rx=rx, tx=tx, conn=("io", 0), attrs=attributes)])
     chip = Chip(interface, identity, board.clocks_per_bit, timeout_bits)
     return platform.prepare(_OnBoard(chip), "top", emit_src=False)
+
+
+def _require_no_weights(interface: CoreInterface) -> None:
+    if interface.weights is not None:
+        raise CapacityError(
+            f"the core has {interface.weights.size} bytes of weights to load into single-port RAM, which the"
+            " parallel shell cannot; take shell 'uart', or weights that fit the block RAM"
+        )
 
 
 def _port_resource(board: Board, port: PortWidths) -> Resource:

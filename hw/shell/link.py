@@ -4,14 +4,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, ResetInserter, Signal
+from amaranth.hdl import Array, Const, Module, Mux, ResetInserter, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.crc import catalog
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from hw.interface import CoreInterface
+from hw.shell.loader import Loader, load_signature
+from hw.shell.packing import Packer, Unpacker
 from hw.shell.protocol import (
+    BLOCK_BYTES,
     MAX_PAYLOAD,
     REPLY_SYNC,
     REQUEST_SYNC,
@@ -22,68 +25,6 @@ from hw.shell.protocol import (
 from pipeline.errors import CapacityError
 
 
-class Packer(wiring.Component):  # type: ignore[misc]
-    """Bytes to words, first byte lowest."""
-
-    def __init__(self, word_bits: int) -> None:
-        super().__init__(
-            {
-                "bytes": In(stream.Signature(8)),
-                "words": Out(stream.Signature(word_bits)),
-                "clear": In(1),
-            }
-        )
-
-    def elaborate(self, platform: Any) -> Module:
-        """A shift register, and a counter of the bytes in it."""
-        m = Module()
-        word = self.words.payload
-        count = len(word) // 8
-        have = Signal(range(count))
-        m.d.comb += self.bytes.ready.eq(~self.words.valid | self.words.ready)
-        with m.If(self.words.ready):
-            m.d.sync += self.words.valid.eq(0)
-        with m.If(self.bytes.valid & self.bytes.ready):
-            m.d.sync += [
-                word.eq(Cat(word, self.bytes.payload)[8:]),
-                self.words.valid.eq(have == count - 1),
-                have.eq(Mux(have == count - 1, 0, have + 1)),
-            ]
-        with m.If(self.clear):
-            m.d.sync += [self.words.valid.eq(0), have.eq(0)]
-        return m
-
-
-class Unpacker(wiring.Component):  # type: ignore[misc]
-    """Words to bytes, lowest byte first; a word is taken with its last byte."""
-
-    def __init__(self, word_bits: int) -> None:
-        super().__init__(
-            {
-                "words": In(stream.Signature(word_bits)),
-                "bytes": Out(stream.Signature(8)),
-                "clear": In(1),
-            }
-        )
-
-    def elaborate(self, platform: Any) -> Module:
-        """A multiplexer over the waiting word: nothing of it is stored."""
-        m = Module()
-        count = len(self.words.payload) // 8
-        index = Signal(range(count))
-        last = index == count - 1
-        m.d.comb += [
-            self.bytes.payload.eq(self.words.payload.word_select(index, 8)),
-            self.bytes.valid.eq(self.words.valid),
-            self.words.ready.eq(self.bytes.ready & last),
-        ]
-        with m.If(self.bytes.valid & self.bytes.ready):
-            m.d.sync += index.eq(Mux(last, 0, index + 1))
-        with m.If(self.clear):
-            m.d.sync += index.eq(0)
-        return m
-
-
 class Link(wiring.Component):  # type: ignore[misc]
     """One request at a time: checks it while its payload already flows into the core, then replies.
 
@@ -91,19 +32,25 @@ class Link(wiring.Component):  # type: ignore[misc]
     wrong with a request, `core_reset` throws away what the core has of it. A request that breaks off is given
     up after `timeout` cycles without a byte (rounded up to a power of two). A byte that comes while the core
     computes gives that frame up and starts anew: the host has lost patience.
+
+    Where the core has weights to load, port `load` does it, and no frame is taken before it is done. What is
+    loaded stays when `core_reset` is set.
     """
 
     def __init__(self, interface: CoreInterface, identity: bytes, timeout: int) -> None:
-        super().__init__(
-            {
-                "received": In(stream.Signature(8, always_ready=True)),
-                "sent": Out(stream.Signature(8)),
-                "to_core": Out(stream.Signature(interface.input.word_bits)),
-                "from_core": In(stream.Signature(interface.output.word_bits)),
-                "core_reset": Out(1),
-                "busy": Out(1),
-            }
-        )
+        ports = {
+            "received": In(stream.Signature(8, always_ready=True)),
+            "sent": Out(stream.Signature(8)),
+            "to_core": Out(stream.Signature(interface.input.word_bits)),
+            "from_core": In(stream.Signature(interface.output.word_bits)),
+            "core_reset": Out(1),
+            "busy": Out(1),
+        }
+        self._loader: Loader | None = None
+        if interface.weights is not None:
+            ports["load"] = Out(load_signature(interface.weights))
+            self._loader = Loader(interface.weights)
+        super().__init__(ports)
         self._in_bytes = interface.input.frame_bytes
         self._out_bytes = interface.output.frame_bytes
         if max(self._in_bytes, self._out_bytes) > MAX_PAYLOAD:
@@ -118,7 +65,9 @@ class Link(wiring.Component):  # type: ignore[misc]
         self._crc_byte = Signal(8)
         self._infer = Signal()
         self._status = Signal(Status)
-        self._left = Signal(range(max(self._in_bytes, self._out_bytes, len(self._hello))))
+        self._load = Signal()
+        block = 0 if self._loader is None else BLOCK_BYTES
+        self._left = Signal(range(max(self._in_bytes, self._out_bytes, len(self._hello), block)))
         self._timer = Signal((timeout - 1).bit_length() + 1)
         self._silent = self._timer[-1]
 
@@ -150,6 +99,8 @@ class Link(wiring.Component):  # type: ignore[misc]
                 self._begin(m)
             self._receive_header(m)
             self._receive_rest(m)
+            if self._loader is not None:
+                self._receive_block(m, self._loader)
             self._wait(m)
             self._send_header(m)
             self._send_rest(m)
@@ -160,6 +111,8 @@ class Link(wiring.Component):  # type: ignore[misc]
         """Look for the start of a request in the byte that is there."""
         m.d.comb += self._crc.start.eq(1)
         m.d.sync += self._status.eq(Status.OK)
+        if self._loader is not None:
+            m.d.sync += self._load.eq(0)
         m.next = "idle"
         with m.If(self.received.payload == REQUEST_SYNC):
             m.next = "command"
@@ -181,10 +134,19 @@ class Link(wiring.Component):  # type: ignore[misc]
     def _receive_header(self, m: Module) -> None:
         byte = self.received.payload
         low, high = (Mux(self._infer, part, 0) for part in self._in_bytes.to_bytes(2, "little"))
+        unknown = (byte != Command.INFER) & (byte != Command.IDENTIFY)
+        if self._loader is not None:
+            block = (1 + BLOCK_BYTES).to_bytes(2, "little")
+            low, high = (Mux(self._load, part, other) for part, other in zip(block, (low, high), strict=True))
+            unknown &= byte != Command.LOAD
         with self._receive(m, "command"):
             m.d.sync += self._infer.eq(byte == Command.INFER)
             m.next = "length low"
-            with m.If((byte != Command.INFER) & (byte != Command.IDENTIFY)):
+            if self._loader is not None:
+                m.d.sync += self._load.eq(byte == Command.LOAD)
+                with m.If((byte == Command.INFER) & ~self._loader.loaded):
+                    self._fail(m, Status.NOT_LOADED)
+            with m.If(unknown):
                 self._fail(m, Status.BAD_COMMAND)
         with self._receive(m, "length low"):
             m.next = "length high"
@@ -195,6 +157,9 @@ class Link(wiring.Component):  # type: ignore[misc]
             m.next = "crc low"
             with m.If(self._infer):
                 m.next = "payload"
+            if self._loader is not None:
+                with m.If(self._load):
+                    m.next = "block number"
             with m.If(byte != high):
                 self._fail(m, Status.BAD_LENGTH)
 
@@ -216,6 +181,24 @@ class Link(wiring.Component):  # type: ignore[misc]
             with m.If(self.received.payload != self._crc_byte):
                 self._fail(m, Status.BAD_CRC)
 
+    def _receive_block(self, m: Module, loader: Loader) -> None:
+        """What comes goes into RAM at once; where it was damaged, all has to come again."""
+        m.submodules.loader = loader
+        wiring.connect(m, loader.load, wiring.flipped(self.load))
+        m.d.comb += loader.bytes.payload.eq(self.received.payload)
+        with self._receive(m, "block number"):
+            m.d.sync += self._left.eq(BLOCK_BYTES - 1)
+            m.next = "block"
+            with m.If(self.received.payload == 0):
+                m.d.comb += loader.clear.eq(1)
+            with m.Elif((self.received.payload != loader.block) | loader.whole):
+                self._fail(m, Status.BAD_BLOCK)
+        with self._receive(m, "block"):
+            m.d.comb += loader.bytes.valid.eq(1)
+            m.d.sync += self._left.eq(self._left - 1)
+            with m.If(self._left == 0):
+                m.next = "crc low"
+
     def _wait(self, m: Module) -> None:
         with m.State("compute"):
             with m.If(self.received.valid):
@@ -225,6 +208,8 @@ class Link(wiring.Component):  # type: ignore[misc]
                 m.next = "send sync"
         with m.State("drain"):
             m.d.comb += self.core_reset.eq(1)
+            if self._loader is not None:
+                m.d.comb += self._loader.clear.eq(self._load)
             with m.If(self._silent):
                 m.next = "send sync"
 
@@ -242,7 +227,8 @@ class Link(wiring.Component):  # type: ignore[misc]
     def _send_header(self, m: Module) -> None:
         good = self._status == Status.OK
         output, hello = self._out_bytes, len(self._hello)
-        length = Mux(good, Mux(self._infer, output, hello), 0)
+        answered = good if self._loader is None else good & ~self._load
+        length = Mux(answered, Mux(self._infer, output, hello), 0)
         with self._send(m, "send sync", Const(REPLY_SYNC, 8), hashed=False):
             m.d.comb += self._crc.start.eq(1)
             m.next = "send status"
@@ -255,7 +241,7 @@ class Link(wiring.Component):  # type: ignore[misc]
             m.next = "send crc low"
             with m.If(good & self._infer):
                 m.next = "send output"
-            with m.Elif(good):
+            with m.Elif(answered):
                 m.next = "send identity"
 
     def _send_rest(self, m: Module) -> None:

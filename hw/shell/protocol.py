@@ -7,6 +7,10 @@ The CRC is CRC-16/CCITT-FALSE (polynomial 0x1021, initial value 0xFFFF; "CRC-16/
 catalogue) over everything between SYNC and CRC. A request is answered by one reply. One with a fault is
 answered by its status and no payload, once the line has been silent for the board's time-out, so that the
 rest of it is not taken for another request; one whose SYNC was lost is not answered.
+
+A core whose weights are in RAM without contents is loaded first: `weights.bin`, filled up with zeros, in
+blocks, in their order. Block 0 begins anew, as a request to LOAD that fails makes necessary. The board infers
+once all blocks are there and their CRC-32 is the one that it was built with.
 """
 
 import binascii
@@ -22,6 +26,8 @@ REPLY_SYNC = 0x5A
 HEADER_BYTES = 4
 CRC_BYTES = 2
 MAX_PAYLOAD = 0xFFFF
+BLOCK_BYTES = 1024
+MAX_BLOCKS = 256
 IDENTITY_BYTES = 8
 
 
@@ -30,6 +36,7 @@ class Command(IntEnum):
 
     IDENTIFY = 1  # no payload; the reply's is the protocol version (1 byte) and the design's identity
     INFER = 2  # one input frame in the core's byte order; the reply's is one output frame
+    LOAD = 3  # number of a block (1 byte) and the block; only where a core has weights to load
 
 
 class Status(IntEnum):
@@ -41,6 +48,8 @@ class Status(IntEnum):
     BAD_COMMAND = 3
     TIMEOUT = 4  # the request broke off
     OVERRUN = 5  # the core had not taken the frame before when this one came
+    NOT_LOADED = 6  # the core has no weights yet, or others than it was built for
+    BAD_BLOCK = 7  # neither block 0 nor the one that follows
 
 
 @dataclass(frozen=True)
@@ -97,6 +106,12 @@ def decode_identity(payload: bytes) -> Identity:
     if len(payload) != 1 + IDENTITY_BYTES:
         raise FrameError(f"identity of {len(payload)} bytes: flash the board again")
     return Identity(payload[0], payload[1:])
+
+
+def weight_blocks(weights: bytes) -> list[bytes]:
+    """The payloads of the requests that load the contents of `weights.bin`, in their order."""
+    blocks = [weights[at : at + BLOCK_BYTES] for at in range(0, len(weights), BLOCK_BYTES)]
+    return [bytes([number]) + block.ljust(BLOCK_BYTES, b"\0") for number, block in enumerate(blocks)]
 
 
 def rest_of_frame(header: bytes) -> int:

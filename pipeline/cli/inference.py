@@ -39,13 +39,16 @@ def infer(
         require_serial_link(folder, lock)
         baud = find(str(lock["board"])).baud
     from hw.host import Link
-    from hw.interface import CoreInterface
+    from hw.interface import CoreInterface, load_weights
 
     interface = CoreInterface.load(folder / "io.json")
+    weights = load_weights(folder, interface)
     batch = _read(frames, interface)
     with shown(ctx, as_json) as display, Link(port, baud) as link:
         link.expect(_design(folder))
-        results = link.infer(batch, interface, lambda done: display.step("infer", done, len(batch)))
+        results = link.infer(
+            batch, interface, lambda done: display.step("infer", done, len(batch)), weights=weights
+        )
     _show(results, output, as_json)
 
 

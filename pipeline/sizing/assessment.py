@@ -139,13 +139,14 @@ def _assess(topology: Topology, config: BuildConfig, scarce: str | None) -> Asse
     target = target_cycles(config)
     folds = _folds(topology, config, board, target, scarce)
     graph = synthetic_graph(topology, folds, label=config.compile.output == "label")
-    graph = with_resources(graph, config.compile.multiply, board.family, board.budget)
+    budget = board.budget_of(config.board.shell)
+    graph = with_resources(graph, config.compile.multiply, board.family, budget)
     found = estimate(graph, board.family)
     parallel = config.board.shell == "parallel"
     port = parallel_port(board, found.interface) if parallel else None
     shell = shell_cost(found.interface, board.family, port)
-    limits = tuple(_limits(found, shell, port, board.budget, config, target))
-    return Assessment(topology, folds, target, found, shell, port, limits, share(found.total, board.budget))
+    limits = tuple(_limits(found, shell, port, budget, config, target))
+    return Assessment(topology, folds, target, found, shell, port, limits, share(found.total, budget))
 
 
 def _folds(

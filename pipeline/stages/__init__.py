@@ -75,8 +75,8 @@ def _network_outputs(config: Build) -> tuple[str, ...]:
 
 
 def _compile_config(config: Build) -> object:
-    """With the board, whose chip decides where to multiply."""
-    sections = [config.compile.model_dump(mode="json"), config.board.name]
+    """With the board, whose chip decides where to multiply, and its shell, which may load weights."""
+    sections = [config.compile.model_dump(mode="json"), config.board.name, config.board.shell]
     if isinstance(config, NetworkBuild):
         return [*sections, config.verify.network_samples]
     return sections
@@ -89,7 +89,9 @@ def _compile_tools(config: Build) -> tuple[str, ...]:
 
 def _compile_outputs(config: Build) -> tuple[str, ...]:
     reference = ("golden.onnx", "metrics.json") if _brings(config) else ()
-    return ("hardware.onnx", "core.v", "io.json", "layers.json", *reference)
+    board = find(config.board.name)
+    weights = ("weights.bin",) if board.budget_of(config.board.shell).single_port_rams else ()
+    return ("hardware.onnx", "core.v", "io.json", "layers.json", *weights, *reference)
 
 
 def _before_compile(config: Build) -> tuple[str, ...]:
@@ -190,7 +192,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="compile",
-        version=3,
+        version=4,
         inputs=_before_compile,
         config=_compile_config,
         tools=_compile_tools,
@@ -200,7 +202,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="bitstream",
-        version=3,
+        version=4,
         inputs=("compile",),
         config=lambda config: config.board.model_dump(mode="json"),
         tools=_bitstream_tools,
@@ -209,7 +211,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="verify",
-        version=2,
+        version=3,
         inputs=_before_verify,
         config=lambda config: [
             config.verify.model_dump(mode="json"),

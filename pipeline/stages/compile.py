@@ -9,7 +9,10 @@ from pipeline.stage import Facts, StageContext
 
 
 def run(ctx: StageContext) -> Facts:
-    """Lower, fold, read into the dataflow form, and write `core.v`."""
+    """Lower, fold, read into the dataflow form, and write `core.v`.
+
+    `weights.bin` holds what has to be loaded into single-port RAM; nothing, where all is in the bitstream.
+    """
     from hw.block_rams import with_resources
     from hw.boards import find
     from hw.core import design
@@ -19,7 +22,8 @@ def run(ctx: StageContext) -> Facts:
     brings = isinstance(ctx.config, NetworkBuild)
     model = _network(ctx) if brings else _student(ctx)
     board = find(ctx.config.board.name)
-    graph = with_resources(read(model), ctx.config.compile.multiply, board.family, board.budget)
+    budget = board.budget_of(ctx.config.board.shell)
+    graph = with_resources(read(model), ctx.config.compile.multiply, board.family, budget)
     if brings:
         from pipeline.stages.reference import write
 
@@ -28,6 +32,8 @@ def run(ctx: StageContext) -> Facts:
     core = design(graph, ctx.work / "amaranth")
     (ctx.work / "core.v").write_text(core.verilog)
     core.interface.save(ctx.work / "io.json")
+    if budget.single_port_rams:
+        (ctx.work / "weights.bin").write_bytes(core.weights)
     layers = [_described(layer) for layer in graph.layers]
     (ctx.work / "layers.json").write_text(json.dumps(layers, indent=2) + "\n")
     return {"interval_bound_cycles": graph.interval_bound}
@@ -36,16 +42,12 @@ def run(ctx: StageContext) -> Facts:
 def _student(ctx: StageContext) -> Any:
     """The hardware graph of the student that stage `export` left, folded as it was sized."""
     from hw.lowering import Folding, lower
-    from pipeline.config import distilled
     from pipeline.sizing.choice import load_sized
 
     sized = load_sized(ctx.input("size", "sized.json"))
-    shape = tuple(ctx.facts("export")["input_shape"])
-    steps = sized.topology(distilled(ctx.config), shape).steps
-    shapes = tuple(step.matrix for step in steps if step.matrix)
     return lower(
         ctx.input("export", "student.qonnx.onnx"),
-        folding=Folding(folds=sized.folds, shapes=shapes),
+        folding=Folding(folds=sized.folds),
         label=ctx.config.compile.output == "label",
         log=ctx.log("finn.log"),
     )
@@ -76,6 +78,7 @@ def _described(layer: dataflow.Layer) -> dict[str, Any]:
             found |= {"shape": f"{columns} × {rows}", "vectors": layer.vectors}
             if isinstance(layer, dataflow.MatrixVector):
                 found |= {"multiply": layer.multiply}
+                found |= {"memory": layer.memory} if layer.memory != "rom" else {}
             found |= {"pe": layer.pe, "simd": layer.simd, "input_bits": layer.x_bits}
             found |= {"weights": [int(layer.weights.min()), int(layer.weights.max())]}
         case dataflow.Threshold():

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw.boards import Board, find
-from hw.interface import CoreInterface
+from hw.interface import CoreInterface, load_weights
 from models import data, integer
 from models.metrics import combine
 from pipeline.config import Build, NetworkBuild
@@ -120,6 +120,11 @@ class Artefacts:
     def core(self) -> Path:
         """The core's Verilog."""
         return self.folder / "core.v"
+
+    @cached_property
+    def weights(self) -> bytes:
+        """What has to be loaded before the core works, if anything; raises `ModelFileError`."""
+        return load_weights(self.folder, self.interface)
 
     @property
     def native(self) -> bool:

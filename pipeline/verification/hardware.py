@@ -25,7 +25,11 @@ def rtl(artefacts: Artefacts) -> Finding:
     x, expected = artefacts.frames, artefacts.expected()
     bound, threads = interval_bound(artefacts.folder), os.cpu_count() or 1
     simulator = simulate.CoreSimulator(
-        artefacts.core, artefacts.interface, work=artefacts.scratch("rtl"), log=artefacts.log
+        artefacts.core,
+        artefacts.interface,
+        work=artefacts.scratch("rtl"),
+        log=artefacts.log,
+        weights=artefacts.weights,
     )
     free = simulator.run(x, threads=threads)
     seed = artefacts.config.verify.stall_seed
@@ -76,7 +80,12 @@ def first_layer(artefacts: Artefacts, expected: Integers, actual: Integers) -> s
     )
     wanted = artefacts.tapped(artefacts.x[sample : sample + 1])
     simulator = simulate.CoreSimulator(
-        artefacts.core, artefacts.interface, work=artefacts.scratch("taps"), log=artefacts.log, taps=taps
+        artefacts.core,
+        artefacts.interface,
+        work=artefacts.scratch("taps"),
+        log=artefacts.log,
+        weights=artefacts.weights,
+        taps=taps,
     )
     for tap, values, found in zip(
         taps, wanted, simulator.run(artefacts.frames[sample : sample + 1]).taps, strict=True
@@ -101,7 +110,8 @@ def _chip(artefacts: Artefacts, rung: str, model: ChipModel, samples: int) -> Fi
         rx=model.rx,
         tx=model.tx,
         verilog_defines=model.defines,
-        optimize="-O0",  # for some 100,000 cycles, compiling takes longer than running
+        # For some 100,000 cycles, compiling takes longer than running; loading weights takes millions.
+        optimize="-O1" if artefacts.weights else "-O0",
     )
     with virtual_board.VirtualBoard(executable, artefacts.log) as running:
         return _infer(artefacts, rung, running.port, samples)
@@ -131,7 +141,10 @@ def _infer(artefacts: Artefacts, rung: str, port: str, samples: int) -> Finding:
     with Link(port, artefacts.board.baud, timeout=LINK_TIMEOUT) as link:
         link.expect(design_identity(artefacts.core.read_bytes()))
         outputs = link.infer(
-            x, artefacts.interface, lambda done: artefacts.step(f"{rung}, samples", done, len(x))
+            x,
+            artefacts.interface,
+            lambda done: artefacts.step(f"{rung}, samples", done, len(x)),
+            weights=artefacts.weights,
         )
     return compare("golden", artefacts.expected()[: len(x)], outputs.astype(np.int64))
 

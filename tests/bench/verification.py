@@ -75,8 +75,7 @@ def forms(topology: Topology, work: Path) -> dict[str, float]:
     name = exported.graph.input[0].name
     shape = exported.get_tensor_shape(name)
     folds = fold(topology, TARGET_CYCLES, BOARD.family, BOARD.budget)
-    shapes = tuple(step.matrix for step in topology.steps if step.matrix)
-    hardware = lower(path, folding=Folding(folds=folds, shapes=shapes), label=False, log=work / "log")
+    hardware = lower(path, folding=Folding(folds=folds), label=False, log=work / "log")
     core = design(read(hardware), work / "amaranth")
     (work / "core.v").write_text(core.verilog)
     simulator = CoreSimulator(

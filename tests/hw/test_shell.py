@@ -15,7 +15,8 @@ from hw.boards import BOARDS, Board, find
 from hw.interface import CoreInterface, StreamFormat
 from hw.shell import protocol
 from hw.shell.chip import build_plan, chip_verilog
-from hw.shell.link import Link, Packer, Unpacker
+from hw.shell.link import Link
+from hw.shell.packing import Packer, Unpacker
 from hw.shell.protocol import Command, Status
 from hw.shell.uart import Receiver, Transmitter
 from pipeline.errors import CapacityError

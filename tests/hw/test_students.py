@@ -43,7 +43,7 @@ def check(seed: int, work: Path) -> None:
     save_model(qonnx_model(network), work / "student.qonnx.onnx")
     model = lower(
         work / "student.qonnx.onnx",
-        folding=Folding(folds=folds, shapes=shapes),
+        folding=Folding(folds=folds),
         label=label,
         log=work / "finn.log",
     )

@@ -5,19 +5,20 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 from toy import BUILDS, ROOT, identify, stages
 from typer.testing import CliRunner, Result
 
-from hw.interface import CoreInterface, StreamFormat
+from hw.interface import CoreInterface, StreamFormat, WeightsFormat
 from pipeline.cli import building, folder
 from pipeline.cli.app import app
 from pipeline.errors import RetortError, VerificationError
@@ -266,7 +267,9 @@ def test_flash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Echo:
-    """A board that gives the first two bytes of each frame."""
+    """A board that gives the first two bytes of each frame, and notes what weights it was offered."""
+
+    weights: ClassVar[list[bytes]] = []
 
     def __init__(self, port: str, baud: int) -> None:
         assert (port, baud) == ("/dev/board", 1_000_000)
@@ -280,8 +283,11 @@ class Echo:
     def expect(self, design: bytes) -> None:
         assert design == sha256(b"module core").digest()[:8]
 
-    def infer(self, frames: Any, interface: CoreInterface, progress: Callable[[int], None]) -> Any:
+    def infer(
+        self, frames: Any, interface: CoreInterface, progress: Callable[[int], None], *, weights: bytes
+    ) -> Any:
         progress(len(frames))
+        self.weights.append(weights)
         return frames.reshape(len(frames), -1)[:, :2].astype("int16")
 
 
@@ -303,6 +309,19 @@ def test_infer(core: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = call("infer", str(core / "core.v"), *arguments[2:], "--output", str(core / "out.npy"))
     assert done.exit_code == 0
     assert np.load(core / "out.npy").tolist() == [[0, 1], [4, 5], [8, 9]]
+
+
+def test_infer_with_weights_to_load(core: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module(monkeypatch, "hw.host", Link=Echo)
+    plain = CoreInterface.load(core / "io.json")
+    weights = b"\x01\x02\x03\x04"
+    replace(plain, weights=WeightsFormat((2,), zlib.crc32(weights))).save(core / "io.json")
+    arguments = ["infer", str(core), "--port", "/dev/board", "--input", str(core / "frames.npy")]
+    missing = call(*arguments)
+    assert missing.exit_code == 8 and "weights.bin: No such file or directory" in missing.stderr
+    (core / "weights.bin").write_bytes(weights)
+    assert call(*arguments).exit_code == 0
+    assert Echo.weights[-1] == weights
 
 
 @pytest.mark.parametrize(

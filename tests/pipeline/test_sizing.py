@@ -19,6 +19,7 @@ from pipeline.sizing.run import size
 from pipeline.sizing.scoring import Scores, part_of
 from pipeline.sizing.search import ASKS, best, search
 from pipeline.sizing.space import Space
+from pipeline.stages import STAGES
 
 GOOD = tomllib.loads((Path(__file__).parent / "good.toml").read_text())
 SHAPE = (4, 4, 1)
@@ -98,6 +99,26 @@ def test_folds_by_hand() -> None:
     few = build(closed(), None, {"fold": [{"pe": 2, "simd": 4}]})
     with pytest.raises(ConfigError, match=r"compile\.fold: 1 folds for 2 layers: layer0, layer1"):
         assess(few.student.topology(SHAPE), few)
+
+
+def test_weights_beyond_block_ram_are_for_single_port_ram() -> None:
+    """50 KB of weights, which the parallel shell cannot load."""
+    layers = [{"outputs": 128, "weight_bits": 4, "activation_bits": 2}, LAST]
+    serial, parallel = (build(layers, {"target_cycles": 40000}, shell=name) for name in ("uart", "parallel"))
+    found = assess(serial.student.topology((28, 28, 1)), serial)
+    assert found.fits
+    limit = next(limit for limit in found.limits if limit.name == "single_port_rams")
+    assert 0 < limit.need <= limit.available == 4
+    refused = assess(parallel.student.topology((28, 28, 1)), parallel)
+    assert not refused.fits and refused.binding.name == "block_rams"
+
+
+def test_single_port_ram_makes_a_file_of_weights() -> None:
+    stage = next(stage for stage in STAGES if stage.name == "compile")
+    uart, parallel = (build(closed(), shell=name) for name in ("uart", "parallel"))
+    assert "weights.bin" in stage.outputs_of(uart)
+    assert "weights.bin" not in stage.outputs_of(parallel)
+    assert stage.config(uart) != stage.config(parallel)
 
 
 def test_over_budget_names_limit_and_layer() -> None:

@@ -13,7 +13,7 @@ from hw.lowering.session import PART, apply
 from models.export import qonnx_model, save_model
 from models.integer import Dense as IntegerDense
 from models.integer import IntegerLayer, IntegerNetwork
-from tests.bench.peers.network import ACTIVATION_BITS, WEIGHT_BITS, WIDTHS, Dense
+from tests.bench.peers.network import ACTIVATION_BITS, WEIGHT_BITS, Layers, inputs
 
 TOP = "finn_top"
 READ = f"read_slang --allow-use-before-declare --ignore-assertions --ignore-timing --top {TOP}"
@@ -40,7 +40,7 @@ AMD_CELLS = ("DSP48E1", "LUT6_2")
 UNUSED = ("fifo_gauge.sv", "mvu_vvu_8sx9_dsp58.sv")
 
 
-def integer_network(layers: tuple[Dense, ...]) -> IntegerNetwork:
+def integer_network(layers: Layers) -> IntegerNetwork:
     """The network in Retort's integer form."""
     made = []
     for number, layer in enumerate(layers):
@@ -56,10 +56,10 @@ def integer_network(layers: tuple[Dense, ...]) -> IntegerNetwork:
                 1.0 if hidden else None,
             )
         )
-    return IntegerNetwork((1, 1, WIDTHS[0]), tuple(made))
+    return IntegerNetwork((1, 1, inputs(layers)), tuple(made))
 
 
-def generate(layers: tuple[Dense, ...], folds: tuple[Fold, ...], work: Path) -> Any:
+def generate(layers: Layers, folds: tuple[Fold, ...], work: Path) -> Any:
     """FINN's graph with RTL for every node, in `work`; width converters and FIFOs of a vector are FINN's."""
     from finn.transformation.fpgadataflow.insert_dwc import InsertDWC
     from finn.transformation.fpgadataflow.insert_fifo import InsertFIFO
@@ -116,10 +116,15 @@ def write(model: Any, work: Path, *, behavioural: bool) -> tuple[str, int]:
 
 
 def amd_cells() -> str:
-    """Declarations of the cells, from Yosys's models."""
+    """Declarations of the cells, from Yosys's models: ports and parameters, no more."""
     text = (Path(pyosys.__file__).parent / "share" / "xilinx" / "cells_sim.v").read_text()
-    found = (re.search(rf"^module {cell}\b.*?^endmodule", text, re.M | re.S) for cell in AMD_CELLS)
-    return "\n".join(module[0] for module in found if module)
+    declared = []
+    for cell in AMD_CELLS:
+        model = re.search(rf"^module {cell}\b.*?^endmodule", text, re.M | re.S)
+        assert model, f"no {cell} in Yosys's cells_sim.v"
+        head, body = model[0].split(");", maxsplit=1)
+        declared.append("\n".join([f"{head});", *re.findall(r"^ *parameter .*;", body, re.M), "endmodule\n"]))
+    return "\n".join(declared)
 
 
 def top_module(ops: list[Any]) -> str:

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 
 from hw.lowering import Fold
-from tests.bench.peers.network import ACTIVATION_BITS, INPUT_BITS, WIDTHS, Dense, execute, frames
+from tests.bench.peers.network import ACTIVATION_BITS, INPUT_BITS, Layers, execute, frames, inputs
 
 TOP = "nngen_top"
 
 
-def write(layers: tuple[Dense, ...], folds: tuple[Fold, ...], work: Path) -> Path:
+def write(layers: Layers, folds: tuple[Fold, ...], work: Path) -> Path:
     """Compare NNgen's evaluation with the network on a frame, and write the Verilog.
 
     NNgen rounds where the network rounds down, which half a step less of bias undoes, and clips unsigned
@@ -19,7 +19,7 @@ def write(layers: tuple[Dense, ...], folds: tuple[Fold, ...], work: Path) -> Pat
     """
     import nngen
 
-    given = nngen.placeholder(nngen.dtype_int(INPUT_BITS, signed=False), shape=(1, WIDTHS[0]), name="x")
+    given = nngen.placeholder(nngen.dtype_int(INPUT_BITS, signed=False), shape=(1, inputs(layers)), name="x")
     value: Any = given
     for number, (layer, fold) in enumerate(zip(layers, folds, strict=True)):
         weights = nngen.variable(nngen.int4, shape=layer.weights.shape, name=f"weights{number}")
@@ -45,7 +45,7 @@ def write(layers: tuple[Dense, ...], folds: tuple[Fold, ...], work: Path) -> Pat
             name=f"layer{number}",
             **options,
         )
-    sample = frames(1)
+    sample = frames(1, inputs(layers))
     np.testing.assert_array_equal(nngen.eval([value], x=sample)[0], execute(layers, sample))
     path = work / "nngen.v"
     path.write_text(nngen.to_verilog([value], TOP, silent=True, config={"maxi_datawidth": 32}))

@@ -17,7 +17,7 @@ from hw.kernels.unfolded import Unfolded
 from hw.kernels.width import WidthConverter
 from hw.lowering import Fold
 from hw.verilog import to_verilog
-from tests.bench.peers.network import ACTIVATION_BITS, INPUT_BITS, Dense, execute, frames
+from tests.bench.peers.network import ACTIVATION_BITS, INPUT_BITS, Layers, execute, frames, inputs
 from tests.hw.kernels.streaming import stream_through
 
 TOP = "core"
@@ -53,7 +53,7 @@ class Own:
     interval: int
 
 
-def folded(layers: tuple[Dense, ...], folds: tuple[Fold, ...], multiply: Multiply) -> list[wiring.Component]:
+def folded(layers: Layers, folds: tuple[Fold, ...], multiply: Multiply) -> list[wiring.Component]:
     """Each layer PE by SIMD, its products in LUTs or in tables, a vector's room before each."""
     kernels: list[wiring.Component] = []
     bits, lanes = INPUT_BITS, folds[0].simd
@@ -91,7 +91,7 @@ def folded(layers: tuple[Dense, ...], folds: tuple[Fold, ...], multiply: Multipl
     return kernels
 
 
-def unfolded(layers: tuple[Dense, ...], adders: int) -> list[wiring.Component]:
+def unfolded(layers: Layers, adders: int) -> list[wiring.Component]:
     """Each layer a tree of adders, a frame a cycle."""
     kernels: list[wiring.Component] = []
     bits = INPUT_BITS
@@ -106,10 +106,10 @@ def unfolded(layers: tuple[Dense, ...], adders: int) -> list[wiring.Component]:
     return kernels
 
 
-def build(layers: tuple[Dense, ...], kernels: list[wiring.Component], work: Path) -> Own:
+def build(layers: Layers, kernels: list[wiring.Component], work: Path) -> Own:
     """Run frames through the chain, compare with the network, count; then its Verilog."""
     chain = Chain(kernels)
-    sample = frames(6)
+    sample = frames(6, inputs(layers))
     expected = execute(layers, sample)
     lanes = chain.i.payload.shape().length
     words = expected.shape[1] // chain.o.payload.shape().length

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.bench.peers.network import ACTIVATION_BITS, INPUT_BITS, WIDTHS, Dense, execute, frames
+from tests.bench.peers.network import ACTIVATION_BITS, INPUT_BITS, Layers, execute, frames, inputs
 
 TOP = "da4ml_top"
 
 
-def write(layers: tuple[Dense, ...], work: Path, *, adders: int) -> tuple[list[Path], int]:
+def write(layers: Layers, work: Path, *, adders: int) -> tuple[list[Path], int]:
     """Trace the network, check it on some frames; its Verilog files (top `TOP`) and its pipeline's depth.
 
     `adders` follow each other between registers.
@@ -17,7 +17,7 @@ def write(layers: tuple[Dense, ...], work: Path, *, adders: int) -> tuple[list[P
     from da4ml.codegen import RTLModel
     from da4ml.trace import FixedVariableArray, HWConfig, comb_trace, to_pipeline
 
-    top = np.full(WIDTHS[0], (1 << INPUT_BITS) - 1.0)
+    top = np.full(inputs(layers), (1 << INPUT_BITS) - 1.0)
     x = FixedVariableArray.from_lhs(top * 0, top, top * 0 + 1, hwconf=HWConfig(1, -1, -1))
     given, value = x, x
     for layer in layers:
@@ -27,7 +27,7 @@ def write(layers: tuple[Dense, ...], work: Path, *, adders: int) -> tuple[list[P
             value = (value + layer.bias.astype(np.float64)).quantize(0, integer, fraction, "SAT", "TRN")
             value = value * 2.0**-layer.shift
     logic = comb_trace(given, value)
-    sample = frames(20)
+    sample = frames(20, inputs(layers))
     traced = np.array([logic(frame.astype(np.float64)) for frame in sample]).astype(np.int64)
     np.testing.assert_array_equal(traced, execute(layers, sample))
     pipeline = to_pipeline(logic, latency_cutoff=adders, verbose=False)

@@ -1,7 +1,9 @@
 """Drives a kernel in Amaranth's simulator: words in, words out, with random gaps on either side."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 from amaranth.hdl import ClockDomain, Module
@@ -31,8 +33,12 @@ def stream_through(
     i_gaps: float = 0.0,
     o_gaps: float = 0.0,
     limit: int = 200_000,
+    before: Callable[[Any], Awaitable[None]] | None = None,
 ) -> Run:
-    """Feed `words` (n, lanes) with valid withheld in `i_gaps` of cycles, ready in `o_gaps`."""
+    """Feed `words` (n, lanes) with valid withheld in `i_gaps` of cycles, ready in `o_gaps`.
+
+    What `before` does with the simulator's context is done before the first word.
+    """
     (run,) = stream_all(
         kernel,
         {kernel.i: words},
@@ -41,6 +47,7 @@ def stream_through(
         i_gaps=i_gaps,
         o_gaps=o_gaps,
         limit=limit,
+        before=before,
     )
     return run
 
@@ -54,6 +61,7 @@ def stream_all(
     i_gaps: float = 0.0,
     o_gaps: float = 0.0,
     limit: int = 200_000,
+    before: Callable[[Any], Awaitable[None]] | None = None,
 ) -> list[Run]:
     """As `stream_through`, with words for each stream in, and what is expected of each stream out."""
     bench = Module()
@@ -63,7 +71,12 @@ def stream_all(
     simulator.add_clock(1e-6)
     for number, (port, given) in enumerate(words.items()):
         feed = partial(
-            _feed, port=port, words=given, gaps=i_gaps, rng=np.random.default_rng((seed, 0, number))
+            _feed,
+            port=port,
+            words=given,
+            gaps=i_gaps,
+            rng=np.random.default_rng((seed, 0, number)),
+            before=before,
         )
         simulator.add_testbench(feed, background=True)
     taken = []
@@ -75,7 +88,9 @@ def stream_all(
     return [Run(np.array(each.words), np.array(each.cycles)) for each in taken]
 
 
-async def _feed(ctx, port, words, gaps, rng):
+async def _feed(ctx, port, words, gaps, rng, before):
+    if before is not None:
+        await before(ctx)
     for word in words:
         while rng.random() < gaps:
             await ctx.tick()

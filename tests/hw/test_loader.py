@@ -1,0 +1,213 @@
+"""Weights over the link: LOAD in order and out of it, damaged, broken off; no frame before all are there."""
+
+import json
+import zlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hw import bitstream
+from hw.boards import find
+from hw.cost.shell import LOADER
+from hw.interface import CoreInterface, StreamFormat, WeightsFormat, load_weights
+from hw.shell import protocol
+from hw.shell.chip import build_plan, chip_verilog
+from hw.shell.loader import Loader
+from hw.shell.port import PortWidths
+from hw.shell.protocol import BLOCK_BYTES, Command, Status
+from hw.tools import run_yosys
+from pipeline.errors import CapacityError, ModelFileError
+from tests.hw.test_shell import DESIGN, HELLO, IDENTIFY, TIMEOUT, Rig, broken, simulate
+
+COLUMNS = (300, 300)
+WEIGHTS = np.random.default_rng(0).bytes(2 * sum(COLUMNS))
+FORMAT = WeightsFormat(COLUMNS, zlib.crc32(WEIGHTS))
+INTERFACE = CoreInterface(StreamFormat((6,), "uint8", 1), StreamFormat((2,), "int16", 1), FORMAT)
+BLOCKS = [protocol.encode_request(Command.LOAD, block) for block in protocol.weight_blocks(WEIGHTS)]
+FRAME = bytes(range(6))
+INFER = protocol.encode_request(Command.INFER, FRAME)
+OK = (Status.OK, b"")
+SOON, LATE = 300, 2 * TIMEOUT + 200
+
+
+class LoadedRig(Rig):
+    """Notes what goes to the core's load port."""
+
+    def __init__(self) -> None:
+        super().__init__(INTERFACE)
+        self.ram = np.full((len(COLUMNS), max(COLUMNS)), -1)
+
+    async def listen_to_load(self, ctx: Any) -> None:
+        load = self.link.load
+        async for *_, valid, column, address, data in ctx.tick().sample(
+            load.valid, load.column, load.address, load.data
+        ):
+            if valid:
+                self.ram[column, address] = data
+
+    def play(self, *script: bytes | int) -> list[tuple[Status, bytes]]:
+        async def host(ctx: Any) -> None:
+            for step in script:
+                if isinstance(step, int):
+                    await ctx.tick().repeat(step)
+                    continue
+                for byte in step:
+                    ctx.set(self.link.received.payload, byte)
+                    ctx.set(self.link.received.valid, 1)
+                    await ctx.tick()
+                    ctx.set(self.link.received.valid, 0)
+                    if len(step) < BLOCK_BYTES:  # blocks come without a pause, faster than any serial line
+                        await ctx.tick().repeat(4)
+
+        simulate(self.link, self.core, self.listen, self.listen_to_load, host)
+        return self.replies
+
+
+def loading(*blocks: bytes) -> list[bytes | int]:
+    return [part for block in blocks for part in (block, SOON)]
+
+
+def test_loads_then_infers() -> None:
+    rig = LoadedRig()
+    replies = rig.play(IDENTIFY, SOON, INFER, LATE, *loading(*BLOCKS), INFER, 500, IDENTIFY, SOON)
+    assert replies == [
+        HELLO,
+        (Status.NOT_LOADED, b""),
+        *[OK] * len(BLOCKS),
+        (Status.OK, rig.output(FRAME)),
+        HELLO,
+    ]
+    assert rig.frames == [FRAME]
+    words = np.frombuffer(WEIGHTS, "<u2").astype(np.int64)
+    ends = np.cumsum(COLUMNS)
+    for column, part in enumerate(np.split(words, ends[:-1])):
+        np.testing.assert_array_equal(rig.ram[column, : len(part)], part)
+    assert (rig.ram >= 0).all()
+
+
+def test_loaded_weights_outlast_a_fault() -> None:
+    rig = LoadedRig()
+    replies = rig.play(*loading(*BLOCKS), broken(INFER, 6), LATE, INFER[:7], LATE, INFER, 500)
+    assert [status for status, _ in replies[len(BLOCKS) :]] == [Status.BAD_CRC, Status.TIMEOUT, Status.OK]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fault", "status"),
+    [
+        (broken(BLOCKS[1], 600), Status.BAD_CRC),
+        (BLOCKS[1][:200], Status.TIMEOUT),
+        (protocol.encode_request(Command.LOAD, bytes([2]) + bytes(BLOCK_BYTES)), Status.BAD_BLOCK),
+        (protocol.encode_request(Command.LOAD, bytes(BLOCK_BYTES)), Status.BAD_LENGTH),
+    ],
+    ids=["damaged", "broken off", "one left out", "short"],
+)
+def test_fault_while_loading(fault: bytes, status: Status) -> None:
+    """What comes next is refused, as frames are, until all was loaded again from the beginning."""
+    rig = LoadedRig()
+    script = [*loading(BLOCKS[0]), fault, LATE, BLOCKS[1], LATE, INFER, LATE]
+    replies = rig.play(*script, *loading(*BLOCKS), INFER, 500)
+    assert replies == [
+        OK,
+        (status, b""),
+        (Status.BAD_BLOCK, b""),
+        (Status.NOT_LOADED, b""),
+        *[OK] * len(BLOCKS),
+        (Status.OK, rig.output(FRAME)),
+    ]
+
+
+@pytest.mark.slow
+def test_other_weights_are_refused() -> None:
+    other = bytes([WEIGHTS[0] ^ 1]) + WEIGHTS[1:]
+    blocks = [protocol.encode_request(Command.LOAD, block) for block in protocol.weight_blocks(other)]
+    rig = LoadedRig()
+    replies = rig.play(*loading(*blocks), INFER, LATE, *loading(*BLOCKS), INFER, 500)
+    assert replies[len(blocks)] == (Status.NOT_LOADED, b"")
+    assert replies[-1] == (Status.OK, rig.output(FRAME))
+
+
+@pytest.mark.slow
+def test_beginning_anew_forgets() -> None:
+    replies = LoadedRig().play(*loading(*BLOCKS, BLOCKS[0]), INFER, LATE)
+    assert replies[-1] == (Status.NOT_LOADED, b"")
+
+
+@pytest.mark.slow
+def test_no_block_behind_the_last() -> None:
+    beyond = protocol.encode_request(Command.LOAD, bytes([len(BLOCKS)]) + bytes(BLOCK_BYTES))
+    replies = LoadedRig().play(*loading(*BLOCKS), beyond, LATE, INFER, LATE)
+    assert replies[-2:] == [(Status.BAD_BLOCK, b""), (Status.NOT_LOADED, b"")]
+
+
+def test_core_without_weights_knows_no_load() -> None:
+    plain = Rig(CoreInterface(INTERFACE.input, INTERFACE.output))
+    assert plain.run(BLOCKS[0], LATE) == [(Status.BAD_COMMAND, b"")]
+
+
+@pytest.mark.usefixtures("unbuilt")
+def test_more_than_the_link_takes() -> None:
+    with pytest.raises(CapacityError, match="weights to load of 262146 bytes: the link takes 262144"):
+        Loader(WeightsFormat((131073,), 0))
+
+
+def test_parallel_shell_refuses_weights(tmp_path: Path) -> None:
+    with pytest.raises(CapacityError, match=r"1200 bytes of weights to load .* take shell 'uart'"):
+        build_plan(find("icebreaker"), "", INTERFACE, DESIGN, shell="parallel")
+    with pytest.raises(CapacityError, match="parallel shell cannot"):
+        chip_verilog(INTERFACE, DESIGN, tmp_path, port=PortWidths(1, 1, 8, 16))
+
+
+def test_interface_of_a_core_with_weights(tmp_path: Path) -> None:
+    INTERFACE.save(tmp_path / "io.json")
+    assert CoreInterface.load(tmp_path / "io.json") == INTERFACE
+    with pytest.raises(ModelFileError, match=r"weights\.bin: No such file .*; build the core again"):
+        load_weights(tmp_path, INTERFACE)
+    (tmp_path / "weights.bin").write_bytes(WEIGHTS)
+    assert load_weights(tmp_path, INTERFACE) == WEIGHTS
+    (tmp_path / "weights.bin").write_bytes(WEIGHTS[:-1] + b"?")
+    with pytest.raises(
+        ModelFileError, match=r"weights\.bin: 1200 bytes of CRC-32 \w+, the core takes 1200 of"
+    ):
+        load_weights(tmp_path, INTERFACE)
+    assert load_weights(tmp_path, CoreInterface(INTERFACE.input, INTERFACE.output)) == b""
+
+
+def shell_cells(interface: CoreInterface, work: Path) -> tuple[int, int]:
+    """LUTs and flip-flops of the shell on an iCE40."""
+    work.mkdir()
+    (work / "chip.v").write_text(chip_verilog(interface, DESIGN, work))
+    loads = ""
+    if interface.weights is not None:
+        widths = interface.weights.column_bits, interface.weights.address_bits
+        loads = (
+            ", input load_valid, input [{}:0] load_column, input [{}:0] load_address, input [15:0] load_data"
+        )
+        loads = loads.format(*(width - 1 for width in widths))
+    (work / "core.v").write_text(
+        "module core(input clk, rst, s_axis_tvalid, m_axis_tready, input [7:0] s_axis_tdata,"
+        f" output s_axis_tready, m_axis_tvalid, output [15:0] m_axis_tdata{loads}); endmodule\n"
+    )
+    script = [
+        "read_verilog -lib core.v",
+        "read_verilog chip.v",
+        *bitstream.synthesis("ice40", "chip", work),
+        "write_json chip.json",
+    ]
+    run_yosys(script, cwd=work, log=work / "log", products=[Path("chip.json")])
+    cells = json.loads((work / "chip.json").read_text())["modules"]["chip"]["cells"].values()
+    kinds = [cell["type"] for cell in cells]
+    return kinds.count("SB_LUT4"), sum(kind.startswith("SB_DFF") for kind in kinds)
+
+
+@pytest.mark.slow
+def test_cost_of_loading(tmp_path: Path) -> None:
+    """Of the most columns that a chip has; fewer take less."""
+    four = replace(INTERFACE, weights=WeightsFormat((16384, 16384, 9000, 9000), 123456789))
+    luts, flip_flops = shell_cells(four, tmp_path / "four")
+    plain_luts, plain_flip_flops = shell_cells(replace(INTERFACE, weights=None), tmp_path / "plain")
+    assert luts - plain_luts == pytest.approx(LOADER.luts, rel=0.15)
+    assert flip_flops - plain_flip_flops == pytest.approx(LOADER.flip_flops, rel=0.15)
