@@ -87,7 +87,7 @@ class DecoupledKd(Distillation):
 
 
 def _split(logs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """From log-probabilities (batch, classes): true class against the rest (batch, 2), the others' among them."""
+    """From log-probabilities (batch, classes): true class and rest (batch, 2), the others by themselves."""
     is_true = F.one_hot(labels, logs.shape[-1]).bool()
     others = logs[~is_true].view(len(logs), -1)
     rest = others.logsumexp(dim=-1, keepdim=True)
