@@ -38,3 +38,23 @@ def divergence(target: NDArray[np.float64], probabilities: NDArray[np.float64]) 
     tiny = np.finfo(np.float64).tiny
     ratio = np.log(np.maximum(target, tiny)) - np.log(np.maximum(probabilities, tiny))
     return float(np.mean(np.sum(target * ratio, axis=1)))
+
+
+def best_offset(logits: NDArray[np.floating[Any]], labels: NDArray[np.int64], label: int) -> float:
+    """What to add to the logits (n, classes) of class `label` for the most right answers, by labels (n,).
+
+    0 where nothing is better, and no tie with the class hangs on it; else the middle of the best range, of
+    several the nearest to 0.
+    """
+    others = logits.copy()
+    others[:, label] = -np.inf
+    # The class wins a sample once more than its margin is added.
+    margins = others.max(axis=1) - logits[:, label]
+    gains = np.where(labels == label, 1, -(others.argmax(axis=1) == labels).astype(np.int64))
+    steps, places = np.unique(margins, return_inverse=True)
+    right = np.concatenate([[0.0], np.cumsum(np.bincount(places, weights=gains))])
+    if 0.0 not in steps and right[np.searchsorted(steps, 0.0)] == right.max():
+        return 0.0
+    bounds = np.concatenate([[steps[0] - 1], steps, [steps[-1] + 1]])
+    middles = ((bounds[:-1] + bounds[1:]) / 2)[right == right.max()]
+    return float(middles[np.abs(middles).argmin()])

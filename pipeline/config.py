@@ -180,7 +180,7 @@ def _problems(config: Build) -> Iterator[str | None]:
     if isinstance(config, BuildConfig):
         yield teacher_problem(config.teacher)
         yield student_problem(config.student)
-        yield distill_problem(config.distill)
+        yield distill_problem(config.distill, config.teacher.size)
         yield size_problem(config)
     elif isinstance(config, NetworkBuild):
         yield network_problem(config)

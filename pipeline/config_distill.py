@@ -79,10 +79,10 @@ class DistillConfig(Section):
         return Recipe(loss, source, schedule)
 
 
-def distill_problem(config: DistillConfig) -> str | None:
-    """What is wrong with the settings, if anything."""
+def distill_problem(config: DistillConfig, members: int) -> str | None:
+    """What is wrong with the settings, if anything, for a teacher of so many members."""
     try:
-        config.recipe()
+        config.recipe().loss.check_members(members)
     except ConfigError as error:
         return str(error)
     return None

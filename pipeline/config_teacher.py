@@ -80,6 +80,11 @@ class TeacherConfig(Section):
     mirror: bool = False
     augment: AugmentConfig | None = None
 
+    @property
+    def size(self) -> int:
+        """Members of the whole ensemble."""
+        return self.members * len(self.networks or (self.hidden,))
+
 
 def teacher_problem(config: TeacherConfig) -> str | None:
     """Why the section does not say which networks, if so."""

@@ -88,6 +88,14 @@ class Distillation(ABC):
         """
         return None
 
+    def check_members(self, members: int) -> None:
+        """Check that the settings go with a teacher of so many members.
+
+        Raises:
+            ConfigError: they do not.
+        """
+        return
+
     @abstractmethod
     def terms(self, signals: Signals, adapters: nn.Module | None = None) -> dict[str, Tensor]:
         """Compute the weighted terms, each a scalar, a mean over the batch."""
@@ -133,6 +141,11 @@ class WeightedSum(Distillation):
         made = {str(place): part.adapters(shapes) for place, (_, part) in enumerate(self.parts)}
         kept = {place: adapter for place, adapter in made.items() if adapter is not None}
         return torch.nn.ModuleDict(kept) if kept else None
+
+    def check_members(self, members: int) -> None:
+        """Check all parts."""
+        for _, part in self.parts:
+            part.check_members(members)
 
     def terms(self, signals: Signals, adapters: nn.Module | None = None) -> dict[str, Tensor]:
         """Compute the terms of all parts, numbered from 0 and named after their method."""

@@ -6,6 +6,8 @@ from types import FrameType
 from pipeline.cli.app import app
 from pipeline.cli.building import build, plan
 from pipeline.cli.comparing import compare
+from pipeline.cli.building import build, compare, plan
+from pipeline.cli.experiments import experiment
 from pipeline.cli.folder import flash, report, verify
 from pipeline.cli.inference import infer
 from pipeline.cli.machine import boards, doctor
@@ -14,6 +16,7 @@ from pipeline.cli.sizing import size
 
 for command in (doctor, boards, methods, size, plan, build, verify, report, infer, flash, compare):
     app.command()(command)
+app.add_typer(experiment)
 
 
 def main() -> None:

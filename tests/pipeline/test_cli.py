@@ -170,7 +170,12 @@ def test_boards_and_methods() -> None:
     assert re.search(r"orangecrab +ecp5 25k +48 MHz +19 +12 bits +24288 +24288 +1008 kbit", table)
     methods = json.loads(call("methods", "--json").stdout)
     (softened,) = (each for each in methods["losses"] if each["name"] == "softened-softmax")
-    assert softened["settings"] == {"temperature": 4.0, "hard_label_weight": 0.1}
+    assert softened["settings"] == {
+        "temperature": 4.0,
+        "hard_label_weight": 0.1,
+        "mean": "arithmetic",
+        "member_weights": [],
+    }
     assert softened["needs"] == ["labels", "teacher"] and "1503.02531" in softened["paper"]
 
 

@@ -1,11 +1,29 @@
 """All distillation losses, by their names in the build file."""
 
 from models.distill.method import Distillation
-from models.distill.methods.hinton import HardLabels, SoftenedSoftmax
+from models.distill.methods.decoupled import DecoupledKd
+from models.distill.methods.dist import Dist
+from models.distill.methods.hinton import HardLabels, LabelSmoothing, SoftenedSoftmax
 from models.distill.methods.logit_matching import LogitMatching
+from models.distill.methods.multi_level import MultiLevelLogits
+from models.distill.methods.sqakd import Sqakd
+from models.distill.methods.standardization import LogitStandardization
+from models.distill.methods.virtual_teacher import VirtualTeacher
 
 METHODS: dict[str, type[Distillation]] = {
-    each.method: each for each in (HardLabels, SoftenedSoftmax, LogitMatching)
+    each.method: each
+    for each in (
+        HardLabels,
+        LabelSmoothing,
+        VirtualTeacher,
+        SoftenedSoftmax,
+        LogitMatching,
+        DecoupledKd,
+        Dist,
+        LogitStandardization,
+        MultiLevelLogits,
+        Sqakd,
+    )
 }
 
 __all__ = ["METHODS", "HardLabels", "LogitMatching", "SoftenedSoftmax"]
