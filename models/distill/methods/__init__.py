@@ -9,6 +9,14 @@ from models.distill.methods.multi_level import MultiLevelLogits
 from models.distill.methods.sqakd import Sqakd
 from models.distill.methods.standardization import LogitStandardization
 from models.distill.methods.virtual_teacher import VirtualTeacher
+from models.distill.methods.attention import AttentionTransfer
+from models.distill.methods.contrastive import ContrastiveRepresentation
+from models.distill.methods.fitnets import FitNetHints
+from models.distill.methods.flow import FlowOfSolution
+from models.distill.methods.hinton import HardLabels, SoftenedSoftmax
+from models.distill.methods.logit_matching import LogitMatching
+from models.distill.methods.similarity import SimilarityPreserving
+from models.distill.methods.variational import VariationalInformation
 
 METHODS: dict[str, type[Distillation]] = {
     each.method: each
@@ -23,7 +31,26 @@ METHODS: dict[str, type[Distillation]] = {
         LogitStandardization,
         MultiLevelLogits,
         Sqakd,
+        SoftenedSoftmax,
+        LogitMatching,
+        FitNetHints,
+        AttentionTransfer,
+        FlowOfSolution,
+        VariationalInformation,
+        SimilarityPreserving,
+        ContrastiveRepresentation,
     )
 }
 
-__all__ = ["METHODS", "HardLabels", "LogitMatching", "SoftenedSoftmax"]
+__all__ = [
+    "METHODS",
+    "AttentionTransfer",
+    "ContrastiveRepresentation",
+    "FitNetHints",
+    "FlowOfSolution",
+    "HardLabels",
+    "LogitMatching",
+    "SimilarityPreserving",
+    "SoftenedSoftmax",
+    "VariationalInformation",
+]
