@@ -10,6 +10,7 @@ import torch.nn.functional as F  # noqa: N812 (its usual name)
 from torch import Tensor, nn
 
 from models.distill.features import Pairs, Shapes
+from models.distill.methods.relational import unit
 
 POWER_STEPS = 10
 
@@ -29,7 +30,8 @@ class Attention(nn.Module):
         self.heads = heads
         width = heads * max(1, (before + behind) // 2)
         self.sender, self.receiver = nn.Linear(behind, width), nn.Linear(before, width)
-        self.sender_norm, self.receiver_norm = nn.BatchNorm1d(width), nn.BatchNorm1d(width)
+        self.sender_norm = nn.BatchNorm1d(width, track_running_stats=False)
+        self.receiver_norm = nn.BatchNorm1d(width, track_running_stats=False)
 
     def forward(self, before: Tensor, behind: Tensor, learns: bool) -> Tensor:
         """Score (batch, before) and (batch, behind): (heads, batch, batch).
@@ -37,22 +39,20 @@ class Attention(nn.Module):
         Args:
             before: the vectors before the stage.
             behind: the vectors behind it.
-            learns: whether gradients reach the heads; otherwise they are constants, with the running
-                statistics of their batch-norm.
+            learns: whether gradients reach the heads; otherwise they are constants.
         """
         send = self._embed(self.sender, self.sender_norm, behind, learns)
         receive = self._embed(self.receiver, self.receiver_norm, before, learns)
-        scores: Tensor = send @ receive.transpose(1, 2)
+        scores: Tensor = send @ receive.transpose(1, 2) / send.shape[2] ** 0.5
         return scores
 
     def _embed(self, linear: nn.Linear, norm: nn.BatchNorm1d, x: Tensor, learns: bool) -> Tensor:
         """From (batch, width) to (heads, batch, values of a head)."""
-        if learns:
-            flat: Tensor = norm(linear(x))
-        else:
-            flat = F.linear(x, linear.weight.detach(), linear.bias.detach())
-            gain, shift = norm.weight.detach(), norm.bias.detach()
-            flat = F.batch_norm(flat, norm.running_mean, norm.running_var, gain, shift, False, 0.0, norm.eps)
+        # Statistics of this batch, student's or teacher's: with the teacher's running ones, which settle
+        # slowly on such small numbers, a student far from its vectors saturates what follows.
+        parameters = (linear.weight, linear.bias, norm.weight, norm.bias)
+        weight, bias, gain, shift = (each if learns else each.detach() for each in parameters)
+        flat = F.batch_norm(F.linear(x, weight, bias), None, None, gain, shift, True, 0.0, norm.eps)
         return flat.view(len(x), self.heads, -1).transpose(0, 1)
 
 
@@ -62,7 +62,8 @@ class Estimator(nn.Module):
     def __init__(self, before: int, behind: int, heads: int) -> None:
         super().__init__()
         width = max(1, (before + behind) // 2)
-        self.embed = nn.Sequential(nn.Linear(before, width), nn.BatchNorm1d(width), nn.ReLU())
+        norm = nn.BatchNorm1d(width, track_running_stats=False)
+        self.embed = nn.Sequential(nn.Linear(before, width), norm, nn.ReLU())
         self.join = nn.Linear(heads * width, behind)
 
     def forward(self, before: Tensor, scores: Tensor) -> Tensor:
@@ -73,7 +74,7 @@ class Estimator(nn.Module):
         drawn = torch.randn(len(scores), len(before), 1, device=before.device, dtype=before.dtype)
         kept = (drawn > drawn.mean(dim=0)).to(before.dtype)
         mixed = (scores.softmax(dim=-1) * kept) @ self.embed(before)
-        return F.normalize(self.join(mixed.transpose(0, 1).flatten(1)), dim=1)
+        return unit(self.join(mixed.transpose(0, 1).flatten(1)))
 
 
 class AttentionGraphs(nn.Module):
@@ -114,7 +115,7 @@ class AttentionGraphs(nn.Module):
 
     def fitted(self, vectors: list[Tensor]) -> list[Tensor]:
         """The student's vectors in the teacher's widths, of unit length."""
-        return [F.normalize(fit(each), dim=1) for fit, each in zip(self.fits, vectors, strict=True)]
+        return [unit(fit(each)) for fit, each in zip(self.fits, vectors, strict=True)]
 
 
 def compress(features: Tensor) -> Tensor:
@@ -125,8 +126,8 @@ def compress(features: Tensor) -> Tensor:
     one pixel gives that pixel over its length, a sample of zeros gives zeros.
     """
     pixels = features.flatten(2)
-    vector = F.normalize(pixels.mean(dim=2), dim=1)
+    vector = unit(pixels.mean(dim=2))
     for _ in range(POWER_STEPS):
         projected = torch.einsum("bcp,bc->bp", pixels, vector)
-        vector = F.normalize(torch.einsum("bcp,bp->bc", pixels, projected), dim=1)
+        vector = unit(torch.einsum("bcp,bp->bc", pixels, projected))
     return vector

@@ -29,8 +29,8 @@ class AttentionGraph(Distillation):
 
     Each matched layer's features (pixels, channels) of a sample become their first right-singular vector.
     Between neighbouring layers, each of `heads` scores every pair of samples: from the vectors behind a stage
-    (senders) and before it (receivers), embedded by a linear layer with batch-norm, S = send receive^T
-    (heads, batch, batch). Two terms, in every step:
+    (senders) and before it (receivers), embedded to d values by a linear layer with batch-norm, S = send
+    receive^T / sqrt(d) (heads, batch, batch). Two terms, in every step:
 
     - attention: the heads learn the teacher's embedding. softmax(S), with half of its heads dropped at
       random, mixes the vectors before the stage to an estimate of those behind it; the loss is one minus
@@ -41,7 +41,9 @@ class AttentionGraph(Distillation):
 
     The paper trains the heads first. Here `attention_first` is the share of the training in which the graph
     does not weigh yet; the heads go on learning thereafter, as in the authors' code. So are the direction of
-    the KL and the tanh; the singular vector is found by power iteration.
+    the KL and the tanh. Theirs has running statistics in the heads' batch-norm and not the 1 / sqrt(d) of
+    arXiv:1706.03762; both let the tanh saturate where widths differ. The singular vector is found by power
+    iteration.
 
     Raises:
         ConfigError: heads below 1, a share outside of 0..1 or of 1, graph_weight not above 0, or

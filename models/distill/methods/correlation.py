@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from models.distill.method import Distillation, Need, Signals, require_above_zero, require_not_negative
 from models.distill.methods.hinton import hard_term
-from models.distill.methods.relational import Embedding, embedded, needs_of
+from models.distill.methods.relational import Embedding, embedded, needs_of, unit
 from models.lazy import F
 from pipeline.errors import ConfigError
 
@@ -71,8 +71,8 @@ class CorrelationCongruence(Distillation):
 
     def _kernel(self, embeddings: Tensor) -> Tensor:
         """From (n, values) to (n, n)."""
-        unit = F.normalize(embeddings, dim=1)
-        cosines = unit @ unit.T
+        directions = unit(embeddings)
+        cosines = directions @ directions.T
         kernel = cosines.new_ones(cosines.shape)
         for power in range(1, self.order + 1):
             kernel = kernel + (2 * self.gamma) ** power / math.factorial(power) * cosines**power

@@ -71,12 +71,12 @@ class Relational(Distillation):
     def terms(self, signals: Signals, adapters: nn.Module | None = None) -> dict[str, Tensor]:
         """Compute what has a weight of distance, angle and hard label."""
         student, teacher = (
-            torch.cdist(each, each, compute_mode="donot_use_mm_for_euclid_dist")
+            (each, torch.cdist(each, each, compute_mode="donot_use_mm_for_euclid_dist"))
             for each in embedded(signals, self.embedding, self.pairs, self.method)
         )
         found = {}
         if self.distance_weight:
-            found["distance"] = self.distance_weight * _distance_loss(student, teacher)
+            found["distance"] = self.distance_weight * _distance_loss(student[1], teacher[1])
         if self.angle_weight:
             found["angle"] = self.angle_weight * _angle_loss(student, teacher)
         return {**found, **hard_term(signals, self.hard_label_weight)}
@@ -116,6 +116,19 @@ def shapes_seen(signals: Signals) -> Shapes:
     return Shapes(student, teacher, signals.student.shape[1])
 
 
+def unit(vectors: Tensor) -> Tensor:
+    """Bring vectors (n, values) to length 1; zeros stay, and pass no gradient on.
+
+    Quantized students give zeros, at which the gradient of `normalize` is all but infinite.
+    """
+    return vectors * _inverse(vectors.norm(dim=1, keepdim=True))
+
+
+def _inverse(lengths: Tensor) -> Tensor:
+    """One over each length; 0, without a gradient, where it is 0."""
+    return torch.where(lengths > 0, 1 / lengths.where(lengths > 0, 1.0), 0.0)
+
+
 def _distance_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """From distances (n, n) of both networks."""
     pairs = max(1, len(student) * (len(student) - 1))
@@ -123,17 +136,24 @@ def _distance_loss(student: Tensor, teacher: Tensor) -> Tensor:
     return F.huber_loss(normal, target, reduction="sum") / pairs
 
 
-def _angle_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """From distances (n, n) of both networks."""
-    count = len(student)
-    difference = F.huber_loss(_cosines(student), _cosines(teacher), reduction="sum")
+def _angle_loss(student: tuple[Tensor, Tensor], teacher: tuple[Tensor, Tensor]) -> Tensor:
+    """From embeddings (n, values) and distances (n, n) of both networks."""
+    own, target = _cosines(*student), _cosines(*teacher)
+    count = len(own)
+    difference = F.huber_loss(own, target, reduction="sum")
+    # Where i and k are one sample, there is no triplet.
+    own, target = own.diagonal(dim1=1, dim2=2), target.diagonal(dim1=1, dim2=2)
+    difference = difference - F.huber_loss(own, target, reduction="sum")
     return difference / max(1, count * (count - 1) * (count - 2))
 
 
-def _cosines(distances: Tensor) -> Tensor:
-    """Cosines (i, j, k) at j between i and k, by the law of cosines; 0 where two of the three coincide."""
-    squares = distances**2
-    sides = 2 * distances[:, :, None] * distances[None, :, :]
-    there = (sides > 0) & ~torch.eye(len(distances), dtype=torch.bool, device=distances.device)[:, None, :]
-    cosines = (squares[:, :, None] + squares[None, :, :] - squares[:, None, :]) / sides.where(there, 1.0)
-    return cosines.where(there, 0.0)
+def _cosines(embeddings: Tensor, distances: Tensor) -> Tensor:
+    """Cosines (j, i, k) at j between i and k; 0 where i or k coincides with j."""
+    inverse = _inverse(distances)
+    if embeddings.shape[1] <= len(embeddings):
+        directions = (embeddings[None, :] - embeddings[:, None]) * inverse[:, :, None]
+        return directions @ directions.transpose(1, 2)
+    # By the law of cosines: for wide embeddings less work than the products of directions.
+    ratios = distances[:, :, None] * inverse[:, None, :]
+    opposite = distances.square()[None] * inverse[:, :, None] * inverse[:, None, :]
+    return (ratios + ratios.transpose(1, 2) - opposite) / 2

@@ -46,8 +46,8 @@ class Robust(Distillation):
     paper: ClassVar[str] = "Guo, Xu, He, Shi, Xu, Tao 2018, arXiv:1807.11158"
 
     score_weight: float = 1.0
-    gradient_weight: float = 0.001
-    noise: float = 16.0
+    gradient_weight: float = 1e-4
+    noise: float = 2.0
     rivals: Literal["nearest", "all"] = "nearest"
     hard_label_weight: float = 1.0
 

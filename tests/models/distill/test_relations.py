@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.distill.features import Shapes
-from models.distill.methods import AttentionGraph, CorrelationCongruence, Relational, RelationshipGraph
+from models.distill.methods import CorrelationCongruence, Relational, RelationshipGraph
 from pipeline.errors import ConfigError
 
-from .signals import BATCH, SHAPES, STUDENT, TEACHER, adapters, check_gradients, drawn
+from .signals import BATCH, SHAPES, STUDENT, TEACHER, check_gradients, drawn
 
 seeds = st.integers(0, 10_000)
 LAST = ("layer2", "layers.9")
@@ -68,6 +68,17 @@ def test_rkd_is_the_papers(seed, distance, angle):
     assert loss(signals).item() == pytest.approx(wanted + 0.5 * cross_entropy(signals), rel=1e-9)
 
 
+def test_rkd_of_samples_that_coincide():
+    """Their directions count as 0, for narrow embeddings and for wide ones."""
+    for pairs in ((LAST,), (("layer0", "layers.5"),)):
+        signals = drawn(2, batch=8)
+        (own, other) = pairs[0]
+        signals.student_features[own][3:5] = signals.student_features[own][:1]
+        s, t = flat(signals.student_features, own), flat(signals.teacher_features, other)
+        found = Relational(pairs=pairs, hard_label_weight=0.0)(signals).item()
+        assert found == pytest.approx(rkd(s, t, 25.0, 50.0), rel=1e-9)
+
+
 def test_rkd_takes_the_pair_that_is_named():
     signals = drawn(3)
     s, t = flat(signals.student_features, "layer0"), flat(signals.teacher_features, "layers.5")
@@ -101,7 +112,7 @@ def test_rkd_is_zero_at_the_teachers_own_relations():
 
 @pytest.mark.parametrize("loss", [Relational(), RelationshipGraph(), CorrelationCongruence()])
 def test_samples_that_a_coarse_student_does_not_tell_apart(loss):
-    """Quantized students give some samples, or all, the same features; losses and gradients stay finite."""
+    """Quantized students give some samples, or all, the same features; gradients stay tame."""
     signals = drawn(5)
     for rows in (2, BATCH):
         features = {name: value.clone() for name, value in signals.student_features.items()}
@@ -111,13 +122,14 @@ def test_samples_that_a_coarse_student_does_not_tell_apart(loss):
         total = loss(replace(signals, student_features=features))
         gradients = torch.autograd.grad(total, list(features.values()), allow_unused=True)
         assert torch.isfinite(total)
-        assert all(torch.isfinite(each).all() for each in gradients if each is not None)
+        assert all(each.abs().max() < 1e3 for each in gradients if each is not None)
 
 
 @pytest.mark.parametrize(
     "loss",
     [
         Relational(),
+        Relational(pairs=(("layer0", "layers.5"),)),
         Relational(embedding="logits"),
         RelationshipGraph(1.0, 1.0, 1.0),
         RelationshipGraph(1.0, 1.0, 1.0, pairs=EQUAL),
@@ -213,159 +225,6 @@ def test_the_series_tends_to_the_gaussian():
     assert loss(signals).item() == pytest.approx(wanted, rel=1e-9)
 
 
-def positive(seed, **more):
-    """Signals whose features are those behind a ReLU, with a gap between singular values."""
-    signals = drawn(seed, **more)
-    student = {name: value.abs() for name, value in signals.student_features.items()}
-    teacher = {name: value.abs() for name, value in signals.teacher_features.items()}
-    return replace(signals, student_features=student, teacher_features=teacher)
-
-
-def singular(features):
-    """The first right-singular vectors, by numpy's decomposition, of positive sum."""
-    found = []
-    for sample in features.numpy():
-        vector = np.linalg.svd(sample.reshape(len(sample), -1).T)[2][0]
-        found.append(vector * np.sign(vector.sum()))
-    return np.array(found)
-
-
-@settings(max_examples=20)
-@given(seed=seeds)
-def test_compression_is_the_first_singular_vector(seed):
-    from models.distill.attention_adapters import compress
-
-    for value in positive(seed).teacher_features.values():
-        np.testing.assert_allclose(compress(value).numpy(), singular(value), atol=2e-3)
-    one = drawn(seed).teacher_features["layers.9"]
-    assert torch.allclose(compress(one), one[:, :, 0, 0] / one[:, :, 0, 0].norm(dim=1, keepdim=True))
-    assert not compress(torch.zeros(2, 3, 4, 4)).any()
-
-
-def log_softmax(x):
-    return x - np.log(np.exp(x).sum(axis=-1, keepdims=True))
-
-
-def embed(x, linear, norm, learns):
-    w, b = linear.weight.detach().numpy(), linear.bias.detach().numpy()
-    y = x @ w.T + b
-    mean, var = norm.running_mean.numpy(), norm.running_var.numpy()
-    if learns:
-        mean, var = y.mean(axis=0), y.var(axis=0)
-    return (y - mean) / np.sqrt(var + norm.eps) * norm.weight.detach().numpy() + norm.bias.detach().numpy()
-
-
-def scores(attention, before, behind, learns):
-    send = embed(behind, attention.sender, attention.sender_norm, learns)
-    receive = embed(before, attention.receiver, attention.receiver_norm, learns)
-    split = [each.reshape(len(each), attention.heads, -1).transpose(1, 0, 2) for each in (send, receive)]
-    return np.einsum("hid,hjd->hij", *split)
-
-
-def prepared(loss, signals, seed=0):
-    """Adapters with running statistics unlike those at first."""
-    made = adapters(loss, seed)
-    rng = np.random.default_rng(seed)
-    for module in made.modules():
-        if isinstance(module, torch.nn.BatchNorm1d):
-            module.running_mean.copy_(torch.tensor(rng.normal(size=module.num_features)))
-            module.running_var.copy_(torch.tensor(rng.uniform(0.5, 2, module.num_features)))
-            module.momentum = 0.0
-    return made
-
-
-def vectors(signals, made):
-    from models.distill.attention_adapters import compress
-
-    teacher = [compress(signals.teacher_features[name]).numpy() for _, name in made.pairs]
-    student = [compress(signals.student_features[name]).numpy() for name, _ in made.pairs]
-    for place, fit in enumerate(made.fits):
-        if isinstance(fit, torch.nn.Linear):
-            mapped = student[place] @ fit.weight.detach().numpy().T
-            student[place] = mapped / np.linalg.norm(mapped, axis=1, keepdims=True)
-    return student, teacher
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_attention_graph_is_the_papers(seed):
-    signals, heads = positive(seed), 3
-    loss = AttentionGraph(2.5, heads, hard_label_weight=0.0)
-    made = prepared(loss, signals, seed)
-    student, teacher = vectors(signals, made)
-    torch.manual_seed(11)
-    found = loss.terms(signals, made)
-    torch.manual_seed(11)
-    attention = graph = 0.0
-    for place, (head, estimator) in enumerate(zip(made.attention, made.estimators, strict=True)):
-        before, behind = teacher[place], teacher[place + 1]
-        learned = np.exp(log_softmax(scores(head, before, behind, True)))
-        noise = torch.randn(heads, BATCH, 1, dtype=torch.float64).numpy()
-        kept = learned * (noise > noise.mean(axis=0))
-        hidden = np.maximum(embed(before, estimator.embed[0], estimator.embed[1], True), 0)
-        mixed = np.concatenate([each @ hidden for each in kept], axis=1)
-        join = estimator.join.weight.detach().numpy(), estimator.join.bias.detach().numpy()
-        estimated = mixed @ join[0].T + join[1]
-        attention += np.mean(1 - np.sum(estimated * behind, axis=1) / np.linalg.norm(estimated, axis=1))
-        own, target = (
-            log_softmax(np.tanh(scores(head, side[place], side[place + 1], False)))
-            for side in (student, teacher)
-        )
-        graph += np.mean(np.sum(np.exp(own) * (own - target), axis=-1))
-    assert found["attention"].item() == pytest.approx(attention, rel=1e-9)
-    assert found["graph"].item() == pytest.approx(2.5 * graph, rel=1e-9)
-    assert found["graph"].item() > 0
-
-
-def test_the_graph_does_not_weigh_before_the_heads_have_learned():
-    loss, signals = AttentionGraph(attention_first=0.4), positive(1)
-    made = adapters(loss)
-    for progress, weighs in ((0.0, False), (0.39, False), (0.4, True), (0.9, True)):
-        found = loss.terms(replace(signals, progress=progress), made)
-        assert bool(found["graph"].item()) == weighs and found["attention"].item() > 0
-
-
-def test_heads_learn_of_the_teacher_alone_and_fits_of_the_student():
-    loss, signals = AttentionGraph(hard_label_weight=0.0), positive(2)
-    made = prepared(loss, signals)
-    features = {name: value.clone().requires_grad_() for name, value in signals.student_features.items()}
-    found = loss.terms(replace(signals, student_features=features), made)
-
-    def reached(term):
-        targets = {**dict(made.named_parameters()), **features}
-        gradients = torch.autograd.grad(term, list(targets.values()), retain_graph=True, allow_unused=True)
-        return {name for name, each in zip(targets, gradients, strict=True) if each is not None}
-
-    names = {name for name, _ in made.named_parameters()}
-    fits = {name for name in names if name.startswith("fits")}
-    assert reached(found["attention"]) == names - fits
-    assert reached(found["graph"]) == fits | set(features)
-
-
-def test_students_of_the_teachers_widths_need_no_fit_and_have_no_divergence():
-    loss = AttentionGraph(hard_label_weight=0.0)
-    made = loss.adapters(Shapes(TEACHER, TEACHER, 4)).double()
-    assert all(isinstance(fit, torch.nn.Identity) for fit in made.fits)
-    signals = positive(3)
-    twin = replace(signals, student_features=signals.teacher_features)
-    assert loss.terms(twin, made)["graph"].item() == pytest.approx(0, abs=1e-12)
-
-
-def test_attention_graph_gradients_by_finite_differences():
-    loss, signals = AttentionGraph(heads=2), positive(4, batch=4)
-
-    class Fixed:
-        """The same heads are dropped in every evaluation."""
-
-        def __init__(self, made):
-            self.made = made
-
-        def __getattr__(self, name):
-            torch.manual_seed(0)
-            return getattr(self.made, name)
-
-    check_gradients(loss, signals, Fixed(prepared(loss, signals)), most=12)
-
-
 @pytest.mark.parametrize(
     "make",
     [
@@ -378,11 +237,6 @@ def test_attention_graph_gradients_by_finite_differences():
         lambda: RelationshipGraph(pairs=(LAST,)).adapters(SHAPES),
         lambda: CorrelationCongruence(gamma=0.0),
         lambda: CorrelationCongruence(order=0),
-        lambda: AttentionGraph(heads=0),
-        lambda: AttentionGraph(graph_weight=0.0),
-        lambda: AttentionGraph(attention_first=1.0),
-        lambda: AttentionGraph(attention_first=-0.1),
-        lambda: AttentionGraph(pairs=(LAST,)).adapters(SHAPES),
     ],
 )
 def test_refuses(make):
@@ -390,9 +244,7 @@ def test_refuses(make):
         make()
 
 
-@pytest.mark.parametrize(
-    "loss", [Relational(), RelationshipGraph(), CorrelationCongruence(), AttentionGraph()]
-)
+@pytest.mark.parametrize("loss", [Relational(), RelationshipGraph(), CorrelationCongruence()])
 def test_refuses_students_without_hidden_layers(loss):
     with pytest.raises(ConfigError, match="the student has no hidden layers"):
         loss.adapters(Shapes({}, TEACHER, 4))

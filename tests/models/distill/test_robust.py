@@ -8,10 +8,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.distill.methods import Robust
+from models.distill.methods import AttentionGraph, Robust
+from models.distill.student_training import distill
 from models.student import Student
+from models.teacher import Mlp, TeacherConfig, make_transfer_set, train_ensemble
 from models.topology import Conv, Dense, MaxPool, Topology
+from models.training import TrainingConfig, silent
 from pipeline.errors import ConfigError
+from tests.models.networks import toy_dataset
 
 from .signals import BATCH, CLASSES, FEATURES, drawn
 
@@ -148,6 +152,31 @@ def test_gradients_reach_every_weight_of_a_quantized_student():
     weights = [parameter for name, parameter in student.named_parameters() if name.endswith("linear.weight")]
     assert len(weights) == 3
     assert all(gradient.any() for gradient in torch.autograd.grad(total, weights))
+
+
+@pytest.mark.parametrize("loss", [Robust(noise=8.0), AttentionGraph()])
+def test_what_is_drawn_at_random_survives_a_kill(loss, tmp_path):
+    """Noise and dropped heads are drawn anew in every step, the same in a run that was killed."""
+    dataset = toy_dataset()
+    topology = Topology((4, 4, 1), (Conv(4, (3, 3), 4, 3), Dense(6, 3, 2), Dense(3, 4, None)))
+    training = TrainingConfig(3, 32, 1e-2, 1e-3, seed=1, checkpoint_every=1)
+    config = TeacherConfig((Mlp((8, 8)),), training, members=1)
+    members = train_ensemble(config, dataset).members
+    examples = make_transfer_set(members, dataset, views=1)
+
+    def run(checkpoint, progress):
+        return distill(topology, dataset, examples, loss, training, checkpoint, progress, members=members)[0]
+
+    def kill(label, done, total):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    whole = run(None, silent)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "student.safetensors", kill)
+    resumed = run(tmp_path / "student.safetensors", silent)
+    for name, weight in whole.state_dict().items():
+        assert torch.equal(weight, resumed.state_dict()[name]), name
 
 
 def test_needs():
