@@ -127,7 +127,7 @@ def compress(features: Tensor) -> Tensor:
     """
     pixels = features.flatten(2)
     vector = unit(pixels.mean(dim=2))
-    for _ in range(POWER_STEPS):
+    for _ in range(POWER_STEPS if pixels.shape[2] > 1 else 0):
         projected = torch.einsum("bcp,bc->bp", pixels, vector)
         vector = unit(torch.einsum("bcp,bp->bc", pixels, projected))
     return vector

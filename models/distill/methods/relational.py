@@ -71,7 +71,7 @@ class Relational(Distillation):
     def terms(self, signals: Signals, adapters: nn.Module | None = None) -> dict[str, Tensor]:
         """Compute what has a weight of distance, angle and hard label."""
         student, teacher = (
-            (each, torch.cdist(each, each, compute_mode="donot_use_mm_for_euclid_dist"))
+            (each, pair_distances(each))
             for each in embedded(signals, self.embedding, self.pairs, self.method)
         )
         found = {}
@@ -114,6 +114,11 @@ def shapes_seen(signals: Signals) -> Shapes:
         for features in (signals.student_features, signals.teacher_features)
     )
     return Shapes(student, teacher, signals.student.shape[1])
+
+
+def pair_distances(vectors: Tensor) -> Tensor:
+    """Distances (n, n) between vectors (n, values): exactly 0, and without a gradient, between equal ones."""
+    return torch.cdist(vectors, vectors, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def unit(vectors: Tensor) -> Tensor:

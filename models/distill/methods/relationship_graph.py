@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from models.distill.method import Distillation, Need, Signals, require_not_negative
 from models.distill.methods.hinton import hard_term
-from models.distill.methods.relational import shapes_seen
+from models.distill.methods.relational import pair_distances, shapes_seen
 from models.lazy import torch
 from pipeline.errors import ConfigError
 
@@ -109,7 +109,7 @@ def _gap(student: Tensor, teacher: Tensor) -> Tensor:
 
 def _edges(vertices: Tensor) -> Tensor:
     """From (n, width) the squared distances, (n, n), over the greatest; all 0 where the samples are alike."""
-    squares = (vertices[:, None] - vertices[None, :]).square().sum(dim=2)
+    squares = pair_distances(vertices).square()
     return squares / squares.amax().clamp_min(1e-12)
 
 
