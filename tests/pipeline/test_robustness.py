@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from models import data
 from models.distill.student_training import load_student
@@ -9,6 +10,7 @@ from models.freeze import freeze
 from models.metrics import accuracy
 from models.robustness import fgsm
 from pipeline import config
+from pipeline.cli.app import app
 from tests.conftest import retort
 
 
@@ -66,6 +68,7 @@ def test_the_table_and_fewer_samples(found, tiny_file):
 
 def test_bad_sizes_are_refused_before_anything_runs(tiny_file, tmp_path):
     for option in (("--noise", -1), ("--fgsm", 300), ("--pgd-steps", 0)):
-        failed = retort("robustness", tiny_file, "--store", tmp_path / "store", *option)
-        assert failed.returncode == 2 and failed.stderr.count("\n") == 1
+        arguments = ("robustness", tiny_file, "--store", tmp_path / "store", *option)
+        failed = CliRunner().invoke(app, list(map(str, arguments)))
+        assert failed.exit_code == 2 and failed.stderr.count("\n") == 1
     assert not (tmp_path / "store" / "manifests").exists()

@@ -36,7 +36,8 @@ class Robust(Distillation):
 
     With `noise`, the standard deviation of Gaussian noise in input steps (of 255), the student also sees each
     batch with noise, rounded and cut off at 0 and 255: the gradient is taken there, and score and
-    cross-entropy are means over both. The quantizers' gradients are straight through.
+    cross-entropy are means over both. The quantizers' gradients are straight through. Where the data set has
+    small inputs (digits: up to 16), gradients are large, and noise is to be small.
 
     Raises:
         ConfigError: a weight or the noise below 0, or neither score nor gradient weighs.
