@@ -12,9 +12,24 @@ from pipeline.cli.folder import flash, report, verify
 from pipeline.cli.inference import infer
 from pipeline.cli.machine import boards, doctor
 from pipeline.cli.methods import methods
+from pipeline.cli.robustness import robustness
 from pipeline.cli.sizing import size
 
-for command in (doctor, boards, methods, size, plan, build, verify, report, infer, flash, compare):
+COMMANDS = (
+    doctor,
+    boards,
+    methods,
+    size,
+    plan,
+    build,
+    verify,
+    report,
+    infer,
+    flash,
+    compare,
+    robustness,
+)
+for command in COMMANDS:
     app.command()(command)
 app.add_typer(experiment)
 

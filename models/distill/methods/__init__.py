@@ -17,6 +17,13 @@ from models.distill.methods.hinton import HardLabels, SoftenedSoftmax
 from models.distill.methods.logit_matching import LogitMatching
 from models.distill.methods.similarity import SimilarityPreserving
 from models.distill.methods.variational import VariationalInformation
+from models.distill.methods.attention_graph import AttentionGraph
+from models.distill.methods.correlation import CorrelationCongruence
+from models.distill.methods.hinton import HardLabels, SoftenedSoftmax
+from models.distill.methods.logit_matching import LogitMatching
+from models.distill.methods.relational import Relational
+from models.distill.methods.relationship_graph import RelationshipGraph
+from models.distill.methods.robust import Robust
 
 METHODS: dict[str, type[Distillation]] = {
     each.method: each
@@ -39,6 +46,13 @@ METHODS: dict[str, type[Distillation]] = {
         VariationalInformation,
         SimilarityPreserving,
         ContrastiveRepresentation,
+        SoftenedSoftmax,
+        LogitMatching,
+        Relational,
+        CorrelationCongruence,
+        RelationshipGraph,
+        AttentionGraph,
+        Robust,
     )
 }
 
@@ -53,4 +67,12 @@ __all__ = [
     "SimilarityPreserving",
     "SoftenedSoftmax",
     "VariationalInformation",
+    "AttentionGraph",
+    "CorrelationCongruence",
+    "HardLabels",
+    "LogitMatching",
+    "Relational",
+    "RelationshipGraph",
+    "Robust",
+    "SoftenedSoftmax",
 ]
