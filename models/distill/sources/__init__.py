@@ -1,7 +1,8 @@
 """All sources of samples, by their names in the build file."""
 
 from models.distill.sources.base import Source, TrainingData
+from models.distill.sources.munge import Munge
 
-SOURCES: dict[str, type[Source]] = {each.source: each for each in (TrainingData,)}
+SOURCES: dict[str, type[Source]] = {each.source: each for each in (TrainingData, Munge)}
 
-__all__ = ["SOURCES", "Source", "TrainingData"]
+__all__ = ["SOURCES", "Munge", "Source", "TrainingData"]
