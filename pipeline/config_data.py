@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 Place = Annotated[str, Field(min_length=1)]
 """A folder or file; a relative one is below the working directory, as in all of Retort's commands."""
 
+Name = Annotated[str, Field(min_length=1)]
+"""Of a column."""
+
 
 class _Data(Section):
     """What all sources have: the validation part, and smaller parts for quick builds.
@@ -30,6 +33,28 @@ class DigitsData(_Data):
 
     source: Literal["digits"]
     test_fraction: Fraction
+
+
+class MeasuredData(_Data):
+    """scikit-learn's small tables of measurements: no files, no test part of their own."""
+
+    source: Literal["wine", "breast-cancer"]
+    test_fraction: Fraction
+
+
+class TableData(_Data):
+    """A user's own `.csv` file with a line of column names; `label` is the column of the classes.
+
+    Columns of text are categories, as are those of numbers that `categorical` names; columns of `leave_out`
+    are not read.
+    """
+
+    source: Literal["table"]
+    path: Place
+    label: Name
+    test_fraction: Fraction
+    categorical: tuple[Name, ...] = ()
+    leave_out: tuple[Name, ...] = ()
 
 
 class PublishedData(_Data):
@@ -65,7 +90,8 @@ class SeriesData(_Data):
 
 
 DataConfig: TypeAlias = Annotated[
-    DigitsData | PublishedData | ArrayData | BasicMotionsData | SeriesData, Field(discriminator="source")
+    DigitsData | MeasuredData | PublishedData | ArrayData | BasicMotionsData | SeriesData | TableData,
+    Field(discriminator="source"),
 ]
 
 

@@ -1,5 +1,6 @@
 """A data set in memory and in its file: uint8 features, int64 labels, three splits, the input contract."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,10 +38,17 @@ class Scaling:
     scale: tuple[float, ...]
 
     @classmethod
-    def fit(cls, x: NDArray[np.floating[Any]]) -> "Scaling":
-        """Map the least value of each channel to 0, the greatest to 255; x is (samples, ..., channels)."""
+    def fit(
+        cls, x: NDArray[np.floating[Any]], ranges: Mapping[int, tuple[float, float]] | None = None
+    ) -> "Scaling":
+        """Map the least value of each channel to 0, the greatest to 255; x is (samples, ..., channels).
+
+        `ranges` gives both of channels where x does not tell.
+        """
         values = x.reshape(-1, x.shape[-1]).astype(np.float64)
         low, high = values.min(axis=0), values.max(axis=0)
+        for channel, (least, greatest) in (ranges or {}).items():
+            low[channel], high[channel] = least, greatest
         step = np.where(high > low, (high - low) / 255, 1.0)
         return cls(tuple(low.tolist()), tuple(step.tolist()))
 

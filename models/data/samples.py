@@ -1,6 +1,7 @@
 """What loaders give: samples as their source has them, before they are split and flattened."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,11 +23,15 @@ class Samples:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A source's training part and its own test part; without one (None) it is split off."""
+    """A source's training part and its own test part; without one (None) it is split off.
+
+    `ranges` has the least and the greatest value of channels where they do not depend on the samples.
+    """
 
     classes: int
     train: Samples
     test: Samples | None
+    ranges: Mapping[int, tuple[float, float]] = field(default_factory=dict)
 
 
 def samples(where: str, x: NDArray[Any], labels: NDArray[Any], classes: int) -> Samples:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from models.data.npz import read_npz
 from models.data.samples import Samples, Source
 from models.data.series import bundled_folder, find_series, read_series
 from models.data.splitting import split
+from models.data.table import read_table
 from pipeline.errors import ConfigError, DataError
 
 
@@ -26,15 +27,19 @@ class DataSource:
 
     Attributes:
         name: one of `SOURCES`.
-        path: the file (npz) or folder (all others); None where it comes with a library, from the operating
-            system or from the network.
+        path: the file (npz, table) or folder (all others); None where it comes with a library, from the
+            operating system or from the network.
         test_fraction: part of all samples, for sources without a test part of their own.
         validation_fraction: part of the training samples.
         train_samples: how many training samples to use, the validation part among them; None for all.
         test_samples: how many test samples to use; None for all.
+        label: the column of the classes, of a table.
+        categorical: columns of a table whose numbers are names.
+        leave_out: columns of a table that are not read.
 
     Raises:
-        ConfigError: an unknown name, a fraction outside 0..1, or a path that is missing or superfluous.
+        ConfigError: an unknown name, a fraction outside 0..1, or a path or columns that are missing or
+            superfluous.
     """
 
     name: str
@@ -43,6 +48,9 @@ class DataSource:
     validation_fraction: float = 0.1
     train_samples: int | None = None
     test_samples: int | None = None
+    label: str | None = None
+    categorical: tuple[str, ...] = ()
+    leave_out: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.name not in SOURCES:
@@ -62,15 +70,32 @@ class DataSource:
             raise ConfigError(
                 f"data: {self.name} comes with a library, and {self.path} is not read; remove it"
             )
+        self._check_columns()
+
+    def _check_columns(self) -> None:
+        keys = SOURCES[self.name].keys
+        if "label" in keys and self.label is None:
+            raise ConfigError(f"data.label: {self.name} has columns; name the one of the classes")
+        for key in ("label", "categorical", "leave_out"):
+            if getattr(self, key) and key not in keys:
+                raise ConfigError(f"data.{key}: {self.name} has no columns with names; remove it")
+        named = [*([self.label] if self.label else []), *self.categorical, *self.leave_out]
+        for name in named:
+            if named.count(name) > 1:
+                raise ConfigError(f"data: column '{name}' is named twice; say one thing of it")
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """How a source's files are found and read; `path` says whether the user gives their folder, or file."""
+    """How a source's files are found and read.
+
+    `path` says whether the user gives their folder, or file; `keys` are what else of a `DataSource` is read.
+    """
 
     find: Callable[[Path], dict[str, Path]]
-    read: Callable[[dict[str, Path]], Source]
+    read: Callable[..., Source]
     path: Literal["required", "optional", "none"] = "required"
+    keys: tuple[str, ...] = ()
 
 
 def _digits(_: object) -> Source:
@@ -82,8 +107,29 @@ def _digits(_: object) -> Source:
     return Source(10, Samples(x, y), None)
 
 
+def _wine(_: object) -> Source:
+    """scikit-learn's 178 bundled wines of three growers (UCI "wine"), 13 measurements of each."""
+    from sklearn.datasets import load_wine
+
+    return _measured(load_wine())
+
+
+def _breast_cancer(_: object) -> Source:
+    """scikit-learn's 569 bundled tumours (UCI "WDBC"), 30 measurements; class 0 is malignant."""
+    from sklearn.datasets import load_breast_cancer
+
+    return _measured(load_breast_cancer())
+
+
+def _measured(bunch: Any) -> Source:
+    y = bunch.target.astype(np.int64)
+    return Source(len(bunch.target_names), Samples(bunch.data.astype(np.float64), y), None)
+
+
 SOURCES: dict[str, _Kind] = {
     "digits": _Kind(lambda _: {}, _digits, "none"),
+    "wine": _Kind(lambda _: {}, _wine, "none"),
+    "breast-cancer": _Kind(lambda _: {}, _breast_cancer, "none"),
     "fashion-mnist": _Kind(find_idx, read_images, "optional"),
     "mnist": _Kind(find_idx, read_images, "optional"),
     "cifar10": _Kind(partial(find_cifar, CIFAR10), partial(read_cifar, CIFAR10), "optional"),
@@ -91,6 +137,7 @@ SOURCES: dict[str, _Kind] = {
     "npz": _Kind(lambda path: {"npz": path}, lambda paths: read_npz(paths["npz"])),
     "basic-motions": _Kind(lambda _: find_series(bundled_folder("BasicMotions")), read_series, "none"),
     "ts": _Kind(find_series, read_series),
+    "table": _Kind(lambda path: {"table": path}, read_table, keys=("label", "categorical", "leave_out")),
 }
 
 
@@ -148,7 +195,7 @@ def _files(source: DataSource) -> dict[str, Path]:
 def _read(source: DataSource, cache: Path | None) -> Source:
     kind = SOURCES[source.name]
     if not _is_published(source):
-        return kind.read(_files(source))
+        return kind.read(_files(source), **{key: getattr(source, key) for key in kind.keys})
     package = PACKAGES.get(source.name)
     if package and package.folder.is_dir():
         return read_images(find_idx(package.folder), package.contents)

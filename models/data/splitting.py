@@ -61,7 +61,7 @@ def split(
     train, validation = stratified(y, rest, _share(validation_fraction, len(rest)), rng)
     _all_classes(name, y[train], source.classes)
     parts = ((whole.x[train], y[train]), (whole.x[validation], y[validation]), (test.x[kept], test.y[kept]))
-    scaling = None if whole.x.dtype == np.uint8 else Scaling.fit(whole.x[train])
+    scaling = None if whole.x.dtype == np.uint8 else Scaling.fit(whole.x[train], source.ranges)
     flat = [Split((scaling.apply(x) if scaling else x).reshape(len(x), -1), labels) for x, labels in parts]
     shape = tuple(int(size) for size in whole.x.shape[1:])
     return Dataset(name, source.classes, shape, **dict(zip(SPLITS, flat, strict=True)), scaling=scaling)

@@ -9,8 +9,9 @@ from pipeline.stage import Stage
 
 
 def _data_tools(config: Build) -> tuple[str, ...]:
-    """The digits are part of a tool; every other source is told by the content of its files."""
-    return ("scikit-learn",) if config.data and config.data.source == "digits" else ()
+    """Bundled sets are part of a tool; every other source is told by the content of its files."""
+    bundled = ("digits", "wine", "breast-cancer")
+    return ("scikit-learn",) if config.data and config.data.source in bundled else ()
 
 
 def _board_tools(config: Build) -> tuple[str, ...]:

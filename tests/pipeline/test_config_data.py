@@ -33,6 +33,9 @@ VALID = {
     "npz": ('path = "a.npz"\ntest_fraction = 0.25', Path("a.npz"), 0.25),
     "basic-motions": ("train_samples = 20", None, None),
     "ts": ('folder = "toy"', Path("toy"), None),
+    "wine": ("test_fraction = 0.2", None, 0.2),
+    "breast-cancer": ("test_fraction = 0.2", None, 0.2),
+    "table": ('path = "a.csv"\nlabel = "kind"\ntest_fraction = 0.25', Path("a.csv"), 0.25),
 }
 
 
@@ -53,8 +56,8 @@ MALFORMED = {
         "data.source: unknown source 'minst'; did you mean 'mnist'?"
     ),
     'source = "imagenet"\nvalidation_fraction = 0.1': (
-        "data.source: unknown source 'imagenet'; known are basic-motions, cifar10, cifar100, digits, "
-        "fashion-mnist, mnist, npz, ts"
+        "data.source: unknown source 'imagenet'; known are basic-motions, breast-cancer, cifar10, "
+        "cifar100, digits, fashion-mnist, mnist, npz, table, ts, wine"
     ),
     'source = "mnist"': "data.validation_fraction: missing; add it",
     'source = "mnist"\nvalidation_fraction = 0.1\npath = "x"': (
@@ -68,6 +71,10 @@ MALFORMED = {
     'source = "ts"\nvalidation_fraction = 0.1\nfolder = ""': (
         "data.folder: string should have at least 1 character, not ''"
     ),
+    'source = "table"\npath = "x"\ntest_fraction = 0.5\nvalidation_fraction = 0.1': (
+        "data.label: missing; add it"
+    ),
+    'source = "wine"\nvalidation_fraction = 0.1': "data.test_fraction: missing; add it",
     'source = "mnist"\nvalidation_fraction = 1.0': (
         "data.validation_fraction: input should be less than 1, not 1.0"
     ),
@@ -110,6 +117,18 @@ def test_the_key_depends_on_the_content_of_the_files_and_not_on_their_path(tmp_p
     assert first != key(tmp_path / "b.npz")
     with pytest.raises(DataError, match=r"c\.npz: cannot be read \(No such file or directory\)"):
         key(tmp_path / "c.npz")
+
+
+def test_columns_of_a_table_are_part_of_the_key(tmp_path: Path) -> None:
+    text = 'source = "table"\npath = "{path}"\ntest_fraction = 0.2\nvalidation_fraction = 0.1\n'
+    (tmp_path / "a.csv").write_text("a,b,kind\n1,2,x\n2,3,y\n")
+    text = text.format(path=tmp_path / "a.csv") + 'leave_out = ["b"]\nlabel = "{label}"'
+    first, second = (data_key(section(tmp_path, text.format(label=label)).data) for label in ("kind", "a"))
+    assert first != second and first["leave_out"] == ["b"]
+    asked = data_source(section(tmp_path, text.format(label="kind")).data)
+    assert (asked.label, asked.leave_out, asked.categorical) == ("kind", ("b",), ())
+    wine = section(tmp_path, 'source = "wine"\ntest_fraction = 0.2\nvalidation_fraction = 0.1')
+    assert STAGE.tools_of(wine) == ("scikit-learn",)
 
 
 def test_a_relative_path_is_below_the_working_directory(

@@ -1,7 +1,9 @@
 """All sources of samples, by their names in the build file."""
 
 from models.distill.sources.base import Source, TrainingData
+from models.distill.sources.data_impressions import DataImpressions
+from models.distill.sources.munge import Munge
 
-SOURCES: dict[str, type[Source]] = {each.source: each for each in (TrainingData,)}
+SOURCES: dict[str, type[Source]] = {each.source: each for each in (TrainingData, Munge, DataImpressions)}
 
-__all__ = ["SOURCES", "Source", "TrainingData"]
+__all__ = ["SOURCES", "DataImpressions", "Munge", "Source", "TrainingData"]

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from models.distill.method import require_share
-from models.lazy import np
+from models.lazy import np, torch
 from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from models.distill.transfer import TransferSet
     from models.distill.workshop import Workshop
 
@@ -74,3 +76,19 @@ class TrainingData(Source):
         rows = np.concatenate([first + start for start in range(0, len(whole.split), count)])
         logits = np.ascontiguousarray(whole.logits[:, rows])
         return TransferSet(Split(whole.split.x[rows], whole.split.y[rows]), logits)
+
+
+def labelled_by(workshop: Workshop, x: NDArray[np.uint8]) -> TransferSet:
+    """Let the teacher speak on samples x (n, features) that have no labels.
+
+    In the place of each label stands the class that the mean of the members' probabilities gives.
+    """
+    from models.data import Split
+    from models.distill.transfer import TransferSet
+    from models.evaluation import deterministic
+    from models.teacher import ensemble_logits
+
+    with deterministic(workshop.training.threads):
+        logits = ensemble_logits(workshop.members, x)
+    likely = torch.softmax(torch.from_numpy(logits), dim=-1).mean(dim=0).argmax(dim=-1)
+    return TransferSet(Split(x, likely.numpy()), logits)

@@ -1,0 +1,161 @@
+"""MUNGE: pseudo samples that look like the real ones, by swapping values between neighbours (KDD 2006)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from models.distill.method import require_above_zero, require_share
+from models.distill.sources.base import Source, labelled_by
+from models.lazy import np
+from pipeline.errors import ConfigError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from models.distill.transfer import TransferSet
+    from models.distill.workshop import Workshop
+
+BLOCK = 256
+"""Examples whose distances to all others are computed at once."""
+
+
+@dataclass(frozen=True)
+class Munge(Source):
+    """Pseudo samples of the unlabelled training split, `multiple` times as many.
+
+    Algorithm 1 of the paper. A pass over a copy T' of the training samples visits each example e once, finds
+    the closest other example e' of T' as it stands, and treats each attribute a with probability
+    `swap_probability`: continuous values become e_a ~ N(e'_a, sd) and e'_a ~ N(e_a, sd), both of the values
+    before, with sd = |e_a - e'_a| / `local_variance`; categorical ones are swapped. The distance is
+    Euclidean over continuous attributes, each scaled to 0..1 by its range, plus 1 (squared) for each
+    categorical attribute that differs. Each pass begins with the real samples; T' is rounded to bytes and cut
+    off at 0 and 255 at its end.
+
+    Attributes:
+        multiple: passes; the paper has up to 100. The time of each grows with the square of the samples.
+        swap_probability: p of the paper.
+        local_variance: s of the paper; the greater, the closer to the swapped values.
+        categorical: places of categorical attributes in a flat sample; all others are continuous.
+        keep_real: put the real samples first, as in the paper's experiments (section 3.2).
+
+    Raises:
+        ConfigError: no passes, a probability of 0 or outside of 0..1, a variance not above 0, or a negative
+            place.
+    """
+
+    source: ClassVar[str] = "munge"
+    paper: ClassVar[str] = "Bucila, Caruana, Niculescu-Mizil 2006, KDD"
+    labelled: ClassVar[bool] = False
+
+    multiple: int = 5
+    swap_probability: float = 0.5
+    local_variance: float = 5.0
+    categorical: tuple[int, ...] = ()
+    keep_real: bool = True
+
+    def __post_init__(self) -> None:
+        name = f"data {self.source}"
+        if self.multiple < 1:
+            raise ConfigError(f"{name}: multiple is {self.multiple}; give at least 1")
+        require_share(name, swap_probability=self.swap_probability)
+        require_above_zero(name, swap_probability=self.swap_probability, local_variance=self.local_variance)
+        if any(place < 0 for place in self.categorical):
+            raise ConfigError(f"{name}: categorical is {list(self.categorical)}; give places from 0")
+
+    def transfer(self, workshop: Workshop) -> TransferSet:
+        """Make the pseudo samples, and let the teacher speak on them.
+
+        Raises:
+            ConfigError: a categorical place beyond the sample, or fewer than two samples.
+        """
+        real = workshop.dataset.train.x
+        if len(real) < 2:
+            raise ConfigError(f"data {self.source}: {len(real)} training sample; neighbours need at least 2")
+        beyond = [place for place in self.categorical if place >= real.shape[1]]
+        if beyond:
+            raise ConfigError(
+                f"data {self.source}: categorical names place {beyond[0]}; a sample has {real.shape[1]} "
+                f"values, the last at {real.shape[1] - 1}"
+            )
+        passes = [self.one_pass(real, (workshop.training.seed, each)) for each in range(self.multiple)]
+        return labelled_by(workshop, np.concatenate([real, *passes] if self.keep_real else passes))
+
+    def one_pass(self, real: NDArray[np.uint8], seed: tuple[int, ...]) -> NDArray[np.uint8]:
+        """Munge every one of the samples (n, attributes) once: as many pseudo samples, in their order.
+
+        All that is drawn comes from numpy's default generator with `seed`: for each example in turn uniform
+        numbers (attributes,), then normal ones (2, attributes), the first for e, the second for e'.
+        """
+        rng = np.random.default_rng(seed)
+        categorical = np.zeros(real.shape[1], np.bool_)
+        categorical[list(self.categorical)] = True
+        pool = _Pool(real, categorical)
+        for index in range(len(real)):
+            other = pool.closest(index)
+            swapped = rng.random(real.shape[1]) < self.swap_probability
+            noise = rng.standard_normal((2, real.shape[1]))
+            noise[:, categorical] = 0.0
+            own, theirs = pool.values[index], pool.values[other]
+            spread = np.abs(own - theirs) / self.local_variance
+            pool.replace(
+                (index, other),
+                np.where(swapped, theirs + spread * noise[0], own),
+                np.where(swapped, own + spread * noise[1], theirs),
+            )
+        munged: NDArray[np.uint8] = np.rint(pool.values).clip(0, 255).astype(np.uint8)
+        return munged
+
+
+class _Pool:
+    """T', and who is closest to whom in it while it changes.
+
+    Examples are kept as points whose squared distances are those of the paper's: a continuous attribute is
+    one coordinate, a categorical one a coordinate a category. Distances of `BLOCK` examples to all are
+    computed at once, by one product of matrices, and kept up as points move.
+    """
+
+    def __init__(self, real: NDArray[np.uint8], categorical: NDArray[np.bool_]) -> None:
+        self.values = real.astype(np.float64)
+        self._continuous = np.flatnonzero(~categorical)
+        ranges = np.ptp(self.values[:, self._continuous], axis=0)
+        self._scale = 1 / np.where(ranges > 0, ranges, 1.0)
+        self._categories = [(place, np.unique(real[:, place])) for place in np.flatnonzero(categorical)]
+        self._points = self._point(self.values)
+        self._squares: NDArray[np.float64] = (self._points**2).sum(axis=1)
+        self._block = slice(0, 0)
+        self._distances: NDArray[np.float64] = np.empty((0, len(real)))
+        self._moved: set[int] = set()
+
+    def closest(self, index: int) -> int:
+        """The place of the other example that is closest to the one at `index`; of equals, the first."""
+        if not self._block.start <= index < self._block.stop:
+            self._block = slice(index, index + BLOCK)
+            self._distances = self._between(self._block, slice(None))
+            self._moved.clear()
+        distances = self._distances[index - self._block.start]
+        if index in self._moved:
+            distances = self._between(slice(index, index + 1), slice(None))[0]
+        distances[index] = np.inf
+        return int(distances.argmin())
+
+    def replace(self, places: tuple[int, int], *values: NDArray[np.float64]) -> None:
+        """Put new values in the place of two examples."""
+        for place, value in zip(places, values, strict=True):
+            self.values[place] = value
+            self._points[place] = self._point(value[None])[0]
+            self._squares[place] = (self._points[place] ** 2).sum()
+            self._distances[:, place] = self._between(self._block, slice(place, place + 1))[:, 0]
+            self._moved.add(place)
+
+    def _between(self, some: slice, others: slice) -> NDArray[np.float64]:
+        """Squared distances of points, (some, others)."""
+        products: NDArray[np.float64] = self._points[some] @ self._points[others].T
+        return self._squares[some, None] - 2 * products + self._squares[others]
+
+    def _point(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        coordinates = [values[:, self._continuous] * self._scale]
+        for place, categories in self._categories:
+            # Two that differ are 1 apart: 1/2 for each of two coordinates.
+            coordinates.append((values[:, place, None] == categories) * np.sqrt(0.5))
+        return np.concatenate(coordinates, axis=1)
