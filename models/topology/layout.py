@@ -50,6 +50,11 @@ class Step:
         return self.in_shape[0] * self.in_shape[1] * self.in_shape[2]
 
     @property
+    def gives_logits(self) -> bool:
+        """Whether it is the last layer of a network."""
+        return isinstance(self.layer, Dense) and self.layer.activation_bits is None
+
+    @property
     def pixels(self) -> int:
         """Output pixels a frame."""
         return self.out_shape[0] * self.out_shape[1]

@@ -1,4 +1,4 @@
-"""What of a teacher's word counts: its confidence alone, or its dark knowledge out of place (arXiv:1805.04770)."""
+"""What of a teacher's word counts: confidence alone, or dark knowledge out of place (arXiv:1805.04770)."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ class PermutedDarkKnowledge(Distillation):
 
     p is the mean of the members' probabilities at the temperature T. Its greatest stays in place, the others
     go to each other's at random, another way for each sample and each step: what they say of the likeness of
-    classes is lost, how sure the teacher is stays. The soft term is T^2 KL(permuted p || student at T); it and
-    the labels' cross-entropy weigh `1 - hard_label_weight` and `hard_label_weight`.
+    classes is lost, how sure the teacher is stays. The soft term is T^2 KL(permuted p || student at T); it
+    and the labels' cross-entropy weigh `1 - hard_label_weight` and `hard_label_weight`.
 
     Attributes:
         temperature: T.
