@@ -7,7 +7,9 @@ import math
 from typing import Any
 
 import torch
+from brevitas.inject import ExtendedInjector
 from brevitas.nn import QuantConv2d, QuantLinear, QuantReLU
+from brevitas.proxy import WeightQuantProxyFromInjector
 from brevitas.quant import (
     Int8WeightPerTensorFixedPoint,
     SignedBinaryWeightPerTensorConst,
@@ -15,7 +17,13 @@ from brevitas.quant import (
 )
 from torch import Tensor, nn
 
-from models.quantizers import binarize_weight, quantize_activation, quantize_weight
+from models.quantizers import (
+    WithinBound,
+    binarize_weight,
+    quantize_activation,
+    quantize_weight,
+    quantize_weight_within,
+)
 from models.topology import INPUT, Add, AveragePool, Conv, Dense, Depthwise, MaxPool, Step, Topology
 
 INPUT_BITS = 8
@@ -26,6 +34,15 @@ INPUT_BITS = 8
 FINE_RANGE, COARSE_RANGE = 4.0, 2.0
 # Binary weights (arXiv:1602.02830) have one magnitude; batch-norm takes up what it should be.
 BINARY_SCALE = 0.125
+
+
+class AccumulatorAware(ExtendedInjector):  # type: ignore[misc]
+    """Brevitas's description of a weight quantizer that keeps accumulators within their bits."""
+
+    proxy_class = WeightQuantProxyFromInjector
+    tensor_quant = WithinBound
+    signed = True
+    narrow_range = True
 
 
 class StudentLayer(nn.Module):
@@ -93,7 +110,12 @@ class StudentLayer(nn.Module):
             result: Tensor = linear(x)
             return result
         bits, weight = layer.weight_bits, linear.weight
-        weight = binarize_weight(weight, BINARY_SCALE) if bits == 1 else quantize_weight(weight, bits)
+        if bits == 1:
+            weight = binarize_weight(weight, BINARY_SCALE)
+        elif self.step.weight_sum is None:
+            weight = quantize_weight(weight, bits)
+        else:
+            weight = quantize_weight_within(weight, bits, self.step.weight_sum)
         if isinstance(layer, Dense):
             return nn.functional.linear(x, weight)
         groups = self.step.in_shape[2] if isinstance(layer, Depthwise) else 1
@@ -142,6 +164,8 @@ def _linear(step: Step) -> nn.Module | None:
         "weight_quant": Int8WeightPerTensorFixedPoint,
         "weight_bit_width": layer.weight_bits,
     }
+    if step.weight_sum is not None:
+        quantizer |= {"weight_quant": AccumulatorAware, "weight_most": step.weight_sum}
     if layer.weight_bits == 1:
         quantizer = {
             "bias": False,

@@ -73,6 +73,7 @@ class Dense(_Layer):
     outputs: Outputs = USUAL_OUTPUTS
     weight_bits: WeightBits = USUAL_BITS
     activation_bits: ActivationBits | None = None
+    accumulator_bits: Count | None = None
 
 
 class _Convolution(_Layer):
@@ -81,9 +82,15 @@ class _Convolution(_Layer):
     padding: Padding = (0,)
     weight_bits: WeightBits = USUAL_BITS
     activation_bits: ActivationBits = USUAL_BITS
+    accumulator_bits: Count | None = None
 
-    def _window(self) -> dict[str, Pair]:
-        return {"kernel": _pair(self.kernel), "stride": _pair(self.stride), "padding": _pair(self.padding)}
+    def _fixed(self) -> dict[str, Any]:
+        """What sizing leaves alone."""
+        window = {"kernel": self.kernel, "stride": self.stride, "padding": self.padding}
+        return {
+            **{key: _pair(sides) for key, sides in window.items()},
+            "accumulator_bits": self.accumulator_bits,
+        }
 
 
 class Conv(_Convolution):
@@ -208,19 +215,21 @@ def _build(key: str, layer: Any, pick: Pick) -> topology.Layer:
     match layer:
         case Dense():
             activation = None if layer.activation_bits is None else number("activation_bits")
-            return topology.Dense(number("outputs"), number("weight_bits"), activation)
+            return topology.Dense(
+                number("outputs"), number("weight_bits"), activation, layer.accumulator_bits
+            )
         case Conv():
             return topology.Conv(
                 outputs=number("outputs"),
                 weight_bits=number("weight_bits"),
                 activation_bits=number("activation_bits"),
-                **layer._window(),
+                **layer._fixed(),
             )
         case Depthwise():
             return topology.Depthwise(
                 weight_bits=number("weight_bits"),
                 activation_bits=number("activation_bits"),
-                **layer._window(),
+                **layer._fixed(),
             )
         case MaxPool():
             return topology.MaxPool(_pair(layer.size), None if layer.stride is None else _pair(layer.stride))

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 import torch
 from torch import Tensor, nn
 
-from models.student import Student
+from models.student import Student, StudentLayer
 from models.teacher.blocks import Fire, PixelMean, ResidualBlock
 from pipeline.errors import ConfigError
 
@@ -21,8 +21,8 @@ FeatureShape = tuple[int, int, int]
 Pairs = tuple[tuple[str, str], ...]
 """Names of a student's layer and a teacher's."""
 
-TAPPED = (nn.ReLU, nn.SiLU, nn.MaxPool2d, ResidualBlock, Fire, PixelMean)
-"""What a teacher's features are read behind."""
+TAPPED = (nn.ReLU, nn.SiLU, nn.MaxPool2d, ResidualBlock, Fire, PixelMean, StudentLayer)
+"""What a teacher's features are read behind; students teach each other, too."""
 
 
 @dataclass(frozen=True)
@@ -103,13 +103,17 @@ def tapped(teacher: nn.Module) -> Iterator[Tapped]:
     hooks = [
         module.register_forward_hook(lambda _, __, value, name=name: keep(name, value))
         for name, module in teacher.named_modules()
-        if isinstance(module, TAPPED) and name.count(".") == 1
+        if isinstance(module, TAPPED) and name.count(".") == 1 and not _gives_logits(module)
     ]
     try:
         yield found
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _gives_logits(module: nn.Module) -> bool:
+    return isinstance(module, StudentLayer) and module.step.gives_logits
 
 
 def shapes_of(student: Student, teacher: nn.Module | None, samples: int = 0) -> Shapes:

@@ -43,10 +43,14 @@ class Trainee(nn.Module):
         """Give the logits (batch, classes); with a batch, the terms of its loss."""
         if batch is None:
             return self.student(x)
+        return self.loss.terms(self.signals(x, batch), self.adapters)
+
+    def signals(self, x: Tensor, batch: Batch) -> Signals:
+        """Evaluate the student on a batch, whose hints are the teacher's: all that its loss may look at."""
         values = self.student.values(x)
         logits = values[-1].flatten(1)
         hints = batch.hints or Hints(logits.new_empty(0, *logits.shape), {}, None)
-        signals = Signals(
+        return Signals(
             student=logits,
             teacher=hints.logits,
             labels=batch.y,
@@ -58,7 +62,6 @@ class Trainee(nn.Module):
             ask_student=self.student,
             ask_teacher=hints.ask,
         )
-        return self.loss.terms(signals, self.adapters)
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,7 @@ def distill(
         raise ConfigError(
             f"distill: precision is {training.precision}; students are exact in float32 only, give that"
         )
-    hinter = _hinter(loss, transfer, members, augmentation)
+    hinter = teacher_of(loss, transfer, members, augmentation)
     job = Job(
         build=_Build(topology, loss, members[0] if members else None, len(transfer.split)),
         loss=_Terms(loss),
@@ -144,13 +147,17 @@ def distill(
     return trainee.student, history
 
 
-def _hinter(
+def teacher_of(
     loss: Distillation,
     transfer: TransferSet,
     members: Sequence[nn.Module],
     augmentation: Augmentation | None,
 ) -> Hinter | None:
-    """Who gives the teacher's signal: nobody, the cache, or the members themselves."""
+    """Who gives the teacher's signal: nobody, the cache, or the members themselves.
+
+    Raises:
+        ConfigError: a teacher is needed in every step and there is none.
+    """
     if loss.needs <= {"labels"}:
         return None
     if not is_live(loss.needs, augmentation is not None):

@@ -25,11 +25,14 @@ class Dense:
         weight_bits: width of a weight, 1 to 8 bits: 1 is binary (-1, 1), 2 ternary (-1, 0, 1), n narrow-range
             signed (-(2^(n-1) - 1) to 2^(n-1) - 1).
         activation_bits: width of an unsigned activation, 1 to 8 bits; None for integer logits (last layer).
+        accumulator_bits: signed bits that no sum may leave, in whatever order it is made and of whatever
+            inputs; None for as many as the weights come to.
     """
 
     outputs: int
     weight_bits: int
     activation_bits: int | None
+    accumulator_bits: int | None = None
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class Conv:
     activation_bits: int
     stride: Pair = (1, 1)
     padding: Pair = (0, 0)
+    accumulator_bits: int | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class Depthwise:
     activation_bits: int
     stride: Pair = (1, 1)
     padding: Pair = (0, 0)
+    accumulator_bits: int | None = None
 
 
 @dataclass(frozen=True)

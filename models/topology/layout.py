@@ -50,6 +50,11 @@ class Step:
         return self.in_shape[0] * self.in_shape[1] * self.in_shape[2]
 
     @property
+    def gives_logits(self) -> bool:
+        """Whether it is the last layer of a network."""
+        return isinstance(self.layer, Dense) and self.layer.activation_bits is None
+
+    @property
     def pixels(self) -> int:
         """Output pixels a frame."""
         return self.out_shape[0] * self.out_shape[1]
@@ -59,6 +64,17 @@ class Step:
         """Number of weights."""
         inputs, outputs = self.matrix or (0, 0)
         return 0 if isinstance(self.layer, AveragePool) else inputs * outputs
+
+    @property
+    def weight_sum(self) -> int | None:
+        """What a channel's positive integer weights may sum up to, and its negative ones, by the accumulator.
+
+        Inputs are 0 to 2^in_bits - 1: each side alone then stays within its half of `accumulator_bits`, and
+        with it every partial sum. None where nothing bounds it.
+        """
+        if not isinstance(self.layer, Dense | Conv | Depthwise) or self.layer.accumulator_bits is None:
+            return None
+        return ((1 << (self.layer.accumulator_bits - 1)) - 1) // ((1 << self.in_bits) - 1)
 
     @property
     def matrix(self) -> tuple[int, int] | None:
@@ -109,6 +125,7 @@ class Layout:
         _check_bits(name, layer)
         shape = self._shape(sources[0])
         step = Step(name, layer, sources, shape, _out_shape(name, layer, shape), self.bits[sources[0]])
+        _check_accumulator(step)
         self.steps.append(step)
         place = len(self.steps) - 1
         self.bits[place] = _out_bits(step)
@@ -191,6 +208,23 @@ def _slide(name: str, shape: Shape, kernel: Pair, stride: Pair, padding: Pair) -
     if min(sizes) < 0:
         raise ConfigError(f"{name}: kernel {kernel} is greater than what comes in, {shape[:2]}; give less")
     return (sizes[0] // stride[0] + 1, sizes[1] // stride[1] + 1)
+
+
+def _check_accumulator(step: Step) -> None:
+    """An accumulator holds at least one weight of 1; a binary layer, all weights of one sign."""
+    most, layer = step.weight_sum, step.layer
+    if most is None or step.matrix is None:
+        return
+    assert isinstance(layer, Dense | Conv | Depthwise)
+    inputs = step.matrix[0]
+    least = inputs if layer.weight_bits == 1 else 1
+    if most < least:
+        needed = (least * ((1 << step.in_bits) - 1)).bit_length() + 1
+        why = f" of {inputs} binary weights" if layer.weight_bits == 1 else ""
+        raise ConfigError(
+            f"{step.name}: accumulator_bits is {layer.accumulator_bits}; sums{why} over "
+            f"{step.in_bits}-bit inputs take {needed}, give at least that"
+        )
 
 
 def _check_bits(name: str, layer: SimpleLayer) -> None:

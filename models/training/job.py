@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -65,10 +65,14 @@ class Epoch:
 
 @dataclass(frozen=True)
 class History:
-    """Every epoch of a run, and which of them gave the final weights (counted from 0)."""
+    """Every epoch of a run, and which of them gave the final weights (counted from 0).
+
+    `measured` holds validation accuracies (0 to 1) of what a run of several steps made on the way.
+    """
 
     epochs: tuple[Epoch, ...]
     chosen: int
+    measured: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def validation_accuracy(self) -> float:
@@ -77,7 +81,11 @@ class History:
 
     def to_json(self) -> dict[str, Any]:
         """Give plain lists and dictionaries for a report."""
-        return {"epochs": [asdict(epoch) for epoch in self.epochs], "chosen": self.chosen}
+        return {
+            "epochs": [asdict(epoch) for epoch in self.epochs],
+            "chosen": self.chosen,
+            "measured": dict(self.measured),
+        }
 
 
 @dataclass(frozen=True, eq=False)

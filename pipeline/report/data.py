@@ -74,6 +74,7 @@ class History:
 
     epochs: tuple[Epoch, ...]
     chosen: int
+    measured: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not 0 <= self.chosen < len(self.epochs):

@@ -1,29 +1,26 @@
 """All distillation losses, by their names in the build file."""
 
 from models.distill.method import Distillation
+from models.distill.methods.attention import AttentionTransfer
+from models.distill.methods.attention_graph import AttentionGraph
+from models.distill.methods.born_again import ConfidenceWeighted, PermutedDarkKnowledge
+from models.distill.methods.contrastive import ContrastiveRepresentation
+from models.distill.methods.correlation import CorrelationCongruence
 from models.distill.methods.decoupled import DecoupledKd
 from models.distill.methods.dist import Dist
+from models.distill.methods.fitnets import FitNetHints
+from models.distill.methods.flow import FlowOfSolution
 from models.distill.methods.hinton import HardLabels, LabelSmoothing, SoftenedSoftmax
 from models.distill.methods.logit_matching import LogitMatching
 from models.distill.methods.multi_level import MultiLevelLogits
-from models.distill.methods.sqakd import Sqakd
-from models.distill.methods.standardization import LogitStandardization
-from models.distill.methods.virtual_teacher import VirtualTeacher
-from models.distill.methods.attention import AttentionTransfer
-from models.distill.methods.contrastive import ContrastiveRepresentation
-from models.distill.methods.fitnets import FitNetHints
-from models.distill.methods.flow import FlowOfSolution
-from models.distill.methods.hinton import HardLabels, SoftenedSoftmax
-from models.distill.methods.logit_matching import LogitMatching
-from models.distill.methods.similarity import SimilarityPreserving
-from models.distill.methods.variational import VariationalInformation
-from models.distill.methods.attention_graph import AttentionGraph
-from models.distill.methods.correlation import CorrelationCongruence
-from models.distill.methods.hinton import HardLabels, SoftenedSoftmax
-from models.distill.methods.logit_matching import LogitMatching
 from models.distill.methods.relational import Relational
 from models.distill.methods.relationship_graph import RelationshipGraph
 from models.distill.methods.robust import Robust
+from models.distill.methods.similarity import SimilarityPreserving
+from models.distill.methods.sqakd import Sqakd
+from models.distill.methods.standardization import LogitStandardization
+from models.distill.methods.variational import VariationalInformation
+from models.distill.methods.virtual_teacher import VirtualTeacher
 
 METHODS: dict[str, type[Distillation]] = {
     each.method: each
@@ -38,16 +35,14 @@ METHODS: dict[str, type[Distillation]] = {
         LogitStandardization,
         MultiLevelLogits,
         Sqakd,
-        SoftenedSoftmax,
-        LogitMatching,
+        ConfidenceWeighted,
+        PermutedDarkKnowledge,
         FitNetHints,
         AttentionTransfer,
         FlowOfSolution,
         VariationalInformation,
         SimilarityPreserving,
         ContrastiveRepresentation,
-        SoftenedSoftmax,
-        LogitMatching,
         Relational,
         CorrelationCongruence,
         RelationshipGraph,
@@ -56,23 +51,4 @@ METHODS: dict[str, type[Distillation]] = {
     )
 }
 
-__all__ = [
-    "METHODS",
-    "AttentionTransfer",
-    "ContrastiveRepresentation",
-    "FitNetHints",
-    "FlowOfSolution",
-    "HardLabels",
-    "LogitMatching",
-    "SimilarityPreserving",
-    "SoftenedSoftmax",
-    "VariationalInformation",
-    "AttentionGraph",
-    "CorrelationCongruence",
-    "HardLabels",
-    "LogitMatching",
-    "Relational",
-    "RelationshipGraph",
-    "Robust",
-    "SoftenedSoftmax",
-]
+__all__ = ["METHODS", "HardLabels", "LogitMatching", "SoftenedSoftmax"]

@@ -1,8 +1,23 @@
 """All schedules, by their names in the build file."""
 
 from models.distill.schedules.base import OneStep, Schedule
+from models.distill.schedules.born_again import BornAgain, SelfTraining
 from models.distill.schedules.features_first import FitNets, FspStages
+from models.distill.schedules.odd_teachers import DefectiveTeacher, ReversedTeacher
+from models.distill.schedules.qkd import QuantizationAware
 
-SCHEDULES: dict[str, type[Schedule]] = {each.kind: each for each in (OneStep, FitNets, FspStages)}
+SCHEDULES: dict[str, type[Schedule]] = {
+    each.kind: each
+    for each in (
+        OneStep,
+        FitNets,
+        FspStages,
+        BornAgain,
+        SelfTraining,
+        DefectiveTeacher,
+        ReversedTeacher,
+        QuantizationAware,
+    )
+}
 
-__all__ = ["SCHEDULES", "FitNets", "FspStages", "OneStep", "Schedule"]
+__all__ = ["SCHEDULES", "OneStep", "Schedule"]

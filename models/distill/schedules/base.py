@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from models.distill.method import Need
+from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -46,6 +47,22 @@ class Schedule(ABC):
             ConfigError: it does not fit the networks or the losses.
             CheckpointError: a checkpoint is corrupt or another run's.
         """
+
+
+def part_of(epochs: int, share: float) -> int:
+    """Give a share (0 to 1) of the epochs, at least one."""
+    return max(1, round(share * epochs))
+
+
+def require_part(kind: str, **shares: float) -> None:
+    """Check settings that must lie above 0, up to 1.
+
+    Raises:
+        ConfigError: names the first that does not.
+    """
+    for key, value in shares.items():
+        if not 0 < value <= 1:
+            raise ConfigError(f"schedule {kind}: {key} is {value}; give a number above 0, up to 1")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,115 @@
+"""Students that learn from students of the same shape: born-again networks and self-training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from models.distill.method import Need
+from models.distill.methods.hinton import HardLabels
+from models.distill.schedules.base import Schedule, part_of, require_part
+from pipeline.errors import ConfigError
+
+if TYPE_CHECKING:
+    from models.distill.workshop import Workshop
+    from models.student import Student
+    from models.training import History
+
+
+@dataclass(frozen=True)
+class BornAgain(Schedule):
+    """Generations of the student, each the next one's teacher, through the losses of the build file.
+
+    Generation k is drawn with the seed plus k - 1. The last is the result, or with `ensemble` one student
+    more, which learns from all generations together: the hardware holds one network, the paper's ensemble
+    (BANE) would be all of them. The history's `measured` has the accuracy of each and of the ensemble.
+
+    Attributes:
+        generations: students, at least 2.
+        first: what the first learns from, the build's teacher or labels alone.
+        share: of the student's epochs, for each generation but the one that is the result.
+        ensemble: whether a last student learns from all generations.
+
+    Raises:
+        ConfigError: fewer than 2 generations, or a share outside of 0..1.
+    """
+
+    kind: ClassVar[str] = "born-again"
+    paper: ClassVar[str] = "Furlanello, Lipton, Tschannen, Itti, Anandkumar 2018, arXiv:1805.04770"
+
+    generations: int = 2
+    first: Literal["teacher", "labels"] = "teacher"
+    share: float = 1.0
+    ensemble: bool = False
+
+    def __post_init__(self) -> None:
+        if self.generations < 2:
+            raise ConfigError(f"schedule {self.kind}: {self.generations} generations; give at least 2")
+        require_part(self.kind, share=self.share)
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """Labels, where the first generation learns from them."""
+        return frozenset({"labels"} if self.first == "labels" else ())
+
+    def run(self, workshop: Workshop) -> tuple[Student, History]:
+        """Train all generations."""
+        from models.distill.other_teachers import require_teaching, taught_by, validation_accuracy
+
+        require_teaching(self.kind, workshop, by_student=True)
+        whole = workshop.training.epochs
+        students: list[Student] = []
+        measured: dict[str, float] = {}
+        for place in range(self.generations):
+            shop = taught_by(workshop, students[-1:]) if students else workshop
+            is_result = place + 1 == self.generations and not self.ensemble
+            student, history = replace(
+                shop, training=replace(shop.training, seed=shop.training.seed + place)
+            ).distill(
+                f"generation {place + 1}",
+                loss=HardLabels() if not place and self.first == "labels" else None,
+                epochs=whole if is_result else part_of(whole, self.share),
+            )
+            students.append(student)
+            measured[f"generation {place + 1}"] = history.validation_accuracy
+        measured["all generations"] = validation_accuracy(workshop, students)
+        if self.ensemble:
+            student, history = taught_by(workshop, students).distill("student of all generations")
+        return student, replace(history, measured=measured)
+
+
+@dataclass(frozen=True)
+class SelfTraining(Schedule):
+    """A student trained by labels alone teaches another of its shape (Tf-KD_self, section 5.1).
+
+    No other teacher is looked at: the losses of the build file see the first student in its place.
+
+    Attributes:
+        share: of the student's epochs, for the first one.
+
+    Raises:
+        ConfigError: a share outside of 0..1.
+    """
+
+    kind: ClassVar[str] = "self-training"
+    paper: ClassVar[str] = "Yuan, Tay, Li, Wang, Feng 2019, arXiv:1909.11723"
+
+    share: float = 1.0
+
+    def __post_init__(self) -> None:
+        require_part(self.kind, share=self.share)
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """Labels, for the first student."""
+        return frozenset({"labels"})
+
+    def run(self, workshop: Workshop) -> tuple[Student, History]:
+        """Train both."""
+        from models.distill.other_teachers import require_teaching, taught_by
+
+        require_teaching(self.kind, workshop, by_student=True)
+        epochs = part_of(workshop.training.epochs, self.share)
+        alone, before = workshop.distill("self", loss=HardLabels(), epochs=epochs)
+        student, history = taught_by(workshop, [alone]).distill("student")
+        return student, replace(history, measured={"self": before.validation_accuracy})

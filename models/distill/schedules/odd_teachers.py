@@ -1,0 +1,117 @@
+"""Teachers that ought not to help: one that is barely trained, and one that the student itself taught."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
+
+from models.distill.method import Need
+from models.distill.methods.hinton import HardLabels, SoftenedSoftmax
+from models.distill.schedules.base import Schedule, part_of, require_part
+
+if TYPE_CHECKING:
+    from models.distill.workshop import Workshop
+    from models.student import Student
+    from models.training import History
+
+
+@dataclass(frozen=True)
+class DefectiveTeacher(Schedule):
+    """A poorly trained teacher (De-KD, section 2.2): a fresh network of the teacher's shape, hardly trained.
+
+    It learns labels for a small share of the student's epochs, at the student's learning rate; then the
+    student learns from it, by the losses of the build file. The history's `measured` has its accuracy.
+
+    Attributes:
+        share: of the student's epochs, for the teacher.
+
+    Raises:
+        ConfigError: a share outside of 0..1.
+    """
+
+    kind: ClassVar[str] = "defective"
+    paper: ClassVar[str] = "Yuan, Tay, Li, Wang, Feng 2019, arXiv:1909.11723"
+
+    share: float = 0.05
+
+    def __post_init__(self) -> None:
+        require_part(self.kind, share=self.share)
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """Labels, for the teacher."""
+        return frozenset({"labels"})
+
+    def run(self, workshop: Workshop) -> tuple[Student, History]:
+        """Train the teacher, and the student from it."""
+        from models.distill.other_teachers import require_teaching, taught_by, teacher_shape, train_network
+
+        require_teaching(self.kind, workshop)
+        shape = teacher_shape(self.kind, workshop)
+        epochs = part_of(workshop.training.epochs, self.share)
+        teacher, before = train_network(workshop, "defective teacher", shape, HardLabels(), epochs)
+        student, history = taught_by(workshop, [teacher]).distill("student")
+        return student, replace(history, measured={"defective teacher": before.validation_accuracy})
+
+
+@dataclass(frozen=True)
+class ReversedTeacher(Schedule):
+    """The student teaches the teacher (Re-KD, section 2.1), which then teaches the student.
+
+    First a student learns labels alone; a fresh network of the teacher's shape learns from it, through the
+    softened softmax of `temperature` and `hard_label_weight`; from that network the student on the hardware
+    learns anew, by the losses of the build file. The paper ends with the network: how good it is, is in the
+    history's `measured`, beside the student alone and the build's own teacher.
+
+    Attributes:
+        share: of the student's epochs, for the student alone and for the network, each.
+        temperature: of what the network learns from the student.
+        hard_label_weight: of the labels in what the network learns.
+
+    Raises:
+        ConfigError: a share or a weight outside of 0..1, or a temperature not above 0.
+    """
+
+    kind: ClassVar[str] = "reversed"
+    paper: ClassVar[str] = "Yuan, Tay, Li, Wang, Feng 2019, arXiv:1909.11723"
+
+    share: float = 1.0
+    temperature: float = 4.0
+    hard_label_weight: float = 0.1
+
+    def __post_init__(self) -> None:
+        require_part(self.kind, share=self.share)
+        self._loss()
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """Labels, for the first student."""
+        return frozenset({"labels"})
+
+    def run(self, workshop: Workshop) -> tuple[Student, History]:
+        """Train the student alone, the network from it, and the student from that."""
+        from models.distill.other_teachers import (
+            require_teaching,
+            taught_by,
+            teacher_shape,
+            train_network,
+            validation_accuracy,
+        )
+
+        require_teaching(self.kind, workshop)
+        shape = teacher_shape(self.kind, workshop)
+        epochs = part_of(workshop.training.epochs, self.share)
+        alone, first = workshop.distill("student alone", loss=HardLabels(), epochs=epochs)
+        network, second = train_network(
+            taught_by(workshop, [alone]), "reversed teacher", shape, self._loss(), epochs
+        )
+        student, history = taught_by(workshop, [network]).distill("student")
+        measured = {
+            "student alone": first.validation_accuracy,
+            "reversed teacher": second.validation_accuracy,
+            "teacher": validation_accuracy(workshop, workshop.members),
+        }
+        return student, replace(history, measured=measured)
+
+    def _loss(self) -> SoftenedSoftmax:
+        return SoftenedSoftmax(self.temperature, self.hard_label_weight)

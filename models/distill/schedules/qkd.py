@@ -1,0 +1,84 @@
+"""Self-study, co-study, tutoring: quantization-aware knowledge distillation (arXiv:1911.12491)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
+
+from models.distill.method import Need, require_above_zero
+from models.distill.methods.hinton import HardLabels
+from models.distill.schedules.base import Schedule, part_of, require_part
+from pipeline.errors import ConfigError
+
+if TYPE_CHECKING:
+    from models.distill.workshop import Workshop
+    from models.student import Student
+    from models.training import History
+
+
+@dataclass(frozen=True)
+class QuantizationAware(Schedule):
+    """QKD: three phases, each from where the one before ended, together as long as the student's training.
+
+    Self-study: the student learns labels alone, quantized, to a good start. Co-study: student and teacher
+    learn together, the student by the losses of the build file, each member of the teacher by its
+    cross-entropy plus T^2 KL(student || member at T), which makes it easier to follow. Tutoring: what became
+    of the teacher, now fixed, teaches the student by the same losses. Each phase has the student's learning
+    rate from its peak to zero, for the teacher too. The history's `measured` has the accuracies on the way.
+
+    Attributes:
+        self_study: share of the epochs.
+        co_study: share of the epochs; tutoring has the rest. Each phase has at least one epoch.
+        temperature: T of what the teacher learns from the student.
+
+    Raises:
+        ConfigError: shares of 0 or less, shares that leave nothing, or a temperature not above 0.
+    """
+
+    kind: ClassVar[str] = "qkd"
+    paper: ClassVar[str] = "Kim, Bhalgat, Lee, Patel, Kwak 2019, arXiv:1911.12491"
+
+    self_study: float = 0.3
+    co_study: float = 0.3
+    temperature: float = 4.0
+
+    def __post_init__(self) -> None:
+        require_part(self.kind, self_study=self.self_study, co_study=self.co_study)
+        require_above_zero(f"schedule {self.kind}", temperature=self.temperature)
+        if self.self_study + self.co_study >= 1:
+            raise ConfigError(
+                f"schedule {self.kind}: self_study {self.self_study} and co_study {self.co_study} leave "
+                "nothing to tutoring; give shares whose sum is below 1"
+            )
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """Labels, for student and teacher."""
+        return frozenset({"labels"})
+
+    def run(self, workshop: Workshop) -> tuple[Student, History]:
+        """Train through all phases."""
+        from models.distill.co_study import co_study
+        from models.distill.other_teachers import (
+            require_teaching,
+            taught_by,
+            teacher_shape,
+            validation_accuracy,
+        )
+
+        require_teaching(self.kind, workshop)
+        teacher_shape(self.kind, workshop)
+        whole = workshop.training.epochs
+        first, second = part_of(whole, self.self_study), part_of(whole, self.co_study)
+        alone, history = workshop.distill("self-study", loss=HardLabels(), epochs=first)
+        measured = {"self-study": history.validation_accuracy}
+        student, members, history = co_study(workshop, "co-study", alone, self.temperature, second)
+        measured |= {
+            "co-study": history.validation_accuracy,
+            "teacher before": validation_accuracy(workshop, workshop.members),
+            "teacher after": validation_accuracy(workshop, members),
+        }
+        student, history = taught_by(workshop, members).distill(
+            "tutoring", epochs=max(1, whole - first - second), start=student.state_dict()
+        )
+        return student, replace(history, measured=measured)
