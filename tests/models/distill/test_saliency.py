@@ -9,8 +9,17 @@ from hypothesis import strategies as st
 from models.distill.masks import weighted_layers, weights_of
 from models.distill.saliency import brain_damage, curvature, input_moments, magnitude, patches
 from models.distill.surgeon import damped_inverse, group_costs, prune_layer, removal, without
+from models.evaluation import deterministic
 from models.student import Student
 from models.topology import Conv, Dense, Depthwise, MaxPool, Residual, Topology
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """These networks are so small that threads would only wait for each other."""
+    with deterministic(1):
+        yield
+
 
 TOPOLOGY = Topology(
     (6, 6, 2),
