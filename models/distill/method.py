@@ -51,6 +51,7 @@ class Signals:
         ask_student: the student as a function of samples, with gradients.
         ask_teacher: the ensemble as a function of samples, its logits (members, batch, classes), with
             gradients to the samples.
+        weights: the student's weights by layer, (outputs, ...), before they are quantized.
     """
 
     student: Tensor
@@ -63,6 +64,7 @@ class Signals:
     teacher_features: Mapping[str, Tensor] = field(default_factory=dict)
     ask_student: Callable[[Tensor], Tensor] | None = None
     ask_teacher: Callable[[Tensor], Tensor] | None = None
+    weights: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class Distillation(ABC):

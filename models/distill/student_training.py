@@ -12,6 +12,7 @@ from models import checkpoint as checkpoints
 from models.augment import Augmentation
 from models.data import Dataset
 from models.distill.features import shapes_of, student_features
+from models.distill.masks import Masks, weights_of
 from models.distill.method import Distillation, Signals, is_live
 from models.distill.recipe import Recipe
 from models.distill.teaching import CachedTeacher, Hints, LiveTeacher
@@ -30,17 +31,25 @@ class Trainee(nn.Module):
     """A student in training, and what its loss trains beside it and throws away."""
 
     def __init__(
-        self, topology: Topology, loss: Distillation, teacher: nn.Module | None = None, samples: int = 0
+        self,
+        topology: Topology,
+        loss: Distillation,
+        teacher: nn.Module | None = None,
+        samples: int = 0,
+        masks: Masks | None = None,
     ) -> None:
         super().__init__()
         # First, so that its initial weights are the same whatever the loss draws.
         self.student = Student(topology)
-        self.loss = loss
+        self.loss, self.masks = loss, masks
         wants = "features" in loss.needs
         self.adapters = loss.adapters(shapes_of(self.student, teacher, samples)) if wants else None
 
     def forward(self, x: Tensor, batch: Batch | None = None) -> Any:
         """Give the logits (batch, classes); with a batch, the terms of its loss."""
+        if self.masks:
+            # Before every use, so that whatever the optimizer made of a pruned weight is never seen or kept.
+            self.masks.apply(self.student)
         if batch is None:
             return self.student(x)
         return self.loss.terms(self.signals(x, batch), self.adapters)
@@ -61,6 +70,7 @@ class Trainee(nn.Module):
             teacher_features=hints.features,
             ask_student=self.student,
             ask_teacher=hints.ask,
+            weights=weights_of(self.student),
         )
 
 
@@ -83,9 +93,10 @@ class _Build:
     loss: Distillation
     teacher: nn.Module | None
     samples: int
+    masks: Masks | None
 
     def __call__(self) -> Trainee:
-        return Trainee(self.topology, self.loss, self.teacher, self.samples)
+        return Trainee(self.topology, self.loss, self.teacher, self.samples, self.masks)
 
     def __repr__(self) -> str:
         return repr((self.topology, self.loss))
@@ -103,6 +114,7 @@ def distill(
     members: Sequence[nn.Module] = (),
     start: Mapping[str, Tensor] | None = None,
     label: str = "",
+    masks: Masks | None = None,
 ) -> tuple[Student, History]:
     """Train a student on the transfer set. With `HardLabels()` as the loss it is the undistilled baseline.
 
@@ -110,8 +122,8 @@ def distill(
     augmentation, or a loss that needs features or networks, the `members` are evaluated in every step.
 
     Seed and budget are those of `training`, so that two losses compare on the same initial weights, samples
-    and steps. `start` gives a student's weights to begin from in place of drawn ones. Gives the student in
-    evaluation mode.
+    and steps. `start` gives a student's weights to begin from in place of drawn ones. `masks` name the
+    weights that stay zero. Gives the student in evaluation mode.
 
     Raises:
         ConfigError: the topology or the augmentation does not fit the data set, another precision, or a
@@ -130,7 +142,7 @@ def distill(
         )
     hinter = teacher_of(loss, transfer, members, augmentation)
     job = Job(
-        build=_Build(topology, loss, members[0] if members else None, len(transfer.split)),
+        build=_Build(topology, loss, members[0] if members else None, len(transfer.split), masks),
         loss=_Terms(loss),
         train=transfer.split,
         validation=dataset.validation,

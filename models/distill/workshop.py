@@ -17,6 +17,7 @@ from models.training import History, Progress, TrainingConfig, silent
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from models.distill.masks import Masks
     from models.student import Student
 
 
@@ -53,6 +54,7 @@ class Workshop:
         loss: Distillation | None = None,
         epochs: int | None = None,
         start: Mapping[str, Tensor] | None = None,
+        masks: Masks | None = None,
     ) -> tuple[Student, History]:
         """Train one student, in evaluation mode; `name` tells its checkpoint and progress from others.
 
@@ -61,6 +63,7 @@ class Workshop:
             loss: in place of the workshop's.
             epochs: in place of the training's.
             start: a student's weights to begin from (its `state_dict`), in place of drawn ones.
+            masks: the weights that stay zero.
 
         Raises:
             ConfigError: see `models.distill.student_training.distill`.
@@ -80,6 +83,7 @@ class Workshop:
             self.members,
             start,
             name,
+            masks,
         )
 
     def temperature_sweep(self, temperatures: Sequence[float], epochs: int) -> list[dict[str, float]]:

@@ -6,7 +6,6 @@ from types import FrameType
 from pipeline.cli.app import app
 from pipeline.cli.building import build, plan
 from pipeline.cli.comparing import compare
-from pipeline.cli.building import build, compare, plan
 from pipeline.cli.experiments import experiment
 from pipeline.cli.folder import flash, report, verify
 from pipeline.cli.inference import infer

@@ -162,7 +162,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="distill",
-        version=3,
+        version=4,
         inputs=lambda config: ("data", "teacher", *_choice(config)),
         config=lambda config: [
             distilled(config).student.model_dump(mode="json"),

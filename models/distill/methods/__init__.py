@@ -21,6 +21,7 @@ from models.distill.methods.sqakd import Sqakd
 from models.distill.methods.standardization import LogitStandardization
 from models.distill.methods.variational import VariationalInformation
 from models.distill.methods.virtual_teacher import VirtualTeacher
+from models.distill.methods.weight_cost import WeightCost
 
 METHODS: dict[str, type[Distillation]] = {
     each.method: each
@@ -48,6 +49,7 @@ METHODS: dict[str, type[Distillation]] = {
         RelationshipGraph,
         AttentionGraph,
         Robust,
+        WeightCost,
     )
 }
 

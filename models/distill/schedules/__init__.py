@@ -4,6 +4,7 @@ from models.distill.schedules.base import OneStep, Schedule
 from models.distill.schedules.born_again import BornAgain, SelfTraining
 from models.distill.schedules.features_first import FitNets, FspStages
 from models.distill.schedules.odd_teachers import DefectiveTeacher, ReversedTeacher
+from models.distill.schedules.pruning import Prune, PruneChannels
 from models.distill.schedules.qkd import QuantizationAware
 
 SCHEDULES: dict[str, type[Schedule]] = {
@@ -17,6 +18,8 @@ SCHEDULES: dict[str, type[Schedule]] = {
         DefectiveTeacher,
         ReversedTeacher,
         QuantizationAware,
+        Prune,
+        PruneChannels,
     )
 }
 

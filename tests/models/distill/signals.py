@@ -34,6 +34,7 @@ def drawn(seed=0, members=1, batch=BATCH, scale=1.0):
         teacher_features={name: normal(batch, *shape) for name, shape in TEACHER.items()},
         ask_student=lambda samples: samples @ own,
         ask_teacher=lambda samples: samples @ other,
+        weights={"layer0": normal(3, 1, 3, 3), "layer1": normal(5, 12)},
     )
 
 

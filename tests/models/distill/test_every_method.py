@@ -88,10 +88,12 @@ def test_every_loss_is_finite_and_has_gradients(method):
     loss, signals = method(), drawn(1, members=2)
     student = signals.student.clone().requires_grad_()
     features = {name: each.clone().requires_grad_() for name, each in signals.student_features.items()}
+    weights = {name: each.clone().requires_grad_() for name, each in signals.weights.items()}
     made = adapters(loss)
-    total = loss(replace(signals, student=student, student_features=features), made)
+    total = loss(replace(signals, student=student, student_features=features, weights=weights), made)
     assert total.ndim == 0 and torch.isfinite(total)
-    gradients = torch.autograd.grad(total, [student, *features.values()], allow_unused=True)
+    variables = [student, *features.values(), *weights.values()]
+    gradients = torch.autograd.grad(total, variables, allow_unused=True)
     found = [gradient for gradient in gradients if gradient is not None]
     assert found and all(torch.isfinite(each).all() for each in found)
 

@@ -1,0 +1,167 @@
+"""Compression before distillation: a student is trained, pruned, and distilled again from what is left."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from models.distill.method import require_above_zero
+from models.distill.schedules.base import Schedule
+from models.lazy import np
+from pipeline.errors import ConfigError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import nn
+
+    from models.distill.workshop import Workshop
+    from models.student import Student
+    from models.topology import Topology
+    from models.training import History
+
+Criterion = Literal["magnitude", "obd", "obs"]
+
+
+@dataclass(frozen=True)
+class Prune(Schedule):
+    """Train, set weights to zero, distil the others again; what is zero stays zero in the integer network.
+
+    After round r of `rounds` the share of zeros is 1 - (1 - sparsity)^(r / rounds): each takes the same share
+    of what is left. Criteria:
+
+    - magnitude: |w| over the layer's standard deviation (Han et al. 2015, arXiv:1506.02626)
+    - obd: h w^2 / 2, h the diagonal of the Gauss-Newton matrix (optimal brain damage, LeCun et al. 1990)
+    - obs: layer-wise optimal brain surgeon, which adjusts the weights that stay (Hassibi, Stork 1993;
+      arXiv:1705.07565); takes a layer's outputs times the cube of its inputs
+
+    Attributes:
+        criterion: which weights go first.
+        sparsity: share of all weights that are zero in the end, above 0, below 1.
+        rounds: of pruning and training again.
+        rate: learning rate of training again, as a share of the build file's (a tenth in Han et al.).
+        samples: of the transfer set, for second derivatives.
+        damping: added to the inputs' moments before they are inverted, times their mean diagonal (obs).
+
+    Raises:
+        ConfigError: a setting out of range; binary weights, which have no zero.
+    """
+
+    kind: ClassVar[str] = "prune"
+    paper: ClassVar[str] = "Han et al. 2015, arXiv:1506.02626; LeCun et al. 1990; Hassibi, Stork 1993"
+
+    criterion: Criterion = "magnitude"
+    sparsity: float = 0.5
+    rounds: int = 1
+    rate: float = 0.1
+    samples: int = 256
+    damping: float = 1e-3
+
+    def __post_init__(self) -> None:
+        if not 0 < self.sparsity < 1:
+            raise ConfigError(f"{self.kind}: sparsity is {self.sparsity}; give a number above 0, below 1")
+        _check(self.kind, self.rate, self.damping, samples=self.samples, rounds=self.rounds)
+
+    def check(self, topology: Topology, teacher: nn.Module) -> None:
+        """Refuse binary weights."""
+        for step in topology.steps:
+            if getattr(step.layer, "weight_bits", None) == 1:
+                raise ConfigError(
+                    f"{self.kind}: {step.name} has 1-bit weights, which have no zero; give it 2 bits or more"
+                )
+
+    def run(self, workshop: Workshop) -> tuple[Student, History]:
+        """Train densely, then prune and train again in each round."""
+        from models.distill.compression import prune_weights
+        from models.evaluation import deterministic
+
+        self.check(workshop.topology, workshop.members[0] if workshop.members else None)  # type: ignore[arg-type]
+        student, history = workshop.distill("dense")
+        again = _slower(workshop, self.rate)
+        x = _drawn(workshop, self.samples)
+        for number in range(1, self.rounds + 1):
+            share = 1 - (1 - self.sparsity) ** (number / self.rounds)
+            with deterministic(workshop.training.threads):
+                start, masks = prune_weights(student, self.criterion, share, x, self.damping)
+            student, history = again.distill(f"pruned {number}", start=start, masks=masks)
+        return student, history
+
+
+@dataclass(frozen=True)
+class PruneChannels(Schedule):
+    """Train a wider student, leave the channels that count most, as many as asked, and distil again.
+
+    Channels that layers share, such as those of the two sides of a residual layer, go together. Criteria:
+
+    - magnitude: mean size of the filters that give the channel (Li et al. 2016, arXiv:1608.08710)
+    - obd: sum of the saliencies h w^2 / 2 of the weights that take it
+    - obs: what the accumulators that take it lose, once their other weights are adjusted
+
+    Attributes:
+        criterion: which channels stay.
+        factor: width of the wider student's hidden layers over the build file's, above 1.
+        rate: learning rate of training again, as a share of the build file's.
+        samples: of the transfer set, for second derivatives.
+        damping: added to the inputs' moments before they are inverted, times their mean diagonal (obs).
+
+    Raises:
+        ConfigError: a setting out of range, or a student without hidden channels.
+    """
+
+    kind: ClassVar[str] = "prune-channels"
+    paper: ClassVar[str] = "Li et al. 2016, arXiv:1608.08710; LeCun et al. 1990; Hassibi, Stork 1993"
+
+    criterion: Criterion = "magnitude"
+    factor: float = 2.0
+    rate: float = 1.0
+    samples: int = 256
+    damping: float = 1e-3
+
+    def __post_init__(self) -> None:
+        if not 1 < self.factor <= 100:
+            raise ConfigError(f"{self.kind}: factor is {self.factor}; give a number above 1, up to 100")
+        _check(self.kind, self.rate, self.damping, samples=self.samples)
+
+    def check(self, topology: Topology, teacher: nn.Module) -> None:
+        """Refuse students that have nothing to remove."""
+        self._wider(topology)
+
+    def run(self, workshop: Workshop) -> tuple[Student, History]:
+        """Train the wider student, prune it, train again."""
+        from models.distill.channels import Channels
+        from models.distill.compression import prune_channels
+        from models.evaluation import deterministic
+
+        wider = replace(workshop, topology=self._wider(workshop.topology))
+        wide, _ = wider.distill("wide")
+        channels, x = Channels(workshop.topology), _drawn(workshop, self.samples)
+        with deterministic(workshop.training.threads):
+            start = prune_channels(wide, channels, self.criterion, x, self.damping)
+        return _slower(workshop, self.rate).distill("narrow", start=start)
+
+    def _wider(self, topology: Topology) -> Topology:
+        from models.distill.channels import Channels
+
+        channels = Channels(topology)
+        if not channels.free:
+            raise ConfigError(
+                f"{self.kind}: the student has no hidden channels to remove; give it a layer more"
+            )
+        return channels.widened(self.factor)
+
+
+def _check(kind: str, rate: float, damping: float, **counts: int) -> None:
+    require_above_zero(kind, rate=rate, damping=damping)
+    for key, value in counts.items():
+        if value < 1:
+            raise ConfigError(f"{kind}: {key} is {value}; give at least 1")
+
+
+def _slower(workshop: Workshop, rate: float) -> Workshop:
+    slower = replace(workshop.training, learning_rate=rate * workshop.training.learning_rate)
+    return replace(workshop, training=slower)
+
+
+def _drawn(workshop: Workshop, samples: int) -> NDArray[np.uint8]:
+    """Samples of the transfer set, the same for the same seed."""
+    x = workshop.transfer.split.x
+    return x[np.random.default_rng(workshop.training.seed).permutation(len(x))[:samples]]
