@@ -1,13 +1,14 @@
 """The experiments of arXiv:1503.02531 on a build's own teacher and student: what `retort experiment` answers.
 
 All train students in process and keep nothing. Student i has the build's seed + i; accuracies (0 to 1) are
-those of frozen students, summed up as `pipeline.comparison.summarize` does.
+those of frozen students, summed up as `pipeline.comparison.summary.summarize` does.
 """
 
 import math
 import tempfile
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,7 +27,7 @@ from models.metrics import accuracy, best_offset, combine
 from models.teacher import ensemble_logits
 from models.training import silent
 from pipeline import engine
-from pipeline.comparison import summarize
+from pipeline.comparison.summary import summarize
 from pipeline.config import BuildConfig
 from pipeline.config_student import Dense
 from pipeline.errors import ConfigError
@@ -118,7 +119,7 @@ class TemperatureSearch(Experiment):
         curve: list[dict[str, Any]] = []
         for value, scored in found.items():
             validation, test = np.array(scored).T
-            row = {"temperature": value, "validation": summarize(validation), "test": summarize(test)}
+            row = {"temperature": value, "validation": _summary(validation), "test": _summary(test)}
             curve.append(row)
         best = max(curve, key=lambda row: (row["validation"]["mean"], -row["temperature"]))
         return {"curve": curve, "best": best}
@@ -167,7 +168,7 @@ class MissingClass(Experiment):
             "test_samples_of_class": int((test.y == self.label).sum()),
             "teacher": self._accuracies(combine(ensemble_logits(made.members, test.x)), test),
             **{when: _summaries([run[when] for run in runs]) for when in ("before", "after")},
-            "offset": summarize(np.array([run["offset"] for run in runs])),
+            "offset": _summary([run["offset"] for run in runs]),
             "runs": runs,
         }
 
@@ -291,6 +292,10 @@ def _accuracy(network: IntegerNetwork, split: Split) -> float:
     return accuracy(network.forward(split.x), split.y)
 
 
+def _summary(values: Sequence[float] | NDArray[np.float64]) -> dict[str, float]:
+    return asdict(summarize(np.asarray(values)))
+
+
 def _summaries(rows: list[dict[str, float]]) -> dict[str, dict[str, float]]:
-    """`summarize` each column."""
-    return {key: summarize(np.array([row[key] for row in rows])) for key in rows[0]}
+    """Summarize each column."""
+    return {key: _summary([row[key] for row in rows]) for key in rows[0]}

@@ -37,6 +37,7 @@ class AttentionTransfer(Distillation):
 
     method: ClassVar[str] = "attention-transfer"
     paper: ClassVar[str] = "Zagoruyko, Komodakis 2017, arXiv:1612.03928"
+    whole: ClassVar[bool] = False
 
     power: float = 2.0
     pairs: tuple[tuple[str, str], ...] = ()

@@ -45,6 +45,7 @@ class ContrastiveRepresentation(Distillation):
 
     method: ClassVar[str] = "contrastive-representation"
     paper: ClassVar[str] = "Tian, Krishnan, Isola 2020, arXiv:1910.10699"
+    whole: ClassVar[bool] = False
 
     temperature: float = 0.1
     dimensions: int = 64

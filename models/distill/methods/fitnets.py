@@ -29,6 +29,7 @@ class FitNetHints(Distillation):
 
     method: ClassVar[str] = "hints"
     paper: ClassVar[str] = "Romero et al. 2015, arXiv:1412.6550"
+    whole: ClassVar[bool] = False
 
     pairs: tuple[tuple[str, str], ...] = ()
 

@@ -33,6 +33,7 @@ class FlowOfSolution(Distillation):
 
     method: ClassVar[str] = "fsp"
     paper: ClassVar[str] = "Yim et al., CVPR 2017"
+    whole: ClassVar[bool] = False
 
     pairs: tuple[tuple[str, str], ...] = ()
 

@@ -29,6 +29,7 @@ class SimilarityPreserving(Distillation):
 
     method: ClassVar[str] = "similarity-preserving"
     paper: ClassVar[str] = "Tung, Mori 2019, arXiv:1907.09682"
+    whole: ClassVar[bool] = False
 
     pairs: tuple[tuple[str, str], ...] = ()
 

@@ -35,6 +35,7 @@ class VariationalInformation(Distillation):
 
     method: ClassVar[str] = "variational-information"
     paper: ClassVar[str] = "Ahn et al. 2019, arXiv:1904.05835"
+    whole: ClassVar[bool] = False
 
     variance: float = 5.0
     pairs: tuple[tuple[str, str], ...] = ()

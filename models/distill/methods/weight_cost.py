@@ -36,6 +36,7 @@ class WeightCost(Distillation):
 
     method: ClassVar[str] = "weight-cost"
     paper: ClassVar[str] = "Hanson, Pratt 1988, NIPS 1"
+    whole: ClassVar[bool] = False
 
     cost: Literal["quadratic", "hyperbolic", "exponential"] = "quadratic"
     scale: float = 0.1
