@@ -61,6 +61,11 @@ class Shapes:
         found = self.pairs(wanted, method)
         return found[-1] if wanted else (list(self.student)[-1], list(self.teacher)[-1])
 
+    def common_pixels(self, pair: tuple[str, str]) -> int:
+        """Count the pixels that both layers of a pair have once the larger is reduced to the smaller."""
+        (_, *own), (_, *other) = self.student[pair[0]], self.teacher[pair[1]]
+        return min(own[0], other[0]) * min(own[1], other[1])
+
     def _automatic(self) -> Pairs:
         if all(pixels(shape) == 1 for shape in self.student.values()):
             teachers, count = list(self.teacher), len(self.student)

@@ -58,7 +58,7 @@ class AttentionTransfer(Distillation):
             ConfigError: a name that is not there, or layers of one pixel: such have no map.
         """
         found = shapes.pairs(self.pairs, self.method)
-        flat = [pair for pair in found if _pixels(shapes, pair) == 1]
+        flat = [pair for pair in found if shapes.common_pixels(pair) == 1]
         if self.pairs and flat:
             raise ConfigError(
                 f"{self.method}: pairs: '{flat[0][0]}' and '{flat[0][1]}' have one pixel in common, which is "
@@ -93,9 +93,3 @@ class AttentionTransfer(Distillation):
     def _strength(self, feature: Tensor) -> Tensor:
         """Of each pixel, (batch, 1, height, width)."""
         return feature.abs().pow(self.power).sum(dim=1, keepdim=True)
-
-
-def _pixels(shapes: Shapes, pair: tuple[str, str]) -> int:
-    """That both layers have, once the larger is averaged to the smaller."""
-    (_, *own), (_, *other) = shapes.student[pair[0]], shapes.teacher[pair[1]]
-    return min(own[0], other[0]) * min(own[1], other[1])

@@ -27,8 +27,8 @@ class FlowOfSolution(Distillation):
     from their channels to the teacher's first.
 
     Attributes:
-        pairs: names of a student's layer and a teacher's, two or more in the order of the flow; those that
-            fit, if none are given.
+        pairs: names of a student's layer and a teacher's, two or more in the order of the flow; if none are
+            given those that fit, without layers of one pixel as far as two others are there.
     """
 
     method: ClassVar[str] = "fsp"
@@ -48,7 +48,10 @@ class FlowOfSolution(Distillation):
         Raises:
             ConfigError: a name that is not there, or fewer than two pairs.
         """
-        return shapes.pairs(self.pairs, self.method, least=2)
+        found = shapes.pairs(self.pairs, self.method, least=2)
+        # As in the paper; the mean over one pixel says little, and drives narrow dense layers to zero.
+        pictures = tuple(pair for pair in found if shapes.common_pixels(pair) > 1)
+        return found if self.pairs or len(pictures) < 2 else pictures
 
     def adapters(self, shapes: Shapes) -> nn.Module:
         """From the student's channels to the teacher's, for each pair."""

@@ -124,11 +124,11 @@ def test_attention_needs_pixels():
 
 
 @seeds
-@pytest.mark.parametrize("pairs", [(), CROSSED], ids=["automatic", "crossed"])
+@pytest.mark.parametrize("pairs", [(), CROSSED, AUTOMATIC], ids=["automatic", "crossed", "to one pixel"])
 def test_fsp_matrices_are_mean_products(seed, pairs):
     loss, signals = FlowOfSolution(pairs), drawn(seed)
     made, expected = adapters(loss, seed), 0.0
-    assert made.pairs == (pairs or AUTOMATIC)
+    assert made.pairs == (pairs or AUTOMATIC[:2])  # layer2 has one pixel
     layers = values(signals, made.pairs)
     for at in range(len(layers) - 1):
         own = to_smaller(layers[at][0], layers[at + 1][0], np.max)
@@ -145,7 +145,7 @@ def test_fsp_matrices_are_mean_products(seed, pairs):
 
 def test_fsp_of_equal_channels_needs_no_adapter_and_vanishes_at_the_teacher():
     twins = Shapes(SHAPES.student, SHAPES.student, SHAPES.classes)
-    loss, signals = FlowOfSolution(), drawn(4)
+    loss, signals = FlowOfSolution(tuple(zip(SHAPES.student, SHAPES.student, strict=True))), drawn(4)
     made = loss.adapters(twins)
     assert not list(made.parameters())
     alike = replace(signals, teacher_features=signals.student_features)
@@ -161,6 +161,11 @@ def test_fsp_of_equal_channels_needs_no_adapter_and_vanishes_at_the_teacher():
     made = FlowOfSolution(pairs).adapters(Shapes(student, student, 4))
     found = FlowOfSolution(pairs)(replace(signals, student_features=own, teacher_features=mixed), made)
     assert found.item() == pytest.approx(0, abs=1e-20)
+
+
+def test_fsp_takes_dense_layers_where_there_are_no_others():
+    dense = Shapes({"layer0": (5, 1, 1), "layer1": (4, 1, 1)}, {"layers.3": (8, 1, 1)}, 3)
+    assert FlowOfSolution().adapters(dense).pairs == (("layer0", "layers.3"), ("layer1", "layers.3"))
 
 
 def test_fsp_wants_two_pairs():
