@@ -9,14 +9,12 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError, ModelFileError
-
-Targets = Literal["logits", "probabilities"]
 
 LEAF = -1
 """In place of a leaf's feature."""
@@ -125,25 +123,27 @@ class DecisionTree:
         try:
             raw = json.loads(path.read_text())
             arrays = [np.array(raw[key], np.int64) for key in KEYS]
-            return cls(*arrays, tuple(map(int, raw["input_shape"])), int(raw["classes"]))
+            feature, threshold, left, right, label = arrays
+            shape = tuple(map(int, raw["input_shape"]))
+            return cls(feature, threshold, left, right, label, shape, int(raw["classes"]))
         except (OSError, ValueError, KeyError, TypeError, ModelFileError) as error:
             raise ModelFileError(f"{path}: not a tree ({error}); run `retort tree` again") from error
 
 
 def fit(
     x: NDArray[np.uint8],
-    logits: NDArray[np.floating[Any]],
+    targets: NDArray[np.floating[Any]],
     input_shape: tuple[int, ...],
     *,
     depth: int = 8,
     leaves: int | None = None,
-    targets: Targets = "probabilities",
     seed: int = 0,
 ) -> DecisionTree:
-    """Fit a tree of `depth` to what the teacher says of `x` uint8 (n, features): `logits` (n, classes).
+    """Fit a tree of `depth` to what the teacher says of `x` uint8 (n, features): `targets` (n, classes).
 
-    Least squares on all targets at once; a leaf's class is the greatest of its mean targets. Branches whose
-    leaves all have one class are then one leaf, which changes no answer.
+    The targets are probabilities, or logits as in the paper. Least squares on all of them at once; a leaf's
+    class is the greatest of its mean targets. Branches whose leaves all have one class are then one leaf,
+    which changes no answer.
 
     Raises:
         ConfigError: a depth outside of 1..20, or fewer than 2 leaves.
@@ -154,14 +154,10 @@ def fit(
         raise ConfigError(f"tree: depth is {depth}; give 1 to 20")
     if leaves is not None and leaves < 2:
         raise ConfigError(f"tree: leaves is {leaves}; give at least 2")
-    wanted = logits.astype(np.float64)
-    if targets == "probabilities":
-        wanted = np.exp(wanted - wanted.max(axis=1, keepdims=True))
-        wanted /= wanted.sum(axis=1, keepdims=True)
     fitted = DecisionTreeRegressor(max_depth=depth, max_leaf_nodes=leaves, random_state=seed)
-    found = fitted.fit(x, wanted).tree_
+    found = fitted.fit(x, targets).tree_
     labels = found.value[:, :, 0].argmax(axis=1)
-    return _gathered(found, labels, input_shape, logits.shape[1])
+    return _gathered(found, labels, input_shape, targets.shape[1])
 
 
 def _gathered(
@@ -187,5 +183,5 @@ def _gathered(
         return place
 
     add(0)
-    columns = np.array(rows, np.int64).T.copy()
-    return DecisionTree(*columns, input_shape=input_shape, classes=classes)
+    feature, threshold, left, right, label = np.array(rows, np.int64).T.copy()
+    return DecisionTree(feature, threshold, left, right, label, input_shape, classes)

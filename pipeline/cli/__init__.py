@@ -10,8 +10,9 @@ from pipeline.cli.inference import infer
 from pipeline.cli.machine import boards, doctor
 from pipeline.cli.methods import methods
 from pipeline.cli.sizing import size
+from pipeline.cli.tree import tree
 
-for command in (doctor, boards, methods, size, plan, build, verify, report, infer, flash, compare):
+for command in (doctor, boards, methods, size, plan, build, verify, report, infer, flash, compare, tree):
     app.command()(command)
 
 

@@ -26,8 +26,8 @@ def softmax(z):
 @pytest.mark.parametrize("seed", range(3))
 def test_answers_are_those_of_the_regression(targets, depth, leaves, seed):
     x, logits, shape = teacher(seed)
-    tree = fit(x, logits, shape, depth=depth, leaves=leaves, targets=targets)
     wanted = softmax(logits) if targets == "probabilities" else logits
+    tree = fit(x, wanted, shape, depth=depth, leaves=leaves)
     other = DecisionTreeRegressor(max_depth=depth, max_leaf_nodes=leaves, random_state=0).fit(x, wanted)
     fresh = teacher(seed + 100, n=2000)[0]
     np.testing.assert_array_equal(tree.predict(fresh), other.predict(fresh).argmax(axis=1))
