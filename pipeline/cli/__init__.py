@@ -13,6 +13,7 @@ from pipeline.cli.machine import boards, doctor
 from pipeline.cli.methods import methods
 from pipeline.cli.robustness import robustness
 from pipeline.cli.sizing import size
+from pipeline.cli.tree import tree
 
 COMMANDS = (
     doctor,
@@ -27,6 +28,7 @@ COMMANDS = (
     flash,
     compare,
     robustness,
+    tree,
 )
 for command in COMMANDS:
     app.command()(command)
