@@ -22,6 +22,7 @@ STYLE_WARNINGS = (
     "WIDTHEXPAND",  # Yosys writes constants and comparisons at their shortest,
     "WIDTHTRUNC",
     "CASEOVERLAP",  # and one-hot selections with casez
+    "UNOPTFLAT",  # bits of a wire that depend on others of it; loops are found in synthesis
 )
 
 

@@ -199,6 +199,11 @@ def _depth(layer: Layer, waiting: int, own: int) -> int:
     return waiting + 1 - (LineBuffer(layer).depth if isinstance(layer, Window) else 0)
 
 
+def _hurried(before: Layer, delays: Integers, interval: int) -> bool:
+    """Whether a layer that stands still while its word waits, for `delays` cycles each, has no time to."""
+    return isinstance(before, MaxPool | Reduce | GlobalSum) and before.cycles + int(delays.sum()) > interval
+
+
 def _in_time(work: Work, interval: int) -> Integers:
     """When the words of a source that always has some come at the latest, a word a cycle."""
     steps, count = _evenly(np.zeros_like(work.needs), interval), len(work.frees)
@@ -223,10 +228,16 @@ def _depths(
         source = _in_time(work, interval) if work.paced else even
         coming = [source if place == INPUT else given[place] for place in sources]
         _, freed = _consumed(work, coming, interval)
-        found = [_depth(layer, _waiting(times, freed, interval), own) for times in coming]
+        room = [own] * len(sources)
+        for number, (place, times) in enumerate(zip(sources, coming, strict=True)):
+            if own == 1 and place != INPUT and _hurried(layers[place], freed - times - 1, interval):
+                room[number] = 0
+        waiting = [_waiting(times, freed, interval) for times in coming]
+        found = [_depth(layer, *each) for each in zip(waiting, room, strict=True)]
         coming = [times + (FIFO_LATENCY if depth else 0) for times, depth in zip(coming, found, strict=True)]
         steps, freed = _consumed(work, coming, interval)
-        again = [_depth(layer, _waiting(times, freed, interval), own) for times in coming]
+        waiting = [_waiting(times, freed, interval) for times in coming]
+        again = [_depth(layer, *each) for each in zip(waiting, room, strict=True)]
         depths.append(tuple(max(pair) for pair in zip(found, again, strict=True)))
         given.append(steps[work.gives] + work.latency)
     return depths
