@@ -3,6 +3,7 @@
 from models.distill.schedules.base import OneStep, Schedule
 from models.distill.schedules.born_again import BornAgain, SelfTraining
 from models.distill.schedules.features_first import FitNets, FspStages
+from models.distill.schedules.fskd import Fskd
 from models.distill.schedules.odd_teachers import DefectiveTeacher, ReversedTeacher
 from models.distill.schedules.pruning import Prune, PruneChannels
 from models.distill.schedules.qkd import QuantizationAware
@@ -13,6 +14,7 @@ SCHEDULES: dict[str, type[Schedule]] = {
         OneStep,
         FitNets,
         FspStages,
+        Fskd,
         BornAgain,
         SelfTraining,
         DefectiveTeacher,
