@@ -49,7 +49,7 @@ class FlowOfSolution(Distillation):
             ConfigError: a name that is not there, or fewer than two pairs.
         """
         found = shapes.pairs(self.pairs, self.method, least=2)
-        # As in the paper; the mean over one pixel says little, and drives narrow dense layers to zero.
+        # The paper has flows between convolutions only.
         pictures = tuple(pair for pair in found if shapes.common_pixels(pair) > 1)
         return found if self.pairs or len(pictures) < 2 else pictures
 
