@@ -68,6 +68,11 @@ class DistillConfig(Section):
             ConfigError: settings out of range, or such as do not go together; names the table.
         """
         losses = tuple(_made(f"losses[{at}]", each, "method", METHODS) for at, each in enumerate(self.losses))
+        if not any(loss.whole for loss in losses):
+            names = ", ".join(loss.method for loss in losses)
+            raise ConfigError(
+                f"distill.losses: of {names} none trains the logits; add softened-softmax or hard-labels"
+            )
         weights = tuple(float(each.weight) for each in self.losses)
         loss: Distillation = WeightedSum(tuple(zip(weights, losses, strict=True)))
         source: Source = TrainingData()

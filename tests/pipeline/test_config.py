@@ -52,8 +52,8 @@ MALFORMED = {
     "unknown key in a layer": (
         "weight_bits = 4 },\n]",
         "weight_bits = 4, bias = 1 },\n]",
-        "student.layers[2].bias: unknown key; known are accumulator_bits, activation_bits, kind, optional, outputs,"
-        " weight_bits",
+        "student.layers[2].bias: unknown key; known are accumulator_bits, activation_bits, kind, optional,"
+        " outputs, weight_bits",
     ),
     "unknown key in a loss": (
         LOSS,
