@@ -1,5 +1,6 @@
 """A build's teacher as a decision tree: fitted, written, simulated; what `retort tree` answers."""
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +62,12 @@ def _simulate(tree: DecisionTree, x: Any, labels: Any, out: Path) -> int:
     """Write the core, compare it with `labels` (n,) on samples `x` uint8 (n, features); cycles a frame."""
     table = TreeTable(tree.feature, tree.threshold, tree.left, tree.right, tree.label)
     core = TreeCore(table, tree.input_shape, tree.classes)
-    (out / "core.v").write_text(tree_verilog(core, out / "work"))
-    core.format.save(out / "io.json")
-    simulator = CoreSimulator(out / "core.v", core.format, work=out / "work", log=out / "simulation.log")
-    simulation = simulator.run(x.reshape(-1, *tree.input_shape))
+    with tempfile.TemporaryDirectory(prefix="retort-tree-") as name:
+        work = Path(name)
+        (out / "core.v").write_text(tree_verilog(core, work))
+        core.format.save(out / "io.json")
+        simulator = CoreSimulator(out / "core.v", core.format, work=work, log=out / "simulation.log")
+        simulation = simulator.run(x.reshape(-1, *tree.input_shape))
     differing = np.flatnonzero(simulation.outputs[:, 0] != labels)
     if len(differing):
         first = int(differing[0])
