@@ -6,20 +6,18 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from models.distill.method import Distillation, Need, Signals, require_above_zero, require_not_negative
+from models.distill.method import Signals, require_above_zero, require_not_negative
 from models.distill.methods.hinton import hard_term
-from models.distill.methods.relational import Embedding, embedded, needs_of, unit
+from models.distill.methods.relational import Embedding, OnEmbeddings, embedded, unit
 from models.lazy import F
 from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from models.distill.features import Shapes
-
 
 @dataclass(frozen=True)
-class CorrelationCongruence(Distillation):
+class CorrelationCongruence(OnEmbeddings):
     """Match kernel matrices of a batch's embeddings.
 
     With embeddings e of unit length, the correlation of samples i and j is a Gaussian kernel, K_ij =
@@ -48,17 +46,6 @@ class CorrelationCongruence(Distillation):
         require_not_negative(self.method, hard_label_weight=self.hard_label_weight)
         if self.order < 1:
             raise ConfigError(f"{self.method}: order is {self.order}; give 1 or more")
-
-    @property
-    def needs(self) -> frozenset[Need]:
-        """Features only of hidden layers, labels only where they weigh."""
-        return needs_of(self.embedding, self.hard_label_weight)
-
-    def adapters(self, shapes: Shapes) -> nn.Module | None:
-        """None; only checks that the layers are there."""
-        if self.embedding == "hidden":
-            shapes.last(self.pairs, self.method)
-        return None
 
     def terms(self, signals: Signals, adapters: nn.Module | None = None) -> dict[str, Tensor]:
         """Compute the correlation and the hard term."""

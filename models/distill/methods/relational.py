@@ -19,8 +19,32 @@ Embedding = Literal["hidden", "logits"]
 """What stands for a sample: the last hidden layer that both networks have, flattened; or the logits."""
 
 
+class OnEmbeddings(Distillation):
+    """A loss over one embedding a sample, of either network, beside the labels' cross-entropy."""
+
+    embedding: Embedding
+    pairs: tuple[tuple[str, str], ...]
+    hard_label_weight: float
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """Features only of hidden layers, labels only where they weigh."""
+        needs: set[Need] = {"teacher"}
+        if self.embedding == "hidden":
+            needs.add("features")
+        if self.hard_label_weight:
+            needs.add("labels")
+        return frozenset(needs)
+
+    def adapters(self, shapes: Shapes) -> nn.Module | None:
+        """None; only checks that the layers are there."""
+        if self.embedding == "hidden":
+            shapes.last(self.pairs, self.method)
+        return None
+
+
 @dataclass(frozen=True)
-class Relational(Distillation):
+class Relational(OnEmbeddings):
     """Match distances between pairs, and angles in triplets, of a batch's embeddings.
 
     With the embeddings e of n samples, (n, values), of either network:
@@ -57,17 +81,6 @@ class Relational(Distillation):
         if not (self.distance_weight or self.angle_weight):
             raise ConfigError(f"{self.method}: distance_weight and angle_weight are both 0; give one above 0")
 
-    @property
-    def needs(self) -> frozenset[Need]:
-        """Features only of hidden layers, labels only where they weigh."""
-        return needs_of(self.embedding, self.hard_label_weight)
-
-    def adapters(self, shapes: Shapes) -> nn.Module | None:
-        """None; only checks that the layers are there."""
-        if self.embedding == "hidden":
-            shapes.last(self.pairs, self.method)
-        return None
-
     def terms(self, signals: Signals, adapters: nn.Module | None = None) -> dict[str, Tensor]:
         """Compute what has a weight of distance, angle and hard label."""
         student, teacher = (
@@ -80,16 +93,6 @@ class Relational(Distillation):
         if self.angle_weight:
             found["angle"] = self.angle_weight * _angle_loss(student, teacher)
         return {**found, **hard_term(signals, self.hard_label_weight)}
-
-
-def needs_of(embedding: Embedding, hard_label_weight: float) -> frozenset[Need]:
-    """What a method needs that compares such embeddings beside the labels' cross-entropy."""
-    needs: set[Need] = {"teacher"}
-    if embedding == "hidden":
-        needs.add("features")
-    if hard_label_weight:
-        needs.add("labels")
-    return frozenset(needs)
 
 
 def embedded(
