@@ -44,6 +44,7 @@ def markdown(found: dict[str, Any]) -> str:
         differences = [_difference(rows[bits]) for bits in widths]
         pace = f"{1000 * min(row['seconds_per_step'] for row in rows.values()):.1f}"
         lines.append(f"| {' | '.join([method, *accuracies, *differences, pace])} |")
+    lines += [f"\nLeft out: {reason}" for reason in found["left_out"].values()]
     return "\n".join(lines) + "\n"
 
 
