@@ -186,7 +186,10 @@ def test_page(found, tmp_path):
     page = write(found, tmp_path)
     assert json.loads((tmp_path / "compare.json").read_text()) == json.loads(json.dumps(found))
     text, lines = page.read_text(), (tmp_path / "compare.md").read_text().splitlines()
-    assert len(lines) == 2 + 2 and len({line.count("|") for line in lines}) == 1
+    assert (
+        lines[0].startswith("tiny: 2 students of each method, 1 epochs; teacher") and "torch 2." in lines[0]
+    )
+    assert len(lines) == 2 + 2 + 2 and len({line.count("|") for line in lines[2:]}) == 1
     assert text == render(found)
     for row in found["rows"]:
         assert f"{100 * row['accuracy']['mean']:.2f}" in text
