@@ -109,11 +109,15 @@ def exact(
 ) -> tuple[MatrixVector | Depthwise, Stream]:
     """The layer with scale and offset in its weights and bias, so that its values are what it carries.
 
-    Unless `signed`, the least is carried as 0 where it is negative, and the rest is a common offset.
+    Unless `signed`, the least is carried as 0 where it is negative, and the rest is a common offset. Bounds
+    are those of any input that its bits can hold, as the kernels have them.
     """
-    low, high = (given.scale * bound + given.offset for bound in (given.low, given.high))
+    weights: Integers = layer.weights * given.scale
+    greatest = (1 << layer.x_bits) - 1
+    low: Integers = np.minimum(weights, 0).sum(axis=1) * greatest + given.offset
+    high: Integers = np.maximum(weights, 0).sum(axis=1) * greatest + given.offset
     least = 0 if signed else min(0, int(low.min()))
     bias = given.offset - least
-    made = replace(layer, weights=layer.weights * given.scale, bias=bias if bias.any() else None)
+    made = replace(layer, weights=weights, bias=bias if bias.any() else None)
     offset = np.full_like(given.offset, least)
     return made, replace(given, low=low - least, high=high - least, scale=1, offset=offset)

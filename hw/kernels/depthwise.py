@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 import numpy as np
-from amaranth.hdl import Const, Module, Mux, Shape, Signal, Value, signed, unsigned
+from amaranth.hdl import Const, Module, Mux, Shape, Signal, Value, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
 from hw.kernels import dot
-from hw.kernels.streams import counter_width, lanes_signature, pack, rom, wrapping_next
+from hw.kernels.streams import counter_width, lanes_signature, narrowest, pack, rom, wrapping_next
 
 
 class Depthwise(wiring.Component):  # type: ignore[misc]
@@ -51,7 +51,7 @@ class Depthwise(wiring.Component):  # type: ignore[misc]
         high = np.maximum(weights, 0).sum(axis=1) * x_max + self.bias
         if not self.exact:
             return unsigned(max(1, int((high - self.offsets).max()).bit_length()))
-        return signed(1 + max(int(max(value, ~value)).bit_length() for value in (high.max(), low.min())))
+        return narrowest(int(low.min()), int(high.max()))
 
     def _weight_words(self) -> list[int]:
         """Words in the order of use: groups, tap folds, then SIMD by PE codes."""

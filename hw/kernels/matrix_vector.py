@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
-from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, PureInterface
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from hw.dataflow.types import Memory, Multiply
 from hw.kernels.dsp import DspPairs
 from hw.kernels.products import DigitRows, Fold, Products, Schedule, Tables
 from hw.kernels.replay import ReplayBuffer
-from hw.kernels.streams import counter_width, lanes_signature, pack, rom, wrapping_next
+from hw.kernels.streams import counter_width, lanes_signature, narrowest, pack, rom, wrapping_next
 
 PRODUCTS: dict[Multiply, Callable[[Fold], Products]] = {"lut": DigitRows, "table": Tables, "dsp": DspPairs}
 
@@ -25,8 +25,8 @@ class MatrixVector(wiring.Component):  # type: ignore[misc]
     `replay` nothing is kept: each frame's SF words must come NF times, one time after the other.
 
     `bias` (outputs) is added to every accumulator. With `exact` (the default) an output is the accumulator
-    itself, signed. Without, it is the unsigned sum of digit rows, short of the accumulator by
-    `offsets[neuron]`; thresholds take that up at no cost.
+    itself, signed where one can be negative. Without, it is the unsigned sum of digit rows, short of the
+    accumulator by `offsets[neuron]`; thresholds take that up at no cost.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class MatrixVector(wiring.Component):  # type: ignore[misc]
         high = np.maximum(weights, 0).sum(axis=1) * x_max + self.bias
         if not self.exact:
             return unsigned(max(1, int((high - self.offsets).max()).bit_length()))
-        return signed(1 + max(int(max(value, ~value)).bit_length() for value in (high.max(), low.min())))
+        return narrowest(int(low.min()), int(high.max()))
 
     def _input(self, m: Module) -> tuple[PureInterface, Value]:
         """The stream that gives each frame's words once for each neuron fold, and whether weights are read.

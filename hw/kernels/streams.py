@@ -14,6 +14,11 @@ def lanes_signature(shape: Shape, lanes: int) -> stream.Signature:
     return stream.Signature(data.ArrayLayout(shape, lanes))
 
 
+def narrowest(low: int, high: int) -> Shape:
+    """The narrowest type that holds 0 and all from `low` to `high`: unsigned where none is negative."""
+    return Shape.cast(range(min(0, low), max(1, high) + 1))
+
+
 def wrapping_next(counter: Signal, count: int) -> Value:
     """The value after `counter` in 0..count-1, back to 0 at the end."""
     if count == 1 << len(counter):

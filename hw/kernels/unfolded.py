@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
 from hw.kernels.pipelining import stages
-from hw.kernels.streams import lanes_signature
+from hw.kernels.streams import lanes_signature, narrowest
 
 
 def solve(weights: NDArray[np.int64], x_bits: int) -> Any:
@@ -175,7 +175,7 @@ class Unfolded(wiring.Component):  # type: ignore[misc]
         top, bias = (1 << self.x_bits) - 1, self.bias if self.exact else 0
         low = np.minimum(self.weights, 0).sum(axis=1) * top + bias
         high = np.maximum(self.weights, 0).sum(axis=1) * top + bias
-        return Shape.cast(range(min(0, int(low.min())), max(0, int(high.max())) + 1))
+        return narrowest(int(low.min()), int(high.max()))
 
     @cached_property
     def graphs(self) -> Any:
