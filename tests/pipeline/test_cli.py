@@ -233,7 +233,7 @@ def test_compare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
     def compared(config: Any, plan: Any, *rest: Any) -> dict[str, Any]:
         found = {"build": config.name, "plan": asdict(plan), "teacher_accuracy": 0.95, "rows": [row]}
-        return found | {"epochs": 3, "tools": {"torch": "1"}, "runs": []}
+        return found | {"epochs": 3, "tools": {"torch": "1"}, "runs": [], "left_out": {"d": "d: no maps"}}
 
     monkeypatch.setattr("pipeline.comparison.compare", compared)
     options = ("--seeds", "3", "--bits", "4,2", "--methods", "a,b+c", "--out", str(tmp_path))
@@ -246,7 +246,8 @@ def test_compare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         "samples": None,
     }
     assert "90.00 ± 1.00" in (tmp_path / found["build"] / "compare.html").read_text()
-    assert "+90.00 ± 1.00 %" in call("compare", FILE, *options).stdout
+    told = call("compare", FILE, *options).stdout
+    assert "+90.00 ± 1.00 %" in told and "left out: d: no maps" in told
     assert call("compare", FILE, "--seeds", "0").exit_code == 2
     for bits in ("9", "4,x"):
         assert f"--bits: {bits}" in call("compare", FILE, "--bits", bits).stderr.replace("'", "")
