@@ -15,7 +15,7 @@ from pipeline.errors import DataError
 
 Boxes = NDArray[np.floating[Any]] | NDArray[np.integer[Any]]
 
-THRESHOLD = 0.05
+THRESHOLD = 0.01
 """Scores below are no detections."""
 
 
@@ -76,9 +76,7 @@ def average_precision(hits: NDArray[np.bool_], objects: int) -> float:
     return float(falling[hits].sum() / objects)
 
 
-def mean_average_precision(
-    detections: Sequence[Detections], scenes: Scenes, limit: float = 0.5
-) -> float:
+def mean_average_precision(detections: Sequence[Detections], scenes: Scenes, limit: float = 0.5) -> float:
     """The mean over all classes that occur in `scenes` of their average precision, 0 to 1.
 
     A detection, best first over all scenes, hits where the object of its class that it overlaps most, by at
@@ -88,7 +86,7 @@ def mean_average_precision(
         DataError: not as many detections as scenes, or no object at all.
     """
     if len(detections) != len(scenes):
-        raise DataError(f"detections of {len(detections)} scenes, objects of {len(scenes)}; give the same scenes")
+        raise DataError(f"detections of {len(detections)} scenes, not {len(scenes)}; give one each")
     present = np.unique(scenes.labels[scenes.labels != NONE])
     if not len(present):
         raise DataError("scenes: no object in any of them; give scenes with objects")

@@ -100,5 +100,5 @@ class Grid:
     def detections(self, outputs: NDArray[np.floating]) -> list[Detections]:
         """What a network found in each scene, of its outputs (n, cells^2 * channels), scales applied."""
         cells = outputs.reshape(len(outputs), self.cells**2, self.channels)
-        scores = softened(cells[..., :-BOX])[..., 1:]
-        return [select(boxes, rows) for boxes, rows in zip(self.boxes(cells[..., -BOX:]), scores, strict=True)]
+        scores = softened(cells[..., :-BOX])[..., BACKGROUND + 1 :]
+        return [select(*each) for each in zip(self.boxes(cells[..., -BOX:]), scores, strict=True)]

@@ -56,7 +56,7 @@ class DetectionLoss:
                 raise ConfigError(f"detection: {key} is {getattr(self, key)}; give a number of at least 0")
         if self.hint_weight and not self.hint_layer:
             raise ConfigError(
-                "detection: a hint without a layer; name the student's layer as hint_layer, or give hint_weight 0"
+                "detection: a hint without a layer; name the student's as hint_layer, or give hint_weight 0"
             )
 
     @property

@@ -32,7 +32,7 @@ class SceneConfig:
         side: pixels each way.
         smallest, largest: sides to which pictures are scaled, drawn evenly.
         most: objects a scene, from 1 on, drawn evenly.
-        noise: greatest value of the noise, drawn evenly for each value; objects are brighter where it is less.
+        noise: greatest value of the noise, drawn evenly for each value; seen where no object is brighter.
 
     Raises:
         ConfigError: a size out of range, or scenes too small for their objects.
@@ -47,7 +47,7 @@ class SceneConfig:
     def __post_init__(self) -> None:
         if not 4 <= self.smallest <= self.largest:
             raise ConfigError(
-                f"scenes: objects of {self.smallest} to {self.largest} pixels; give at least 4, the smaller first"
+                f"scenes: objects of {self.smallest} to {self.largest} pixels; give at least 4, the lesser first"
             )
         if self.side < self.largest:
             raise ConfigError(
@@ -112,7 +112,7 @@ def check_pictures(shape: tuple[int, ...]) -> None:
         ConfigError: they are not.
     """
     if len(shape) != 3 or min(shape[:2]) < 2:
-        raise ConfigError(f"scenes: samples have shape {shape}; give a build of pictures, (height, width, channels)")
+        raise ConfigError(f"scenes: samples have shape {shape}; give a build whose samples are pictures")
 
 
 def make_scenes(

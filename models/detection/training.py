@@ -51,7 +51,8 @@ class Lessons:
     def of(self, rows: NDArray[np.int64], x: Tensor) -> Targets:
         """Look up the rows."""
         arrays = (self.boxes, self.outputs, self.features)
-        return Targets(*(None if each is None else torch.from_numpy(each[rows]).to(x.device) for each in arrays))
+        rows_of = (None if each is None else torch.from_numpy(each[rows]).to(x.device) for each in arrays)
+        return Targets(*rows_of)
 
     def digest(self) -> str:
         """Tell one teacher and its scenes from others."""
@@ -70,7 +71,8 @@ class Precision:
     grid: Grid
     scenes: Scenes
 
-    def __call__(self, outputs: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+    def __call__(self, outputs: NDArray[np.float32], _: NDArray[np.int64]) -> float:
+        """Score outputs of all scenes; what is in them is known here already."""
         return mean_average_precision(self.grid.detections(outputs), self.scenes)
 
 
@@ -90,7 +92,8 @@ class School:
 
     def teach(self, config: DetectorConfig, training: TrainingConfig) -> tuple[TeacherDetector, History]:
         """Train the teacher on the labels; in evaluation mode."""
-        network, history = self._fit(_Teacher(config, self.train.shape, self.grid), LABELS, training, "teacher")
+        build = _Teacher(config, self.train.shape, self.grid)
+        network, history = self._fit(build, LABELS, training, "teacher")
         assert isinstance(network, TeacherTrainee)
         return network.network, history
 

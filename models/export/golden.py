@@ -17,8 +17,8 @@ def golden_model(network: IntegerNetwork, *, taps: bool = False) -> onnx.ModelPr
     """Write the integer golden model, the one reference for hardware.
 
     Input `x` uint8 (batch, inputs); outputs `logits` int32 (batch, outputs) and, unless they are a map,
-    `label` int64 (batch,), the first of equal logits. With `taps`, also, for each layer with thresholds in order, `tap0`, `tap1`, ...:
-    the uint8 activations (batch, values).
+    `label` int64 (batch,), the first of equal logits. With `taps`, also, for each layer with thresholds in
+    order, `tap0`, `tap1`, ...: the uint8 activations (batch, values).
     """
     writer = _Golden(network)
     writer.frames("x")

@@ -15,7 +15,8 @@ OPSET = 2
 def qonnx_model(network: IntegerNetwork) -> onnx.ModelProto:
     """Write the QONNX form for FINN: float `x`, 0 to 255, to float `logits` (1, classes).
 
-    Logits of every pixel are (1, height, width, channels). `x` is (1, inputs), or (1, height, width, channels) where a layer takes pictures.
+    `x` is (1, inputs), or (1, height, width, channels) where a layer takes pictures; so are logits of every
+    pixel.
     """
     writer = _Qonnx(network)
     shape = [1, network.inputs]

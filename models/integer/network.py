@@ -70,7 +70,9 @@ class IntegerLayer:
 
 @dataclass(frozen=True, eq=False)
 class IntegerNetwork:
-    """Layers from uint8 frames of `shape` and scale 1 to the integer logits of the last: dense, or a convolution.
+    """Layers from uint8 frames of `shape` and scale 1 to the integer logits of the last.
+
+    That is dense, or a convolution, which gives a map: logits for every pixel.
 
     Raises:
         ContractError: layers that do not fit each other, or an accumulator that can reach 2^24; names the
@@ -192,7 +194,7 @@ class IntegerNetwork:
         return tuple(np.concatenate(layer) for layer in zip(*parts, strict=True))
 
     def forward(self, x: NDArray[np.uint8]) -> NDArray[np.int32]:
-        """Evaluate `x` uint8 (n, inputs): the logits int32 (n, outputs), a map in the order height, width, channels."""
+        """Evaluate `x` uint8 (n, inputs): the logits int32 (n, outputs), of a map pixel by pixel."""
         return self.intermediates(x)[-1]
 
     def _evaluate(self, x: NDArray[np.uint8]) -> list[NDArray[np.int32]]:
