@@ -52,7 +52,9 @@ def suppress(boxes: Boxes, scores: NDArray[np.floating[Any]], limit: float = 0.5
     return np.array(kept, np.int64)
 
 
-def select(boxes: Boxes, scores: NDArray[np.floating[Any]], threshold: float = THRESHOLD) -> Detections:
+def select(
+    boxes: NDArray[np.float64], scores: NDArray[np.float64], threshold: float = THRESHOLD
+) -> Detections:
     """Detections of one scene: boxes (cells, 4), scores (cells, classes); suppression class by class."""
     found: list[tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]] = []
     for label in range(scores.shape[1]):

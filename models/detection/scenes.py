@@ -41,13 +41,13 @@ class SceneConfig:
     side: int
     smallest: int
     largest: int
-    most: int = 4
+    most: int = 3
     noise: int = 32
 
     def __post_init__(self) -> None:
         if not 4 <= self.smallest <= self.largest:
             raise ConfigError(
-                f"scenes: objects of {self.smallest} to {self.largest} pixels; give at least 4, the lesser first"
+                f"scenes: objects of {self.smallest} to {self.largest} pixels; give at least 4, lesser first"
             )
         if self.side < self.largest:
             raise ConfigError(
@@ -61,14 +61,14 @@ class SceneConfig:
 
     @classmethod
     def of(cls, picture: tuple[int, ...], side: int | None = None) -> "SceneConfig":
-        """Scenes for pictures of a shape: objects of half to all of 28 pixels, or of 8 to 16 for small ones.
+        """Scenes three times as wide as their smallest objects: 24 pixels, or 48 for larger pictures.
 
         Raises:
             ConfigError: samples are no pictures, or `side` is too small.
         """
         check_pictures(picture)
-        smallest = max(8, min(picture[0], 28) // 2)
-        return cls(4 * smallest if side is None else side, smallest, 2 * smallest)
+        smallest = 16 if min(picture[:2]) > 16 else 8
+        return cls(3 * smallest if side is None else side, smallest, smallest * 3 // 2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +116,7 @@ def check_pictures(shape: tuple[int, ...]) -> None:
 
 
 def make_scenes(
-    split: Split, shape: tuple[int, ...], classes: int, config: SceneConfig, count: int, seed: int
+    split: Split, shape: tuple[int, ...], classes: int, config: SceneConfig, count: int, seed: int | list[int]
 ) -> Scenes:
     """Make `count` scenes of the pictures of `split`, uint8 (n, features) of `shape`.
 

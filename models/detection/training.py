@@ -51,8 +51,11 @@ class Lessons:
     def of(self, rows: NDArray[np.int64], x: Tensor) -> Targets:
         """Look up the rows."""
         arrays = (self.boxes, self.outputs, self.features)
-        rows_of = (None if each is None else torch.from_numpy(each[rows]).to(x.device) for each in arrays)
-        return Targets(*rows_of)
+        boxes, outputs, features = (
+            None if each is None else torch.from_numpy(each[rows]).to(x.device) for each in arrays
+        )
+        assert boxes is not None
+        return Targets(boxes, outputs, features)
 
     def digest(self) -> str:
         """Tell one teacher and its scenes from others."""
