@@ -47,13 +47,14 @@ def test_the_core_is_simulated_on_all_scenes(found):
 
 
 @pytest.mark.slow
-def test_the_files_tell_how_to_decode(found):
+def test_the_files_tell_how_to_decode(found, tiny_file):
     """The first student's score again, from golden model, `decode` and scenes made anew."""
     told, folder, base = found
     decode = told["decode"]
     grid = Grid(**{key: decode[key] for key in ("side", "stride", "anchor", "classes")})
-    (stored,) = base.glob("store/**/data.safetensors")
-    dataset = data.load(stored)
+    done = retort("build", tiny_file, "--until", "data", "--store", base / "store", "--out", base / "data")
+    assert done.returncode == 0, done.stderr[-2000:]
+    dataset = data.load(base / "data" / "tiny" / "data.safetensors")
     scenes = make_scenes(
         dataset.test, dataset.input_shape, 10, SceneConfig.of(dataset.input_shape), 20, [1, 2]
     )
