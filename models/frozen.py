@@ -77,7 +77,7 @@ class FrozenLayer(nn.Module):
 class FrozenStudent(nn.Module):
     """An integer network in float32 with its real scales; exact, since all scales are powers of two.
 
-    `x` float (batch, inputs), integers 0 to 255, gives float logits (batch, classes): integer logits times
+    `x` float (batch, inputs), integers 0 to 255, gives float logits (batch, values): integer logits times
     the network's `logit_scale`.
     """
 
@@ -92,4 +92,4 @@ class FrozenStudent(nn.Module):
         frames = {INPUT: x.view(len(x), *self.shape).permute(0, 3, 1, 2)}
         for place, (layer, sources) in enumerate(zip(self.layers, self.sources, strict=True)):
             frames[place] = layer(*(frames[source] for source in sources))
-        return frames[len(self.sources) - 1].flatten(1)
+        return frames[len(self.sources) - 1].permute(0, 2, 3, 1).flatten(1)

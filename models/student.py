@@ -123,7 +123,7 @@ class StudentLayer(nn.Module):
 
 
 class Student(nn.Module):
-    """The quantized network of a topology: float (batch, inputs), 0 to 255, to logits (batch, classes)."""
+    """The quantized network of a topology: float (batch, inputs), 0 to 255, to logits (batch, values)."""
 
     def __init__(self, topology: Topology) -> None:
         super().__init__()
@@ -132,7 +132,7 @@ class Student(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute the logits."""
-        return self.values(x)[-1].flatten(1)
+        return self.values(x)[-1].permute(0, 2, 3, 1).flatten(1)
 
     def values(self, x: Tensor) -> list[Tensor]:
         """Compute what every layer gives, (batch, channels, height, width) each; the logits come last."""

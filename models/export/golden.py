@@ -16,15 +16,17 @@ TABLE_LIMIT = 2**20
 def golden_model(network: IntegerNetwork, *, taps: bool = False) -> onnx.ModelProto:
     """Write the integer golden model, the one reference for hardware.
 
-    Input `x` uint8 (batch, inputs); outputs `logits` int32 (batch, classes) and `label` int64 (batch,), the
-    first of equal logits. With `taps`, also, for each layer with thresholds in order, `tap0`, `tap1`, ...:
-    the uint8 activations (batch, values).
+    Input `x` uint8 (batch, inputs); outputs `logits` int32 (batch, outputs) and, unless they are a map,
+    `label` int64 (batch,), the first of equal logits. With `taps`, also, for each layer with thresholds in
+    order, `tap0`, `tap1`, ...: the uint8 activations (batch, values).
     """
     writer = _Golden(network)
     writer.frames("x")
     logits = writer.write()
-    writer.node("ArgMax", [logits], "label", axis=1, keepdims=0, select_last_index=0)
-    outputs = [value("logits", TensorProto.INT32, network.classes), value("label", TensorProto.INT64)]
+    outputs = [value("logits", TensorProto.INT32, network.outputs)]
+    if not writer.gives_map:
+        writer.node("ArgMax", [logits], "label", axis=1, keepdims=0, select_last_index=0)
+        outputs.append(value("label", TensorProto.INT64))
     if taps:
         places = [place for place, layer in enumerate(network.layers) if layer.thresholds is not None]
         for serial, place in enumerate(places):

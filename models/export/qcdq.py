@@ -11,7 +11,7 @@ from models.topology import INPUT
 
 
 def student_model(network: IntegerNetwork) -> onnx.ModelProto:
-    """Write the QCDQ form: float `x` (batch, inputs), 0 to 255, to float `logits` (batch, classes).
+    """Write the QCDQ form: float `x` (batch, inputs), 0 to 255, to float `logits` (batch, outputs).
 
     Exact in float32, since all scales are powers of two.
     """
@@ -19,7 +19,7 @@ def student_model(network: IntegerNetwork) -> onnx.ModelProto:
     writer.frames(writer.requantize("input", "x", 1.0, network.input_bits))
     writer.write()
     inputs = [value("x", TensorProto.FLOAT, network.inputs)]
-    return writer.model(network.name, inputs, [value("logits", TensorProto.FLOAT, network.classes)])
+    return writer.model(network.name, inputs, [value("logits", TensorProto.FLOAT, network.outputs)])
 
 
 class _Student(Writer):

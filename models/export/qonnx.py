@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from models.export.writer import TO_NCHW, Writer, oihw, window
+from models.export.writer import TO_NCHW, TO_NHWC, Writer, oihw, window
 from models.integer import Conv, Dense, Depthwise, IntegerLayer, IntegerNetwork, Weighted
 from models.topology import INPUT
 
@@ -15,7 +15,8 @@ OPSET = 2
 def qonnx_model(network: IntegerNetwork) -> onnx.ModelProto:
     """Write the QONNX form for FINN: float `x`, 0 to 255, to float `logits` (1, classes).
 
-    `x` is (1, inputs), or (1, height, width, channels) where a layer takes pictures.
+    `x` is (1, inputs), or (1, height, width, channels) where a layer takes pictures; so are logits of every
+    pixel.
     """
     writer = _Qonnx(network)
     shape = [1, network.inputs]
@@ -26,7 +27,8 @@ def qonnx_model(network: IntegerNetwork) -> onnx.ModelProto:
         writer.tensors[INPUT], writer.flat[INPUT] = "x", True
     writer.write()
     inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)]
-    outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, network.classes])]
+    sizes = network.out_shape(len(network.layers) - 1) if writer.gives_map else (network.outputs,)
+    outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, *sizes])]
     return writer.model(network.name, inputs, outputs, [(DOMAIN, OPSET)])
 
 
@@ -34,6 +36,10 @@ class _Qonnx(Writer):
     """Weights through `Quant` or `BipolarQuant`, activations through `MultiThreshold`."""
 
     batch = 1
+
+    def ended(self, logits: str) -> str:
+        """A map as pictures, channels last, as hardware gives them."""
+        return self.node("Transpose", [logits], "logits", perm=TO_NHWC) if self.gives_map else logits
 
     def _weights(self, place: int, operation: Weighted, *, transposed: bool) -> str:
         given = operation.weights.T if transposed else oihw(operation)  # type: ignore[arg-type]

@@ -62,18 +62,30 @@ class Writer(ABC):
         opsets = [helper.make_opsetid("", OPSET), *(helper.make_opsetid(*domain) for domain in domains)]
         return helper.make_model(graph, producer_name="retort", opset_imports=opsets, ir_version=IR_VERSION)
 
+    @property
+    def gives_map(self) -> bool:
+        """Whether the last layer gives logits for every pixel."""
+        return isinstance(self.network.layers[-1].operation, Conv)
+
     def write(self) -> str:
-        """Write every layer; the name of the logits, (batch, classes)."""
+        """Write every layer; the name of the logits, (batch, outputs)."""
         for place, layer in enumerate(self.network.layers):
             last = place == len(self.network.layers) - 1
-            name = (
-                "logits" if last else f"accumulator{place}" if layer.thresholds is not None else f"a{place}"
-            )
+            end = "map" if self.gives_map else "logits"
+            name = end if last else f"accumulator{place}" if layer.thresholds is not None else f"a{place}"
             self.flat[place] = isinstance(layer.operation, Dense)
             self.tensors[place] = self._operation(place, layer, name)
             if layer.thresholds is not None:
                 self.tensors[place] = self.activate(place, layer, self.tensors[place])
-        return self.tensors[len(self.network.layers) - 1]
+        return self.ended(self.tensors[len(self.network.layers) - 1])
+
+    def ended(self, logits: str) -> str:
+        """Write `logits`: what the last layer gives, values of a map in a row, channels last."""
+        if not self.gives_map:
+            return logits
+        last = self.node("Transpose", [logits], "map_nhwc", perm=TO_NHWC)
+        sizes = self.constant("flat", np.array([self.batch, -1]))
+        return self.node("Reshape", [last, sizes], "logits")
 
     def _operation(self, place: int, layer: IntegerLayer, name: str) -> str:
         source = layer.sources[0]

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from models.integer.operations import (
     Add,
+    Conv,
     Dense,
     Frames,
     Operation,
@@ -69,7 +70,9 @@ class IntegerLayer:
 
 @dataclass(frozen=True, eq=False)
 class IntegerNetwork:
-    """Layers from uint8 frames of `shape` and scale 1 to the integer logits of the last, a dense layer.
+    """Layers from uint8 frames of `shape` and scale 1 to the integer logits of the last.
+
+    That is dense, or a convolution, which gives a map: logits for every pixel.
 
     Raises:
         ContractError: layers that do not fit each other, or an accumulator that can reach 2^24; names the
@@ -95,8 +98,10 @@ class IntegerNetwork:
             self._check_fit(where, place, layer)
             check_accumulator(where, *reachable(layer.operation, self.input_max(place), self.in_shape(place)))
         last = self.layers[-1]
-        if last.thresholds is not None or not isinstance(last.operation, Dense):
-            raise ContractError(f"{self.name}, {last.name}: the last layer must be dense, without thresholds")
+        if last.thresholds is not None or not isinstance(last.operation, Dense | Conv):
+            raise ContractError(
+                f"{self.name}, {last.name}: the last layer must be dense or a convolution, without thresholds"
+            )
 
     def _check_fit(self, where: str, place: int, layer: IntegerLayer) -> None:
         """Shapes, scales, and whether what comes in is unsigned."""
@@ -120,8 +125,13 @@ class IntegerNetwork:
 
     @property
     def classes(self) -> int:
-        """Number of logits."""
+        """Number of logits, of each pixel where the last layer is a convolution."""
         return self.out_shape(len(self.layers) - 1)[2]
+
+    @property
+    def outputs(self) -> int:
+        """Number of logits of a sample, of all its pixels."""
+        return int(np.prod(self.out_shape(len(self.layers) - 1)))
 
     @cached_property
     def _shapes(self) -> dict[int, Shape]:
@@ -184,7 +194,7 @@ class IntegerNetwork:
         return tuple(np.concatenate(layer) for layer in zip(*parts, strict=True))
 
     def forward(self, x: NDArray[np.uint8]) -> NDArray[np.int32]:
-        """Evaluate `x` uint8 (n, inputs): the logits int32 (n, classes)."""
+        """Evaluate `x` uint8 (n, inputs): the logits int32 (n, outputs), of a map pixel by pixel."""
         return self.intermediates(x)[-1]
 
     def _evaluate(self, x: NDArray[np.uint8]) -> list[NDArray[np.int32]]:

@@ -37,12 +37,15 @@ class Dense:
 
 @dataclass(frozen=True)
 class Conv:
-    """A convolution, zero-padded by `padding` rows above and below and columns left and right."""
+    """A convolution, zero-padded by `padding` rows above and below and columns left and right.
+
+    Without activation bits (last layer) it gives a map of integer logits.
+    """
 
     outputs: int
     kernel: Pair
     weight_bits: int
-    activation_bits: int
+    activation_bits: int | None
     stride: Pair = (1, 1)
     padding: Pair = (0, 0)
     accumulator_bits: int | None = None

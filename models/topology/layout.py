@@ -52,7 +52,7 @@ class Step:
     @property
     def gives_logits(self) -> bool:
         """Whether it is the last layer of a network."""
-        return isinstance(self.layer, Dense) and self.layer.activation_bits is None
+        return isinstance(self.layer, Dense | Conv) and self.layer.activation_bits is None
 
     @property
     def pixels(self) -> int:
@@ -136,6 +136,7 @@ class Layout:
             raise ConfigError(f"{name}: a residual layer without body; give at least one layer")
         end = source
         for index, part in enumerate(layer.body):
+            _check_inner(f"{name}.body{index}", part)
             end = self._step(f"{name}.body{index}", part, (end,))
         start = source
         if layer.shortcut is not None:
@@ -157,11 +158,16 @@ class Layout:
 
 def _check_place(name: str, layer: Layer, following: tuple[Layer, ...]) -> None:
     """Only the last layer, or a pool before a dense one, may give what is not an activation."""
-    if isinstance(layer, Dense) and layer.activation_bits is None and following:
-        raise ConfigError(f"{name}: no activation bits; only the last layer may go without")
+    if following:
+        _check_inner(name, layer)
     unbounded = isinstance(layer, AveragePool) and layer.activation_bits is None
     if unbounded and not isinstance(following[0], Dense):
         raise ConfigError(f"{name}: an average pool without activation bits must stand before a dense layer")
+
+
+def _check_inner(name: str, layer: Layer) -> None:
+    if isinstance(layer, Dense | Conv) and layer.activation_bits is None:
+        raise ConfigError(f"{name}: no activation bits; only the last layer may go without")
 
 
 def _out_bits(step: Step) -> int:

@@ -2,14 +2,16 @@
 
 from dataclasses import dataclass
 
-from models.topology.layers import Dense, Layer, Shape
+from models.topology.layers import Conv, Dense, Layer, Shape
 from models.topology.layout import Layout, Step
 from pipeline.errors import ConfigError
 
 
 @dataclass(frozen=True)
 class Topology:
-    """A network from uint8 values of `input_shape` to the logits of its last layer, which is dense.
+    """A network from uint8 values of `input_shape` to the logits of its last layer: dense, or a convolution.
+
+    A convolution gives logits for every pixel; in a row they are in the order height, width, channels.
 
     Raises:
         ConfigError: a size or width out of range, or a layer in the wrong place; names the layer.
@@ -24,7 +26,7 @@ class Topology:
         if not self.layers:
             raise ConfigError("topology: no layers; give at least the last one, which makes the logits")
         last = self.layers[-1]
-        if not isinstance(last, Dense) or last.activation_bits is not None:
+        if not isinstance(last, Dense | Conv) or last.activation_bits is not None:
             raise ConfigError(
                 f"topology, layer {len(self.layers) - 1}: the last layer gives integer logits; make it dense,"
                 " without activation bits"
@@ -49,7 +51,7 @@ class Topology:
 
     @property
     def classes(self) -> int:
-        """Number of logits."""
+        """Number of logits, of each pixel where the last layer is a convolution."""
         return self.steps[-1].out_shape[2]
 
     @property

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from models.augment import Augmentation
 from models.data import Split
+from models.metrics import accuracy
 from models.training.config import TrainingConfig
 
 Progress = Callable[[str, int, int], None]
@@ -54,9 +55,16 @@ Loss = Callable[[nn.Module, Batch], dict[str, Tensor]]
 """From the network and a batch to named terms, whose sum is minimized."""
 
 
+Score = Callable[[NDArray[np.float32], NDArray[np.int64]], float]
+"""From outputs (n, outputs) and labels (n, ...) of the validation split to a number, 0 to 1, 1 the best."""
+
+
 @dataclass(frozen=True)
 class Epoch:
-    """What an epoch came to: mean loss, means of its terms, accuracy (0 to 1) on the validation split."""
+    """What an epoch came to: mean loss, means of its terms, accuracy (0 to 1) on the validation split.
+
+    The job's own score stands in for the accuracy where it has one.
+    """
 
     loss: float
     terms: dict[str, float]
@@ -103,6 +111,7 @@ class Job:
         input_shape: of a sample, for the augmentation.
         augmentation: what happens to the samples of each batch; None for nothing.
         hinter: gives each batch its hints, if the loss wants any.
+        score: what validation is measured by, where that is not the accuracy.
         start: weights to begin from, by name, in place of drawn ones; names that it lacks stay drawn.
         label: for progress and messages.
         checkpoint: the file to go on from and to keep up; None for no checkpoints.
@@ -119,6 +128,7 @@ class Job:
     input_shape: tuple[int, ...]
     augmentation: Augmentation | None = None
     hinter: Hinter | None = None
+    score: Score = accuracy
     start: Mapping[str, Tensor] | None = None
     label: str = "train"
     checkpoint: Path | None = None

@@ -20,7 +20,6 @@ from torch import Tensor, nn
 
 from models import checkpoint as checkpoints
 from models.evaluation import deterministic, epoch_seed, predict
-from models.metrics import accuracy
 from models.training.config import TrainingConfig
 from models.training.job import Batch, Epoch, History, Job, Progress, silent
 from pipeline.errors import CheckpointError, ConfigError
@@ -83,7 +82,7 @@ def _train(fabric: Fabric, job: Job, progress: Progress) -> dict[str, Any]:
         progress(job.label, len(run.epochs), config.epochs)
         for epoch in range(len(run.epochs), config.epochs):
             loss, terms = _epoch(fabric, job, module, optimizer, epoch)
-            score = accuracy(predict(run.module, job.validation.x, device=fabric.device), job.validation.y)
+            score = job.score(predict(run.module, job.validation.x, device=fabric.device), job.validation.y)
             run.epochs.append(Epoch(loss, terms, score))
             if not config.keep_best or score >= run.epochs[run.chosen].validation_accuracy:
                 run.best, run.chosen = _weights(run.module), epoch

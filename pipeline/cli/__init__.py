@@ -6,6 +6,7 @@ from types import FrameType
 from pipeline.cli.app import app
 from pipeline.cli.building import build, plan
 from pipeline.cli.comparing import compare
+from pipeline.cli.detection import detect
 from pipeline.cli.experiments import experiment
 from pipeline.cli.folder import flash, report, verify
 from pipeline.cli.inference import infer
@@ -29,6 +30,7 @@ COMMANDS = (
     compare,
     robustness,
     tree,
+    detect,
 )
 for command in COMMANDS:
     app.command()(command)

@@ -28,6 +28,15 @@ def random_topology(rng, *, max_width=12, pictures=None):
     return Topology(shape, (*layers, _last(rng, max_width)))
 
 
+def random_map(rng, shape=None):
+    """Spatial layers that end in a convolution: logits for every pixel."""
+    shape = shape or (int(rng.integers(3, 9)), int(rng.choice([1, 4, 6, 7])), int(rng.integers(1, 4)))
+    layers = _grown(rng, shape, ())
+    kernel = int(rng.choice([1, 3]))
+    head = Conv(int(rng.integers(2, 6)), (kernel, 1), int(rng.integers(1, 9)), None, padding=(kernel // 2, 0))
+    return Topology(shape, (*layers, head))
+
+
 def _grown(rng, shape, layers):
     """One layer more, of a kind that fits; after ten misfits none."""
     for _ in range(10):

@@ -15,7 +15,7 @@ from models.integer import Dense, IntegerLayer, IntegerNetwork
 from models.topology import INPUT
 from pipeline.errors import ModelFileError
 
-from .networks import random_inputs, random_network, random_student, seeds
+from .networks import random_inputs, random_map, random_network, random_student, seeds
 
 
 def run(model, x, outputs=None):
@@ -51,6 +51,28 @@ def test_student_is_the_integer_network(seed):
     np.testing.assert_array_equal(logits, network.forward(x) * np.float32(network.logit_scale))
     torch_logits = FrozenStudent(network)(torch.from_numpy(x).float()).numpy()
     np.testing.assert_array_equal(logits, torch_logits)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_maps_of_logits_are_in_rows_channels_last(seed):
+    student = random_student(seed, random_map(np.random.default_rng(seed)))
+    network = freeze(student)
+    x = random_inputs(seed, network.inputs)
+    expected = network.forward(x)
+    assert expected.shape == (len(x), network.outputs)
+    model = golden_model(network)
+    assert [each.name for each in model.graph.output] == ["logits"]
+    np.testing.assert_array_equal(run(model, x)[0], expected)
+    floats = expected * np.float32(network.logit_scale)
+    np.testing.assert_array_equal(run(student_model(network), x.astype(np.float32))[0], floats)
+    with torch.no_grad():
+        for each in (student, FrozenStudent(network)):
+            np.testing.assert_array_equal(each(torch.from_numpy(x).float()).numpy(), floats)
+    qonnx = cleanup_model(ModelWrapper(qonnx_model(network)))
+    entry, end = qonnx.graph.input[0].name, qonnx.graph.output[0].name
+    frame = x[0].reshape(qonnx.get_tensor_shape(entry)).astype(np.float32)
+    given = execute_onnx(qonnx, {entry: frame})[end]
+    np.testing.assert_array_equal(given[0], floats[0].reshape(network.out_shape(len(network.layers) - 1)))
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -157,7 +157,9 @@ def test_layer_refuses(change, message):
 def test_network_refuses():
     with pytest.raises(ContractError, match="without layers"):
         network()
-    with pytest.raises(ContractError, match="layer0: the last layer must be dense, without thresholds"):
+    with pytest.raises(
+        ContractError, match="layer0: the last layer must be dense or a convolution, without thresholds"
+    ):
         network(layer())
     with pytest.raises(ContractError, match="layer1: layer1 gives signed values, without thresholds"):
         network(FIRST, LAST)

@@ -56,6 +56,13 @@ def test_a_sum_keeps_all_its_bits():
     assert topology.steps[1].in_bits == (49 * 255).bit_length()
 
 
+def test_the_last_convolution_gives_logits_for_every_pixel():
+    topology = Topology((8, 6, 1), (CONV, Conv(5, (3, 3), 4, None)))
+    last = topology.steps[-1]
+    assert last.gives_logits and last.out_shape[2] == topology.classes == 5
+    assert not topology.steps[0].gives_logits
+
+
 def test_residual_is_laid_out():
     body = (Conv(8, (3, 3), 4, 3, (2, 2), (1, 1)), Conv(8, (3, 3), 4, 3, padding=(1, 1)))
     shortcut = Conv(8, (1, 1), 4, 3, (2, 2))
@@ -80,6 +87,8 @@ CONV = Conv(4, (3, 3), 4, 4)
         ((64,), (Dense(32, 4, 0), LAST), "layer0: 0-bit activations"),
         ((64,), (Dense(32, 4, 9), LAST), "layer0: 9-bit activations"),
         ((64,), (Dense(32, 4, None), LAST), "layer0: no activation bits"),
+        ((8, 8, 1), (Conv(4, (1, 1), 4, None), LAST), "layer0: no activation bits"),
+        ((8, 8, 1), (CONV, Residual((Conv(4, (1, 1), 4, None), CONV), 4), LAST), "layer1.body0: no activat"),
         ((64,), (Dense(32, 4, 4), Dense(10, 4, 4)), "layer 1: the last layer"),
         ((8, 8, 1), (CONV,), "layer 0: the last layer gives integer logits; make it dense"),
         ((2, 8, 1), (CONV, LAST), r"layer0: kernel \(3, 3\) is greater"),
