@@ -128,7 +128,7 @@ def perform(asked: Specialization, folder: Path, display: Display) -> dict[str, 
 
 
 def student(input_shape: tuple[int, ...]) -> Topology:
-    """Every member's shape: cells and question by 1 by 1 convolutions, their sum over the picture, the answer."""
+    """Every member's shape: each cell with the question, the sum over all cells, the answer."""
     layers = (
         Conv(16, (1, 1), 4, 4),
         Conv(16, (1, 1), 4, 4),
@@ -184,8 +184,8 @@ def build_core(network: IntegerNetwork, questions: Questions, folder: Path) -> d
     found = compare("golden", expected.astype(np.int64), simulation.outputs.astype(np.int64))
     if not found.passed:
         raise VerificationError(
-            f"{folder / 'core.v'}: differs from golden.onnx on {found.mismatches} of {found.samples} questions, "
-            f"{found.first_mismatch}; report this"
+            f"{folder / 'core.v'}: differs from golden on {found.mismatches} of {found.samples} questions, "
+            f"first: {found.first_mismatch}; report this"
         )
     return {"folder": folder.name, "questions": found.samples, "interval_cycles": simulation.interval}
 
@@ -212,7 +212,7 @@ def _table(runs: Sequence[dict[str, Any]], questions: Questions) -> dict[str, An
 
 
 def _row(name: str, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Accuracies over the seeds, and their differences to independent ensembles of the same seed and steps."""
+    """Accuracies over the seeds, and their differences to independent ensembles of the same seed."""
     row: dict[str, Any] = {}
     for key in ("top1", "oracle", "member"):
         values = np.array([run[name][key] for run in runs])

@@ -54,7 +54,9 @@ class MultipleChoice:
             ConfigError: a single member, or fewer than are assigned to a sample.
         """
         if members < 2:
-            raise ConfigError(f"{self.method}: an ensemble of {members} cannot specialize; give at least 2 members")
+            raise ConfigError(
+                f"{self.method}: an ensemble of {members} cannot specialize; give at least 2 members"
+            )
         if self.overlap > members:
             raise ConfigError(
                 f"{self.method}: overlap is {self.overlap}, of {members} members; give 1 to {members}"
@@ -70,7 +72,7 @@ class MultipleChoice:
         return torch.zeros_like(logits[..., 0])
 
     def assigned(self, task: Tensor, apart: Tensor) -> Tensor:
-        """Which members are assigned to each sample: bool (members, batch), true for `overlap` of each column.
+        """Which members are assigned to each sample: bool (members, batch), `overlap` true in each column.
 
         Both costs are (members, batch). Of members with equal costs the first is assigned.
         """
