@@ -33,7 +33,7 @@ BATCH, RATE, LATER_RATE, DECAY = 64, 1e-2, 3e-3, 1e-4
 HELD_OUT = 1000
 """Questions for validation, and as many for the test."""
 TARGET_CYCLES = 640
-"""Of a frame in a member's core, whose 630 bytes come one a cycle."""
+"""Of a frame in a member's core, whose 603 bytes come one a cycle."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +117,7 @@ def perform(asked: Specialization, folder: Path, display: Display) -> dict[str, 
             found[name] = measure(networks, questions)
             if run == 0:
                 built = networks  # the last of the methods is MCL-KD
+            display.note(f"{name}: {found[name]['top1']:.2%} top-1, {found[name]['oracle']:.2%} oracle")
         runs.append({"seed": first.seed, **found})
     cores = [
         build_core(network, questions, folder / f"member{place}")

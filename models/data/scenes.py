@@ -94,7 +94,7 @@ class Questions:
     answers: NDArray[np.int64]
 
     def frames(self) -> NDArray[np.uint8]:
-        """What a network takes, uint8 (n, 3, 3, 70): the pixels of each cell, then the question, 0 or 255.
+        """What a network takes, uint8 (n, 3, 3, 67): the pixels of each cell, then the question, 0 or 255.
 
         The question stands beside every cell, so that a convolution of 1 by 1 sees both.
         """
