@@ -5,6 +5,7 @@ same independently trained base models and takes as many steps. Accuracies are t
 """
 
 import json
+import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -175,13 +176,13 @@ def build_core(network: IntegerNetwork, questions: Questions, folder: Path) -> d
     export.save_model(export.qonnx_model(network), folder / "student.qonnx.onnx")
     folding, log = Folding(target_cycles=TARGET_CYCLES), folder / "core.log"
     graph = read(lower(folder / "student.qonnx.onnx", folding=folding, label=False, log=log))
-    core = design(graph, folder / "work")
-    (folder / "core.v").write_text(core.verilog)
-    core.interface.save(folder / "io.json")
-    x = questions.split().x
-    (expected,) = run_onnx(folder / "golden.onnx", {"x": x}, ["logits"])
-    simulator = CoreSimulator(folder / "core.v", core.interface, work=folder / "work", log=log)
-    simulation = simulator.run(questions.frames())
+    with tempfile.TemporaryDirectory(prefix="retort-specialize-") as name:
+        core = design(graph, Path(name))
+        (folder / "core.v").write_text(core.verilog)
+        core.interface.save(folder / "io.json")
+        simulator = CoreSimulator(folder / "core.v", core.interface, work=Path(name), log=log)
+        simulation = simulator.run(questions.frames())
+    (expected,) = run_onnx(folder / "golden.onnx", {"x": questions.split().x}, ["logits"])
     found = compare("golden", expected.astype(np.int64), simulation.outputs.astype(np.int64))
     if not found.passed:
         raise VerificationError(

@@ -86,7 +86,9 @@ def test_losses_and_gradients(loss):
 
 
 def test_assigned_are_the_k_least_and_of_equals_the_first():
-    task = torch.tensor([[3.0, 1.0, 2.0, 0.0], [1.0, 1.0, 0.0, 0.0], [2.0, 1.0, 2.0, 0.0], [0.5, 0.0, 2.0, 0.0]])
+    task = torch.tensor(
+        [[3.0, 1.0, 2.0, 0.0], [1.0, 1.0, 0.0, 0.0], [2.0, 1.0, 2.0, 0.0], [0.5, 0.0, 2.0, 0.0]]
+    )
     apart = torch.zeros_like(task)
     found = MultipleChoice(overlap=2).assigned(task, apart)
     wanted = [{1, 3}, {0, 3}, {0, 1}, {0, 1}]
