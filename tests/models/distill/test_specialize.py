@@ -1,4 +1,4 @@
-"""Multiple choice learning: losses against numpy, assignments, gradients, and what it comes to at its limits."""
+"""Multiple choice learning: losses against numpy, assignments, gradients, and its known limits."""
 
 from dataclasses import replace
 
