@@ -1,5 +1,7 @@
 """The verification ladder: every artefact against the one before it, in integers."""
 
-from pipeline.verification.ladder import Climbed, climb, failure, verify_folder
+from pipeline.verification.folder import verify_folder
+from pipeline.verification.ladder import Climbed, climb, failure
+from pipeline.verification.tree import climb_tree
 
-__all__ = ["Climbed", "climb", "failure", "verify_folder"]
+__all__ = ["Climbed", "climb", "climb_tree", "failure", "verify_folder"]

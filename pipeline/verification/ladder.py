@@ -3,34 +3,36 @@
 import os
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 from hw import tools
-from pipeline import config as configuration
+from hw.boards import Board
 from pipeline.config import Build, NetworkBuild
-from pipeline.errors import LinkError, StoreError, ToolError, VerificationError
-from pipeline.outputs import read_lock
+from pipeline.errors import LinkError, ToolError, VerificationError
 from pipeline.progress import Step
 from pipeline.verification import brought, hardware, networks
-from pipeline.verification.artefacts import Artefacts, Finding, Rung
+from pipeline.verification.artefacts import Artefacts, Finding
 
-Rungs = dict[str, tuple[Rung, tuple[str, ...]]]
+T = TypeVar("T")
+Row: TypeAlias = dict[str, Any]
+Rungs: TypeAlias = dict[str, tuple[Callable[[T], Finding], tuple[str, ...]]]
 
-FINN: Rungs = {"finn": (networks.finn, ("finn-plus", "qonnx"))}
-TRAINED: Rungs = {
+FINN: Rungs[Artefacts] = {"finn": (networks.finn, ("finn-plus", "qonnx"))}
+TRAINED: Rungs[Artefacts] = {
     "teacher": (networks.teacher, ()),
     "student": (networks.student, ("torch",)),
     "onnxruntime": (networks.onnxruntime, ("onnxruntime", "torch")),
     "golden": (networks.golden, ("onnxruntime",)),
 }
-BROUGHT: Rungs = {
+BROUGHT: Rungs[Artefacts] = {
     "network": (brought.network, ("qonnx", "onnxruntime")),
     "golden": (brought.golden, ("finn-plus", "qonnx", "onnxruntime")),
 }
-HARDWARE: Rungs = {
+HARDWARE: Rungs[Artefacts] = {
     "rtl": (hardware.rtl, ("verilator", "g++")),
     "netlist": (hardware.synthesized, ("pyosys", "verilator", "g++")),
     "bitstream": (hardware.bitstream, ("verilator", "g++")),
@@ -43,7 +45,7 @@ HARDWARE: Rungs = {
 class Climbed:
     """Every rung's finding, and the core's speed where the `rtl` rung measured it."""
 
-    rungs: list[dict[str, Any]]
+    rungs: list[Row]
     performance: dict[str, Any]
 
 
@@ -60,22 +62,29 @@ def climb(config: Build, folder: Path, key: str, log: Path, step: Step, port: st
         for name in first:
             rungs.append(_climb_one(artefacts, name, first, key))
             step("rungs", len(rungs), total)
-        # What remains is mostly Verilator and the C++ compiler at work: processes of their own.
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for row in pool.map(lambda name: _climb_one(artefacts, name, HARDWARE, key), HARDWARE):
-                rungs.append(row)
-                step("rungs", len(rungs), total)
-    return Climbed(rungs, _performance(artefacts, rungs))
+        for row in climb_side_by_side(artefacts, HARDWARE, key):
+            rungs.append(row)
+            step("rungs", len(rungs), total)
+    return Climbed(rungs, performance(artefacts.board, rungs))
 
 
-def _climb_one(artefacts: Artefacts, name: str, rungs: Rungs, key: str) -> dict[str, Any]:
+def climb_side_by_side(subject: T, rungs: Rungs[T], key: str, against: str = "golden") -> Iterator[Row]:
+    """Climb rungs that are mostly Verilator and the C++ compiler at work: processes of their own.
+
+    `against` is what a rung that could not be climbed would have compared with.
+    """
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield from pool.map(lambda name: _climb_one(subject, name, rungs, key, against), rungs)
+
+
+def _climb_one(subject: T, name: str, rungs: Rungs[T], key: str, against: str = "golden") -> Row:
     rung, needs = rungs[name]
     began = time.monotonic()
     try:
-        found = rung(artefacts)
+        found = rung(subject)
     except (LinkError, ToolError, VerificationError) as error:
-        found = Finding(False, "golden", first_mismatch=str(error))
-    row: dict[str, Any] = {
+        found = Finding(False, against, first_mismatch=str(error))
+    row: Row = {
         "rung": name,
         "against": found.against,
         "samples": found.samples,
@@ -93,34 +102,20 @@ def _climb_one(artefacts: Artefacts, name: str, rungs: Rungs, key: str) -> dict[
     return row
 
 
-def _performance(artefacts: Artefacts, rungs: list[dict[str, Any]]) -> dict[str, Any]:
+def performance(board: Board, rungs: list[Row]) -> dict[str, Any]:
+    """The core's speed on a board, as rung `rtl` measured it; nothing where it could not."""
     measured = next(row["metrics"] for row in rungs if row["rung"] == "rtl")
     names = ("interval_cycles", "interval_bound_cycles", "latency_cycles")
     if not all(name in measured for name in names):
         return {}
-    clock = artefacts.board.clock_hz
+    clock = board.clock_hz
     rate = clock / measured["interval_cycles"]
     return {name: measured[name] for name in names} | {"clock_hz": clock, "frames_per_second": rate}
 
 
-def failure(rungs: list[dict[str, Any]]) -> str | None:
+def failure(rungs: list[Row]) -> str | None:
     """The first rung that failed, and how; None where none did."""
     for row in rungs:
         if row["passed"] is False:
             return f"rung '{row['rung']}' failed against {row['against']}: {row.get('first_mismatch', '')}"
     return None
-
-
-def verify_folder(folder: Path, step: Step, port: str | None = None) -> list[dict[str, Any]]:
-    """Climb the ladder again over a built folder, with the board on `port`, or the virtual one.
-
-    Raises `StoreError` where the folder is no build's.
-    """
-    lock = read_lock(folder)
-    try:
-        config = configuration.parse(lock["config"], str(folder))
-        key = str(lock["stages"]["bitstream"]["key"])
-    except KeyError as error:
-        raise StoreError(f"{folder}: built without {error}; run retort build to its end") from error
-    with tempfile.TemporaryDirectory(prefix="retort-log-") as logs:
-        return climb(config, folder, key, Path(logs) / "verification.log", step, port).rungs
