@@ -14,6 +14,7 @@ from pipeline.cli.machine import boards, doctor
 from pipeline.cli.methods import methods
 from pipeline.cli.robustness import robustness
 from pipeline.cli.sizing import size
+from pipeline.cli.specializing import specialize
 from pipeline.cli.tree import tree
 
 COMMANDS = (
@@ -34,6 +35,7 @@ COMMANDS = (
 )
 for command in COMMANDS:
     app.command()(command)
+experiment.command()(specialize)
 app.add_typer(experiment)
 
 

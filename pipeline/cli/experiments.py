@@ -19,7 +19,7 @@ Epochs = Annotated[int | None, typer.Option(min=1, help="Of each student; the bu
 
 experiment = typer.Typer(
     name="experiment",
-    help="Hinton's experiments (arXiv:1503.02531) with a build's own teacher and student.",
+    help="Hinton's experiments (arXiv:1503.02531) with a build's own teacher and student; specialists.",
     no_args_is_help=True,
 )
 
