@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from models.distill.method import Need, require_above_zero
+from models.distill.method import Distillation, Need, require_above_zero
 from models.distill.methods.hinton import HardLabels
 from models.distill.schedules.base import Schedule, part_of, require_part
 from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from models.distill.workshop import Workshop
     from models.student import Student
+    from models.topology import Topology
     from models.training import History
 
 
@@ -56,6 +59,12 @@ class QuantizationAware(Schedule):
         """Labels, for student and teacher."""
         return frozenset({"labels"})
 
+    def check(self, topology: Topology, teacher: nn.Module, loss: Distillation) -> None:
+        """Check that the losses learn from a teacher."""
+        from models.distill.other_teachers import require_teaching
+
+        require_teaching(self.kind, loss)
+
     def run(self, workshop: Workshop) -> tuple[Student, History]:
         """Train through all phases."""
         from models.distill.co_study import co_study
@@ -66,7 +75,7 @@ class QuantizationAware(Schedule):
             validation_accuracy,
         )
 
-        require_teaching(self.kind, workshop)
+        require_teaching(self.kind, workshop.loss)
         teacher_shape(self.kind, workshop)
         whole = workshop.training.epochs
         first, second = part_of(whole, self.self_study), part_of(whole, self.co_study)
