@@ -29,6 +29,9 @@ class QuantizationAware(Schedule):
     of the teacher, now fixed, teaches the student by the same losses. Each phase has the student's learning
     rate from its peak to zero, for the teacher too. The history's `measured` has the accuracies on the way.
 
+    The phases and who learns in them are the paper's; its temperature and lengths, per data set, were not at
+    hand, and those here are ours.
+
     Attributes:
         self_study: share of the epochs.
         co_study: share of the epochs; tutoring has the rest. Each phase has at least one epoch.
