@@ -35,6 +35,7 @@ def test_table_with_categories_to_golden_and_core(tmp_path):
             'source = "digits"',
             f'source = "table"\npath = "{tmp_path}/data/things.csv"\nlabel = "kind"\ncategorical = ["shape"]',
         ),
+        ("members = 2", "members = 2\nviews = 1"),
         ("outputs = 10", "outputs = 2"),
         ("hard_label_weight = 0.2 }]", "hard_label_weight = 0.0 }]\n" + SOURCE),
     ):
