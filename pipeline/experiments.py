@@ -1,7 +1,8 @@
 """The experiments of arXiv:1503.02531 on a build's own teacher and student: what `retort experiment` answers.
 
-All train students in process and keep nothing. Student i has the build's seed + i; accuracies (0 to 1) are
-those of frozen students, summed up as `pipeline.comparison.summary.summarize` does.
+Each student is in the store once it is trained: interrupted, the same command goes on. Student i has the
+build's seed + i; accuracies (0 to 1) are those of frozen students, summed up as
+`pipeline.comparison.summary.summarize` does.
 """
 
 import math
@@ -27,6 +28,8 @@ from models.metrics import accuracy, best_offset, combine
 from models.teacher import ensemble_logits
 from models.training import silent
 from pipeline import engine
+from pipeline.comparison import TOOLS
+from pipeline.comparison.kept import UNKEPT, Training
 from pipeline.comparison.summary import summarize
 from pipeline.config import BuildConfig
 from pipeline.config_student import Dense
@@ -71,8 +74,8 @@ class Experiment(ABC):
         """
 
     @abstractmethod
-    def run(self, made: Workshop, recipe: Recipe, step: Step) -> dict[str, Any]:
-        """Train the students; plain data as for JSON."""
+    def run(self, made: Workshop, recipe: Recipe, step: Step, train: Training = UNKEPT) -> dict[str, Any]:
+        """Train the students by `train`; plain data as for JSON."""
 
     def prepared(self, made: Workshop) -> Workshop:
         """The workshop with this experiment's epochs."""
@@ -107,14 +110,14 @@ class TemperatureSearch(Experiment):
         for each in self.temperatures:
             loss.at_temperature(each)
 
-    def run(self, made: Workshop, recipe: Recipe, step: Step) -> dict[str, Any]:
+    def run(self, made: Workshop, recipe: Recipe, step: Step, train: Training = UNKEPT) -> dict[str, Any]:
         """Distil `seeds` students at each temperature."""
         jobs = [(value, each) for value in sorted(set(self.temperatures)) for each in self.seeded(made)]
         found: dict[float, list[tuple[float, float]]] = {}
         for value, each in track(step, "students", jobs):
             loss = recipe.loss.at_temperature(value)
-            student, history = replace(recipe, loss=loss).train(each)
-            scores = history.validation_accuracy, _accuracy(freeze(student), made.dataset.test)
+            trained = train(replace(recipe, loss=loss), each)
+            scores = trained.validation_accuracy, _accuracy(freeze(trained.student), made.dataset.test)
             found.setdefault(value, []).append(scores)
         curve: list[dict[str, Any]] = []
         for value, scored in found.items():
@@ -157,12 +160,12 @@ class MissingClass(Experiment):
                 "left out; take another source"
             )
 
-    def run(self, made: Workshop, recipe: Recipe, step: Step) -> dict[str, Any]:
+    def run(self, made: Workshop, recipe: Recipe, step: Step, train: Training = UNKEPT) -> dict[str, Any]:
         """Distil `seeds` students, and correct each."""
         test, runs = made.dataset.test, []
         for each in track(step, "students", self.seeded(self._without(made))):
-            student, _ = recipe.train(each)
-            runs.append({"seed": each.training.seed, **self._corrected(freeze(student), made)})
+            network = freeze(train(recipe, each).student)
+            runs.append({"seed": each.training.seed, **self._corrected(network, made)})
         return {
             "class": self.label,
             "test_samples_of_class": int((test.y == self.label).sum()),
@@ -236,7 +239,7 @@ class SoftTargets(Experiment):
         whole, part = (max(1, int(share * count) // batch) for share in (1.0, self.share))
         return _trained(made, epochs=math.ceil(made.training.epochs * whole / part))
 
-    def run(self, made: Workshop, recipe: Recipe, step: Step) -> dict[str, Any]:
+    def run(self, made: Workshop, recipe: Recipe, step: Step, train: Training = UNKEPT) -> dict[str, Any]:
         """Train `seeds` pairs of students, in one step each, whatever the build's source and schedule."""
         source, test = TrainingData(self.share), made.dataset.test
         ways = {"hard": Recipe(HardLabels(), source), "soft": Recipe(recipe.loss, source)}
@@ -245,7 +248,7 @@ class SoftTargets(Experiment):
             samples = source.transfer(each).split
             runs.append({"seed": each.training.seed, "samples": len(samples)})
             for name, way in ways.items():
-                network = freeze(way.train(each)[0])
+                network = freeze(train(way, each).student)
                 runs[-1][name] = {"train": _accuracy(network, samples), "test": _accuracy(network, test)}
         differences = [{key: run["soft"][key] - run["hard"][key] for key in run["soft"]} for run in runs]
         return {
@@ -274,12 +277,13 @@ def perform(
         work = Path(name)
         made = workshop(StageContext(config, work, work, store, work / "inputs", built.manifests))(None)
         made = experiment.prepared(replace(made, progress=silent))
+    train = Training(store, {name: identify(name) for name in TOOLS})
     return {
         "experiment": experiment.name,
         "build": config.name,
         "seeds": [each.training.seed for each in experiment.seeded(made)],
         "epochs": made.training.epochs,
-        **experiment.run(made, config.distill.recipe(), display.step),
+        **experiment.run(made, config.distill.recipe(), display.step, train),
     }
 
 

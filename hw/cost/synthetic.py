@@ -131,7 +131,7 @@ class Sketch:
         assert isinstance(layer, topology.Dense | topology.Conv)
         if isinstance(layer, topology.Conv):
             before = self._window(step, False, before)
-        weights = _weights(layer.outputs, inputs, layer.weight_bits)
+        weights = _weights(layer.outputs, inputs, layer.weight_bits, step.weight_sum)
         matrix = MatrixVector(step.name, weights, step.in_bits, fold.pe, fold.simd, step.pixels)
         return self.add(matrix, before)
 
@@ -139,7 +139,7 @@ class Sketch:
         layer, channels = step.layer, step.in_shape[2]
         if isinstance(layer, topology.Depthwise):
             before = self._window(step, True, before)
-            weights = _weights(channels, prod(layer.kernel), layer.weight_bits)
+            weights = _weights(channels, prod(layer.kernel), layer.weight_bits, step.weight_sum)
             return self.add(
                 Depthwise(step.name, weights, step.in_bits, fold.pe, fold.simd, step.pixels), before
             )
@@ -162,8 +162,11 @@ class Sketch:
 
 
 @lru_cache(maxsize=4096)
-def _weights(outputs: int, inputs: int, bits: int) -> Integers:
-    """Binary ones are -1 and 1, others normally distributed in their narrow range, its ends included."""
+def _weights(outputs: int, inputs: int, bits: int, most: int | None = None) -> Integers:
+    """Binary ones are -1 and 1, others normally distributed in their narrow range, its ends included.
+
+    Where an accumulator bounds the sum of an output's weights of either sign, they shrink to `most`.
+    """
     rng = np.random.default_rng([SEED, outputs, inputs, bits])
     if bits == 1:
         weights = rng.choice(np.array([-1, 1]), (outputs, inputs))
@@ -171,6 +174,12 @@ def _weights(outputs: int, inputs: int, bits: int) -> Integers:
         top = (1 << (bits - 1)) - 1
         weights = np.rint(rng.normal(0, top / DEVIATIONS, (outputs, inputs))).clip(-top, top)
         weights.flat[:2] = [top, -top][: weights.size]
+        if most is not None:
+            sides = (
+                side * np.minimum(1, most / np.maximum(1, np.abs(side).sum(axis=1, keepdims=True)))
+                for side in (weights.clip(min=0), weights.clip(max=0))
+            )
+            weights = np.trunc(sum(sides))
     weights = weights.astype(np.int64)
     weights.setflags(write=False)
     return weights

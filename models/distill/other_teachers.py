@@ -15,24 +15,29 @@ from models.evaluation import deterministic
 from models.metrics import accuracy, combine
 from models.student import Student
 from models.teacher import ensemble_logits
+from models.topology import Topology
 from models.training import Batch, History, Job, fit
 from pipeline.errors import ConfigError
 
 
-def require_teaching(kind: str, workshop: Workshop, by_student: bool = False) -> None:
-    """Check, before a schedule trains anything, that its losses can learn from the teachers that it makes.
+def require_teaching(kind: str, loss: Distillation, topology: Topology | None = None) -> None:
+    """Check, before anything is trained, that a loss can learn from the teachers that a schedule makes.
+
+    `topology` is of those teachers, where they are students.
 
     Raises:
-        ConfigError: no loss asks for a teacher or, `by_student`, one wants layers that a student lacks.
+        ConfigError: the loss asks for no teacher, or wants layers that a student lacks.
     """
-    if workshop.loss.needs <= {"labels"}:
+    if loss.needs <= {"labels"}:
         raise ConfigError(f"schedule {kind}: no loss learns from a teacher; add one that does to `losses`")
-    if by_student:
+    if topology is not None:
         with torch.random.fork_rng():
             try:
-                Trainee(workshop.topology, workshop.loss, Student(workshop.topology))
+                Trainee(topology, loss, Student(topology))
             except ConfigError as error:
-                raise ConfigError(f"schedule {kind}: here students teach. {error}") from error
+                raise ConfigError(
+                    f"schedule {kind}: here students teach: {error}; or name no `pairs`, to match what fits"
+                ) from error
 
 
 def teacher_shape(kind: str, workshop: Workshop) -> nn.Module:

@@ -190,8 +190,9 @@ def check(recipe: Recipe, topology: Topology, architecture: Architecture) -> Non
     """
     with torch.random.fork_rng():
         teacher = Teacher(architecture, topology.input_shape, topology.classes)
-        Trainee(topology, recipe.loss, teacher)
-        recipe.schedule.check(topology, teacher)
+        if recipe.schedule.asks_teacher:
+            Trainee(topology, recipe.loss, teacher)
+        recipe.schedule.check(topology, teacher, recipe.loss)
 
 
 def save_student(student: Student, path: Path) -> None:

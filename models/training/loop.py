@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -61,12 +62,13 @@ def fit(job: Job, progress: Progress = silent) -> tuple[nn.Module, History]:
 
 def _fabric(config: TrainingConfig) -> Fabric:
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it would announce its precision
-    strategy = "ddp_spawn" if config.devices > 1 else "auto"
+    # A loss that looks at some layers only leaves the weights of others without gradients.
+    several = DDPStrategy(start_method="spawn", find_unused_parameters=True)
     try:
         return Fabric(
             accelerator=config.accelerator,
             devices=config.devices,
-            strategy=strategy,
+            strategy=several if config.devices > 1 else "auto",
             precision=PRECISIONS[config.precision],
         )
     except (ValueError, RuntimeError, MisconfigurationException) as cause:

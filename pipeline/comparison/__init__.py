@@ -14,7 +14,7 @@ from pipeline.errors import ConfigError
 from pipeline.progress import Display
 from pipeline.store import Store
 
-__all__ = ["BASELINE", "OWN", "Plan", "compare", "every_method"]
+__all__ = ["BASELINE", "OWN", "TOOLS", "Plan", "compare", "every_method"]
 
 TOOLS = ("torch", "brevitas", "lightning-fabric")
 SAVED = ("accuracy", "agreement", "validation_accuracy", "seconds_per_step")

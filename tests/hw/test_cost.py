@@ -9,6 +9,7 @@ from hw.budget import FAMILIES
 from hw.cost import Cost, estimate, fold_places, synthetic_graph
 from hw.cost.memory import Store, mapped
 from hw.cost.part import tree
+from hw.dataflow import Depthwise as OneByOne
 from hw.dataflow import GlobalSum, MatrixVector, MaxPool, Reduce, Threshold, Window
 from hw.dataflow.fold import Fold
 from models.topology import AveragePool, Conv, Dense, Depthwise, Residual, Topology
@@ -114,6 +115,28 @@ def test_estimate_by_layer(family: str) -> None:
     assert found.largest.kind == "MatrixVector"
     assert found.interval == 128
     assert (found.interface.input.word_bits, found.interface.output.dtype) == (64, "int16")
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+@pytest.mark.parametrize("kind", ["dense", "depthwise"])
+def test_accumulator_bits_are_held_and_take_less(family: str, kind: str) -> None:
+    def network(bits: int | None) -> Topology:
+        if kind == "dense":
+            return Topology((64,), (Dense(32, 4, 4, accumulator_bits=bits), Dense(10, 4, None)))
+        layers = (Depthwise((5, 5), 4, 4, accumulator_bits=bits), Dense(10, 4, None))
+        return Topology((12, 12, 8), layers)
+
+    def assessed(bits: int | None) -> tuple[float, int]:
+        graph = synthetic_graph(network(bits), (Fold(4, 1), Fold(2, 2)))
+        layer = next(layer for layer in graph.layers if isinstance(layer, MatrixVector | OneByOne))
+        sides = (layer.weights.clip(min=0), -layer.weights.clip(max=0))
+        reach = max(int(side.sum(axis=1).max()) for side in sides) * ((1 << layer.x_bits) - 1)
+        return estimate(graph, family).total.luts, reach
+
+    free, reach = assessed(None)
+    tight, bounded = assessed(13)
+    assert bounded <= (1 << 12) - 1 < reach
+    assert tight < free
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))

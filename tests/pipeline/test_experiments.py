@@ -20,8 +20,10 @@ from models.topology import Dense, Topology
 from models.training import TrainingConfig
 from pipeline import config
 from pipeline.cli.app import app
+from pipeline.comparison.kept import Training
 from pipeline.errors import ConfigError
 from pipeline.experiments import MissingClass, SoftTargets, TemperatureSearch
+from pipeline.store import Store
 from tests.models.networks import toy_dataset
 
 TRAINING = TrainingConfig(epochs=3, batch_size=16, learning_rate=1e-2, weight_decay=1e-3, seed=3)
@@ -143,6 +145,34 @@ def test_a_share_of_the_data_is_learned_in_as_many_steps(made):
         )
     assert SoftTargets(epochs=2).prepared(made).training.epochs == 2
     assert MissingClass(label=0).prepared(made).training == TRAINING
+
+
+def test_each_student_is_trained_once(made, tmp_path, monkeypatch):
+    def run(experiment):
+        train = Training(Store(tmp_path / "store"), {"torch": "1"})
+        return experiment.run(made, Recipe(SoftenedSoftmax(2.0, 0.0)), ignore, train)
+
+    trained, really = [], Recipe.train
+
+    def count(recipe, shop):
+        trained.append(shop.training.seed)
+        assert shop.checkpoints is not None
+        if len(trained) == 2:
+            raise KeyboardInterrupt
+        return really(recipe, shop)
+
+    monkeypatch.setattr(Recipe, "train", count)
+    with pytest.raises(KeyboardInterrupt):
+        run(MissingClass(label=1, seeds=2))
+    first = run(MissingClass(label=1, seeds=2))
+    assert trained == [3, 4, 4]  # the first was kept, the second anew
+    assert run(MissingClass(label=1, seeds=2)) == first and len(trained) == 3
+    monkeypatch.setattr(Recipe, "train", really)
+    assert MissingClass(label=1, seeds=2).run(made, Recipe(SoftenedSoftmax(2.0, 0.0)), ignore) == first
+    monkeypatch.setattr(Recipe, "train", count)
+    run(MissingClass(label=2, seeds=2))
+    run(MissingClass(label=2, seeds=3))
+    assert trained[3:] == [3, 4, 5]  # other samples, other students; one seed more, one student more
 
 
 @dataclass(frozen=True)

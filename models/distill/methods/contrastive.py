@@ -25,6 +25,9 @@ class ContrastiveRepresentation(Distillation):
     arXiv:1805.01978), the term is -log h(s, t) - N E[log(1 - h(s, t'))] with the student as the anchor, and
     likewise with the teacher (section 3.1); a mean over the batch.
 
+    The two terms are those of the authors' code (github.com/HobbitLong/RepDistiller), which takes m over the
+    positive, too, temperature 0.07, and the loss 0.8 times beside the labels' cross-entropy.
+
     Negatives come from memory banks of embeddings of the whole transfer set, which follow as samples are
     seen: entry = momentum * entry + (1 - momentum) * embedding, at unit length. The N rows of a step are
     drawn at random, shared by the batch; those that are no negatives of a sample are left out of the mean.

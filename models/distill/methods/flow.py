@@ -22,8 +22,9 @@ class FlowOfSolution(Distillation):
     The matrix of a flow from a layer with channels i to one with channels j is G[i, j], the mean over pixels
     of the products of both features; where the sizes differ, the larger is max-pooled to the smaller, as in
     the paper. A flow goes from each pair of matched layers to the next. Its term is the squared difference
-    |G_T - G_S|^2, as a mean over batch and entries (a sum over entries in the paper, equation 2), summed over
-    the flows. The paper's students have the teacher's channels; others pass a 1 by 1 convolution without bias
+    |G_T - G_S|^2, as a mean over batch and entries (a sum over entries in the paper, equation 2; with the
+    mean, github.com/HobbitLong/RepDistiller weighs it by 50), summed over the flows, all of one weight, as in
+    the paper. The paper's students have the teacher's channels; others pass a 1 by 1 convolution without bias
     from their channels to the teacher's first.
 
     Attributes:

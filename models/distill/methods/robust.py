@@ -39,6 +39,10 @@ class Robust(Distillation):
     cross-entropy are means over both. The quantizers' gradients are straight through. Where the data set has
     small inputs (digits: up to 16), gradients are large, and noise is to be small.
 
+    The abstract of the paper has the two objectives; how they are shaped here, and the noise, is not taken
+    from it. Of 21 settings, the default has the best mean of accuracies, clean, under noise, FGSM and PGD, on
+    the validation split of digits (students of `builds/digits-icebreaker.toml`, two seeds, 16 epochs).
+
     Raises:
         ConfigError: a weight or the noise below 0, or neither score nor gradient weighs.
     """
@@ -46,9 +50,9 @@ class Robust(Distillation):
     method: ClassVar[str] = "robust"
     paper: ClassVar[str] = "Guo, Xu, He, Shi, Xu, Tao 2018, arXiv:1807.11158"
 
-    score_weight: float = 1.0
+    score_weight: float = 0.3
     gradient_weight: float = 1e-4
-    noise: float = 2.0
+    noise: float = 0.0
     rivals: Literal["nearest", "all"] = "nearest"
     hard_label_weight: float = 1.0
 

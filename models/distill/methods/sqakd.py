@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 class Sqakd(Distillation):
     """Quantization-aware training by the teacher's softened probabilities alone, without any label.
 
-    T^2 KL(mean of the members' probabilities at T || student at T); no other term, so no weights to balance.
+    T^2 KL(mean of the members' probabilities at T || student at T); no other term, so no weights to balance;
+    T = 4, and no term of labels, as in the authors' code.
 
     What is not here: the paper trains a quantized copy of the teacher, from the teacher's weights; ours is
     another, smaller network, from drawn ones. And the paper also lessens the error of rounding, by a gradient
-    that looks at it (as in arXiv:2104.00903). The quantizers of our students pass gradients straight through
+    that looks at it (EWGS, arXiv:2104.00903). The quantizers of our students pass gradients straight through
     the rounding and stop them outside of the activations' range, which in its view is the case where that
     error weighs nothing.
 

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from models.distill.method import Need
+from models.distill.method import Distillation, Need
 from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -31,8 +31,13 @@ class Schedule(ABC):
         """What it needs beside what the losses need."""
         return frozenset()
 
-    def check(self, topology: Topology, teacher: nn.Module) -> None:
-        """Check, before anything is trained, that it fits the networks; the teacher is not trained yet.
+    @property
+    def asks_teacher(self) -> bool:
+        """Whether the losses ever learn from the build's own teacher."""
+        return True
+
+    def check(self, topology: Topology, teacher: nn.Module, loss: Distillation) -> None:
+        """Check, before anything is trained, that it fits networks and losses; the teacher is not trained.
 
         Raises:
             ConfigError: says what does not fit.

@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from models.distill.method import Need
+from models.distill.method import Distillation, Need
 from models.distill.methods.hinton import HardLabels
 from models.distill.schedules.base import Schedule, part_of, require_part
 from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from models.distill.workshop import Workshop
     from models.student import Student
+    from models.topology import Topology
     from models.training import History
 
 
@@ -52,11 +55,22 @@ class BornAgain(Schedule):
         """Labels, where the first generation learns from them."""
         return frozenset({"labels"} if self.first == "labels" else ())
 
+    @property
+    def asks_teacher(self) -> bool:
+        """Whether the first generation learns from it."""
+        return self.first == "teacher"
+
+    def check(self, topology: Topology, teacher: nn.Module, loss: Distillation) -> None:
+        """Check that the losses learn from students."""
+        from models.distill.other_teachers import require_teaching
+
+        require_teaching(self.kind, loss, topology)
+
     def run(self, workshop: Workshop) -> tuple[Student, History]:
         """Train all generations."""
         from models.distill.other_teachers import require_teaching, taught_by, validation_accuracy
 
-        require_teaching(self.kind, workshop, by_student=True)
+        require_teaching(self.kind, workshop.loss, workshop.topology)
         whole = workshop.training.epochs
         students: list[Student] = []
         measured: dict[str, float] = {}
@@ -104,11 +118,22 @@ class SelfTraining(Schedule):
         """Labels, for the first student."""
         return frozenset({"labels"})
 
+    @property
+    def asks_teacher(self) -> bool:
+        """Never."""
+        return False
+
+    def check(self, topology: Topology, teacher: nn.Module, loss: Distillation) -> None:
+        """Check that the losses learn from students."""
+        from models.distill.other_teachers import require_teaching
+
+        require_teaching(self.kind, loss, topology)
+
     def run(self, workshop: Workshop) -> tuple[Student, History]:
         """Train both."""
         from models.distill.other_teachers import require_teaching, taught_by
 
-        require_teaching(self.kind, workshop, by_student=True)
+        require_teaching(self.kind, workshop.loss, workshop.topology)
         epochs = part_of(workshop.training.epochs, self.share)
         alone, before = workshop.distill("self", loss=HardLabels(), epochs=epochs)
         student, history = taught_by(workshop, [alone]).distill("student")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from models.distill.method import Need
+from models.distill.method import Distillation, Need
 from models.distill.methods.fitnets import FitNetHints
 from models.distill.methods.flow import FlowOfSolution
 from models.distill.schedules.base import Schedule
@@ -52,7 +52,7 @@ class FitNets(Schedule):
         """Features of both networks."""
         return frozenset({"features"})
 
-    def check(self, topology: Topology, teacher: nn.Module) -> None:
+    def check(self, topology: Topology, teacher: nn.Module, loss: Distillation) -> None:
         """Check that both networks have the layers."""
         _check(FitNetHints(self.pairs), topology, teacher)
 
@@ -89,7 +89,7 @@ class FspStages(Schedule):
         """Features of both networks."""
         return frozenset({"features"})
 
-    def check(self, topology: Topology, teacher: nn.Module) -> None:
+    def check(self, topology: Topology, teacher: nn.Module, loss: Distillation) -> None:
         """Check that both networks have the layers."""
         _check(FlowOfSolution(self.pairs), topology, teacher)
 

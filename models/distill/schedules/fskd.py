@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from models.distill.method import Need, require_above_zero, require_share
+from models.distill.method import Distillation, Need, require_above_zero, require_share
 from models.distill.schedules.base import Schedule
 from models.lazy import np, torch
 from pipeline.errors import ConfigError
@@ -69,7 +69,7 @@ class Fskd(Schedule):
         """The teacher, whatever the losses."""
         return frozenset({"teacher"})
 
-    def check(self, topology: Topology, teacher: nn.Module) -> None:
+    def check(self, topology: Topology, teacher: nn.Module, loss: Distillation) -> None:
         """Check that there are layers to align.
 
         Raises:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from models.distill.method import Need
+from models.distill.method import Distillation, Need
 from models.distill.methods.hinton import HardLabels, SoftenedSoftmax
 from models.distill.schedules.base import Schedule, part_of, require_part
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from models.distill.workshop import Workshop
     from models.student import Student
+    from models.topology import Topology
     from models.training import History
 
 
@@ -42,11 +45,17 @@ class DefectiveTeacher(Schedule):
         """Labels, for the teacher."""
         return frozenset({"labels"})
 
+    def check(self, topology: Topology, teacher: nn.Module, loss: Distillation) -> None:
+        """Check that the losses learn from a teacher."""
+        from models.distill.other_teachers import require_teaching
+
+        require_teaching(self.kind, loss)
+
     def run(self, workshop: Workshop) -> tuple[Student, History]:
         """Train the teacher, and the student from it."""
         from models.distill.other_teachers import require_teaching, taught_by, teacher_shape, train_network
 
-        require_teaching(self.kind, workshop)
+        require_teaching(self.kind, workshop.loss)
         shape = teacher_shape(self.kind, workshop)
         epochs = part_of(workshop.training.epochs, self.share)
         teacher, before = train_network(workshop, "defective teacher", shape, HardLabels(), epochs)
@@ -88,6 +97,12 @@ class ReversedTeacher(Schedule):
         """Labels, for the first student."""
         return frozenset({"labels"})
 
+    def check(self, topology: Topology, teacher: nn.Module, loss: Distillation) -> None:
+        """Check that the losses learn from a teacher."""
+        from models.distill.other_teachers import require_teaching
+
+        require_teaching(self.kind, loss)
+
     def run(self, workshop: Workshop) -> tuple[Student, History]:
         """Train the student alone, the network from it, and the student from that."""
         from models.distill.other_teachers import (
@@ -98,7 +113,7 @@ class ReversedTeacher(Schedule):
             validation_accuracy,
         )
 
-        require_teaching(self.kind, workshop)
+        require_teaching(self.kind, workshop.loss)
         shape = teacher_shape(self.kind, workshop)
         epochs = part_of(workshop.training.epochs, self.share)
         alone, first = workshop.distill("student alone", loss=HardLabels(), epochs=epochs)

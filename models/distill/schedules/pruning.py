@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from models.distill.method import require_above_zero
+from models.distill.method import Distillation, require_above_zero
 from models.distill.schedules.base import Schedule
 from models.lazy import np
 from pipeline.errors import ConfigError
@@ -61,8 +61,11 @@ class Prune(Schedule):
             raise ConfigError(f"{self.kind}: sparsity is {self.sparsity}; give a number above 0, below 1")
         _check(self.kind, self.rate, self.damping, samples=self.samples, rounds=self.rounds)
 
-    def check(self, topology: Topology, teacher: nn.Module) -> None:
+    def check(self, topology: Topology, teacher: nn.Module, loss: Distillation) -> None:
         """Refuse binary weights."""
+        self._check_weights(topology)
+
+    def _check_weights(self, topology: Topology) -> None:
         for step in topology.steps:
             if getattr(step.layer, "weight_bits", None) == 1:
                 raise ConfigError(
@@ -74,7 +77,7 @@ class Prune(Schedule):
         from models.distill.compression import prune_weights
         from models.evaluation import deterministic
 
-        self.check(workshop.topology, workshop.members[0] if workshop.members else None)  # type: ignore[arg-type]
+        self._check_weights(workshop.topology)
         student, history = workshop.distill("dense")
         again = _slower(workshop, self.rate)
         x = _drawn(workshop, self.samples)
@@ -121,7 +124,7 @@ class PruneChannels(Schedule):
             raise ConfigError(f"{self.kind}: factor is {self.factor}; give a number above 1, up to 100")
         _check(self.kind, self.rate, self.damping, samples=self.samples)
 
-    def check(self, topology: Topology, teacher: nn.Module) -> None:
+    def check(self, topology: Topology, teacher: nn.Module, loss: Distillation) -> None:
         """Refuse students that have nothing to remove."""
         self._wider(topology)
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from models.distill.method import Need, require_above_zero
+from models.distill.method import Distillation, Need, require_above_zero
 from models.distill.methods.hinton import HardLabels
 from models.distill.schedules.base import Schedule, part_of, require_part
 from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from models.distill.workshop import Workshop
     from models.student import Student
+    from models.topology import Topology
     from models.training import History
 
 
@@ -25,6 +28,9 @@ class QuantizationAware(Schedule):
     cross-entropy plus T^2 KL(student || member at T), which makes it easier to follow. Tutoring: what became
     of the teacher, now fixed, teaches the student by the same losses. Each phase has the student's learning
     rate from its peak to zero, for the teacher too. The history's `measured` has the accuracies on the way.
+
+    The phases and who learns in them are the paper's; its temperature and lengths, per data set, were not at
+    hand, and those here are ours.
 
     Attributes:
         self_study: share of the epochs.
@@ -56,6 +62,12 @@ class QuantizationAware(Schedule):
         """Labels, for student and teacher."""
         return frozenset({"labels"})
 
+    def check(self, topology: Topology, teacher: nn.Module, loss: Distillation) -> None:
+        """Check that the losses learn from a teacher."""
+        from models.distill.other_teachers import require_teaching
+
+        require_teaching(self.kind, loss)
+
     def run(self, workshop: Workshop) -> tuple[Student, History]:
         """Train through all phases."""
         from models.distill.co_study import co_study
@@ -66,7 +78,7 @@ class QuantizationAware(Schedule):
             validation_accuracy,
         )
 
-        require_teaching(self.kind, workshop)
+        require_teaching(self.kind, workshop.loss)
         teacher_shape(self.kind, workshop)
         whole = workshop.training.epochs
         first, second = part_of(whole, self.self_study), part_of(whole, self.co_study)

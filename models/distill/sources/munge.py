@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from models.distill.transfer import TransferSet
     from models.distill.workshop import Workshop
 
-BLOCK = 256
-"""Examples whose distances to all others are computed at once."""
-
 
 @dataclass(frozen=True)
 class Munge(Source):
@@ -33,7 +30,8 @@ class Munge(Source):
     off at 0 and 255 at its end.
 
     Attributes:
-        multiple: passes; the paper has up to 100. The time of each grows with the square of the samples.
+        multiple: passes; the paper has up to 100. With more than 12 attributes, a categorical one counted
+            as often as it has categories, the time of each grows with the square of the samples.
         swap_probability: p of the paper.
         local_variance: s of the paper; the greater, the closer to the swapped values.
         categorical: places of categorical attributes in a flat sample; all others are continuous.
@@ -111,47 +109,25 @@ class _Pool:
     """T', and who is closest to whom in it while it changes.
 
     Examples are kept as points whose squared distances are those of the paper's: a continuous attribute is
-    one coordinate, a categorical one a coordinate a category. Distances of `BLOCK` examples to all are
-    computed at once, by one product of matrices, and kept up as points move.
+    one coordinate, a categorical one a coordinate a category.
     """
 
     def __init__(self, real: NDArray[np.uint8], categorical: NDArray[np.bool_]) -> None:
+        from models.distill.sources.neighbours import neighbours
+
         self.values = real.astype(np.float64)
         self._continuous = np.flatnonzero(~categorical)
         ranges = np.ptp(self.values[:, self._continuous], axis=0)
         self._scale = 1 / np.where(ranges > 0, ranges, 1.0)
         self._categories = [(place, np.unique(real[:, place])) for place in np.flatnonzero(categorical)]
-        self._points = self._point(self.values)
-        self._squares: NDArray[np.float64] = (self._points**2).sum(axis=1)
-        self._block = slice(0, 0)
-        self._distances: NDArray[np.float64] = np.empty((0, len(real)))
-        self._moved: set[int] = set()
-
-    def closest(self, index: int) -> int:
-        """The place of the other example that is closest to the one at `index`; of equals, the first."""
-        if not self._block.start <= index < self._block.stop:
-            self._block = slice(index, index + BLOCK)
-            self._distances = self._between(self._block, slice(None))
-            self._moved.clear()
-        distances = self._distances[index - self._block.start]
-        if index in self._moved:
-            distances = self._between(slice(index, index + 1), slice(None))[0]
-        distances[index] = np.inf
-        return int(distances.argmin())
+        self._neighbours = neighbours(self._point(self.values))
+        self.closest = self._neighbours.closest
 
     def replace(self, places: tuple[int, int], *values: NDArray[np.float64]) -> None:
         """Put new values in the place of two examples."""
         for place, value in zip(places, values, strict=True):
             self.values[place] = value
-            self._points[place] = self._point(value[None])[0]
-            self._squares[place] = (self._points[place] ** 2).sum()
-            self._distances[:, place] = self._between(self._block, slice(place, place + 1))[:, 0]
-            self._moved.add(place)
-
-    def _between(self, some: slice, others: slice) -> NDArray[np.float64]:
-        """Squared distances of points, (some, others)."""
-        products: NDArray[np.float64] = self._points[some] @ self._points[others].T
-        return self._squares[some, None] - 2 * products + self._squares[others]
+            self._neighbours.move(place, self._point(value[None])[0])
 
     def _point(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         coordinates = [values[:, self._continuous] * self._scale]

@@ -231,7 +231,7 @@ def test_bad_settings(settings, message):
 def test_networks_that_do_not_fit(layers, pairs, message):
     teacher = Teacher(Mlp((8,)), (4, 4, 1), 3)
     with pytest.raises(ConfigError, match=message):
-        Fskd(pairs=pairs).check(Topology((4, 4, 1), layers), teacher)
+        Fskd(pairs=pairs).check(Topology((4, 4, 1), layers), teacher, SoftenedSoftmax())
 
 
 def test_no_teacher(workshop):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from models.data import Split
 from models.distill import SoftenedSoftmax
 from models.distill.recipe import Recipe
-from models.distill.sources import Munge, munge
+from models.distill.sources import Munge, neighbours
 from models.metrics import combine
 from models.teacher import Mlp, Teacher
 from models.training import TrainingConfig
@@ -58,22 +58,38 @@ def samples(seed, count, width=6, categories=4, categorical=(2, 5)):
     return x
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=24, deadline=None)
 @given(
     seed=st.integers(0, 1000),
     count=st.integers(2, 24),
     p=st.floats(0.1, 1),
     s=st.floats(0.5, 10),
     block=st.sampled_from([1, 3, 7, 256]),
+    values=st.sampled_from([3, 256]),
+    tree=st.booleans(),
 )
-def test_is_the_papers_algorithm(seed, count, p, s, block):
-    """Whatever the block of distances that is kept, the closest is that of the changing set."""
-    x = samples(seed, count)
+def test_is_the_papers_algorithm(seed, count, p, s, block, values, tree):
+    """Whatever is kept of the samples as they were, the closest is that of the changing set."""
+    x = samples(seed, count) // (256 // values)  # of few values, many are the same
     made = Munge(swap_probability=p, local_variance=s, categorical=(2, 5))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(munge, "BLOCK", block)
+        patch.setattr(neighbours, "BLOCK", block)
+        patch.setattr(neighbours, "STALE", block)
+        patch.setattr(neighbours, "MANY", 0 if tree else 100)
+        patch.setattr(neighbours, "FEW", 100)
         found = made.one_pass(x, (seed, 0))
     np.testing.assert_array_equal(found, algorithm_1(x, p, s, (2, 5), (seed, 0)))
+
+
+def test_many_samples_of_few_attributes_are_found_by_a_tree():
+    x = np.random.default_rng(0).integers(0, 256, (300, 3)).astype(np.uint8)
+    assert type(neighbours.neighbours(x.astype(float))) is neighbours.ByProducts
+    by_products = Munge().one_pass(x, (0,))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(neighbours, "MANY", 300)
+        patch.setattr(neighbours, "STALE", 40)
+        assert type(neighbours.neighbours(x.astype(float))) is neighbours.ByTree
+        np.testing.assert_array_equal(Munge().one_pass(x, (0,)), by_products)
 
 
 def test_two_examples_swap_their_categories_and_approach_each_other():

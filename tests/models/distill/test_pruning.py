@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.distill import SoftenedSoftmax
+from models.distill import HardLabels, SoftenedSoftmax
 from models.distill.channels import FIXED, Channels
 from models.distill.compression import prune_channels, prune_weights
 from models.distill.masks import Masks, weights_of, zero_shares
@@ -237,8 +237,8 @@ def test_training_starts_from_the_wider_students_weights(workshop):  # noqa: F81
         lambda: PruneChannels(factor=1.0),
         lambda: PruneChannels(factor=float("nan")),
         lambda: PruneChannels(samples=0),
-        lambda: PruneChannels().check(Topology((4,), (Dense(2, 4, None),)), None),
-        lambda: Prune().check(Topology((4,), (Dense(4, 1, 2), Dense(2, 4, None))), None),
+        lambda: PruneChannels().check(Topology((4,), (Dense(2, 4, None),)), None, HardLabels()),
+        lambda: Prune().check(Topology((4,), (Dense(4, 1, 2), Dense(2, 4, None))), None, HardLabels()),
     ],
 )
 def test_refuses(make):

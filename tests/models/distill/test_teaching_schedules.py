@@ -7,9 +7,11 @@ import pytest
 import torch
 from torch.nn import functional
 
-from models.distill import HardLabels, Signals, SoftenedSoftmax
+from models.distill import HardLabels, Signals, SoftenedSoftmax, WeightedSum
 from models.distill.co_study import CoStudy, co_study
+from models.distill.features import shapes_of
 from models.distill.method import Distillation
+from models.distill.methods import FitNetHints
 from models.distill.other_teachers import taught_by, train_network, validation_accuracy
 from models.distill.recipe import Recipe
 from models.distill.schedules import (
@@ -19,6 +21,7 @@ from models.distill.schedules import (
     ReversedTeacher,
     SelfTraining,
 )
+from models.distill.student_training import check
 from models.distill.workshop import Workshop
 from models.evaluation import predict
 from models.metrics import accuracy
@@ -34,6 +37,7 @@ from .test_every_method import TOPOLOGY
 TRAINING = TrainingConfig(
     epochs=3, batch_size=32, learning_rate=1e-2, weight_decay=1e-3, seed=3, checkpoint_every=1
 )
+TEACHER = Cnn(((8,),), dense=(16,))
 SCHEDULES = {
     "born-again": BornAgain(3, share=0.4),
     "from labels, to an ensemble": BornAgain(2, first="labels", ensemble=True),
@@ -47,9 +51,7 @@ SCHEDULES = {
 @pytest.fixture(scope="module")
 def workshop():
     dataset = toy_dataset()
-    members = train_ensemble(
-        TeacherConfig((Cnn(((8,),), dense=(16,)),), TRAINING, members=2), dataset
-    ).members
+    members = train_ensemble(TeacherConfig((TEACHER,), TRAINING, members=2), dataset).members
     examples = make_transfer_set(members, dataset, views=1)
     return Workshop(TOPOLOGY, dataset, examples, members, SoftenedSoftmax(), TRAINING)
 
@@ -254,6 +256,37 @@ def test_qkd_shares_out_the_epochs(workshop):
 def test_losses_without_a_teacher_are_refused(workshop, schedule):
     with pytest.raises(ConfigError, match="no loss learns from a teacher"):
         schedule.run(replace(workshop, loss=HardLabels()))
+
+
+@pytest.mark.parametrize("schedule", [*SCHEDULES.values()], ids=SCHEDULES)
+def test_losses_without_a_teacher_are_refused_before_any_training(schedule):
+    with pytest.raises(ConfigError, match="no loss learns from a teacher"):
+        check(Recipe(HardLabels(), schedule=schedule), TOPOLOGY, TEACHER)
+
+
+def test_layers_that_students_lack_are_refused_before_any_training(workshop):
+    taught = shapes_of(Student(TOPOLOGY), workshop.members[0])
+    among = shapes_of(Student(TOPOLOGY), Student(TOPOLOGY))
+    first = next(iter(taught.student))
+    of_teacher, of_student = (
+        next(name for name in mine.teacher if name not in theirs.teacher)
+        for mine, theirs in ((taught, among), (among, taught))
+    )
+    other, own = FitNetHints(((first, of_teacher),)), FitNetHints(((first, of_student),))
+
+    def checked(loss, schedule):
+        losses = WeightedSum(((1.0, SoftenedSoftmax()), (1.0, loss)))
+        check(Recipe(losses, schedule=schedule), TOPOLOGY, TEACHER)
+
+    for schedule in (BornAgain(), BornAgain(first="labels"), SelfTraining()):
+        with pytest.raises(ConfigError, match=f"{schedule.kind}: here students teach: .*'{of_teacher}'"):
+            checked(other, schedule)
+    with pytest.raises(ConfigError, match=f"teacher has no hidden layer '{of_student}'"):
+        checked(own, BornAgain())
+    for schedule in (BornAgain(first="labels"), SelfTraining()):
+        checked(own, schedule)
+    for loss, schedule in ((other, QuantizationAware()), (FitNetHints(), BornAgain())):
+        checked(loss, schedule)
 
 
 @pytest.mark.parametrize("schedule", [DefectiveTeacher(), ReversedTeacher(), QuantizationAware()])
