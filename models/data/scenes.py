@@ -56,9 +56,9 @@ class Scene:
 
     def having(self, attribute: int) -> NDArray[np.bool_]:
         """Which objects have an attribute, (objects,)."""
-        if attribute < len(COLOURS):
-            return self.colours == attribute
-        return self.shapes == attribute - len(COLOURS)
+        number = attribute - len(COLOURS)
+        found: NDArray[np.bool_] = self.colours == attribute if number < 0 else self.shapes == number
+        return found
 
     def answer(self, question: Question) -> str | None:
         """The right answer; None where there is none among `ANSWERS`."""
@@ -122,7 +122,8 @@ def scenes(train: int, validation: int, test: int, seed: int) -> tuple[Dataset, 
         )
     parts = [ask(count, seed, part) for part, count in enumerate((train, validation, test))]
     shape = (GRID, GRID, CELL * CELL * 3 + QUESTION_BITS)
-    return Dataset("scenes", len(ANSWERS), shape, *(part.split() for part in parts)), parts[-1]
+    learned, validated, tested = (part.split() for part in parts)
+    return Dataset("scenes", len(ANSWERS), shape, learned, validated, tested), parts[-1]
 
 
 def ask(count: int, seed: int, part: int = 0) -> Questions:
