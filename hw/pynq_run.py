@@ -127,7 +127,8 @@ def open_accelerator(package: Path) -> tuple[str, Any, dict[str, Any]]:
         from finn_plus_driver import get_driver_class
 
         driver = get_driver_class(settings["driver_type"])
-    except ImportError:
+    except ImportError as error:
+        sys.stderr.write(f"without FINN's driver: {error}\n")
         return "retort", Accelerator(bitfile, settings), settings
     weights = {
         f"{kind}_weight_dir": str(package / "driver" / f"{kind}_weights") for kind in ("runtime", "mlo")

@@ -110,7 +110,7 @@ class Remote:
 
     def _copy(self, paths: Sequence[str], log: Path, what: str) -> None:
         tools.find("scp").require()
-        self._call(["scp", "-q", "-r", *self._options("-P"), *paths], log, what, COPY_SECONDS)
+        self._call(["scp", "-r", *self._options("-P"), *paths], log, what, COPY_SECONDS)
 
     def _options(self, port: str) -> list[str]:
         return [*_set((*_BATCH, *_PATIENCE)), *self._own(port)]
@@ -129,7 +129,7 @@ class Remote:
         """Run a program of OpenSSH; what it printed."""
         start = log.stat().st_size if log.exists() else 0
         try:
-            tools.run(argv, cwd=Path.cwd(), log=log, what=f"{self.host}: {what}", timeout=timeout)
+            tools.run(argv, cwd=log.parent, log=log, what=f"{self.host}: {what}", timeout=timeout)
         except ToolError as error:
             if isinstance(error.__cause__, subprocess.TimeoutExpired):
                 raise SilentBoardError(

@@ -36,6 +36,10 @@ def allocate(shape, dtype, cacheable=True, target=None):
     return made
 
 
+class Bitstream:
+    """A name that FINN's driver imports."""
+
+
 class Dma:
     """FINN's IODMA: registers 0x00 control, 0x10 and 0x14 address, 0x1C frames."""
 
