@@ -46,7 +46,7 @@ def verify(
     if as_json:
         print_json(rungs)
     else:
-        print_table([(rung["rung"], _verdict(rung), junit.summary(rung)) for rung in rungs])
+        print_table([(rung["rung"], verdict(rung), junit.summary(rung)) for rung in rungs])
     failed = next((rung for rung in rungs if rung["passed"] is False), None)
     if failed:
         raise VerificationError(f"{folder}: rung '{failed['rung']}': {junit.summary(failed)}")
@@ -82,7 +82,8 @@ def flash(folder: Folder) -> None:
     typer.echo(f"{bitstream} is in the {lock['board']}")
 
 
-def _verdict(rung: Mapping[str, Any]) -> str:
+def verdict(rung: Mapping[str, Any]) -> str:
+    """A rung's outcome in a word."""
     return {True: "passed", False: "FAILED", None: "skipped"}[rung["passed"]]
 
 

@@ -26,12 +26,19 @@ def _bitstream_tools(config: Build) -> tuple[str, ...]:
     return ("amaranth", "amaranth-boards", *_board_tools(config))
 
 
-def _verify_tools(config: Build) -> tuple[str, ...]:
-    """The decompiler counts where it is installed: with it there is one rung more to climb."""
+def chip_tools(config: Build) -> tuple[str, ...]:
+    """What climbs the rungs of the core and its chip.
+
+    The decompiler counts where it is installed: with it there is one rung more to climb.
+    """
     decompiler = ("icebox_vlog",) if tools.find("icebox_vlog").locate() else ()
     found = {"pyosys", f"yowasp-nextpnr-{find(config.board.name).family}", *decompiler}
+    return ("verilator", "g++", "make", *sorted(found))
+
+
+def _verify_tools(config: Build) -> tuple[str, ...]:
     network = "torch" if _distils(config) else "qonnx"
-    return (network, "onnxruntime", "finn-plus", "verilator", "g++", "make", *sorted(found))
+    return (network, "onnxruntime", "finn-plus", *chip_tools(config))
 
 
 def _bitstream_outputs(config: Build) -> tuple[str, ...]:

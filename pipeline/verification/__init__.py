@@ -1,6 +1,8 @@
 """The verification ladder: every artefact against the one before it, in integers."""
 
-from pipeline.verification.ladder import Climbed, climb, climb_board, failure, verify_folder
+from pipeline.verification.folder import climb_board, verify_folder
+from pipeline.verification.ladder import Climbed, climb, failure
 from pipeline.verification.recording import record
+from pipeline.verification.tree import climb_tree
 
-__all__ = ["Climbed", "climb", "climb_board", "failure", "record", "verify_folder"]
+__all__ = ["Climbed", "climb", "climb_board", "climb_tree", "failure", "record", "verify_folder"]

@@ -69,7 +69,9 @@ def test_wrong_outputs_fail_and_name_the_first(folder, tmp_path):
         failed = deploy(target, folder, "--samples", 20, "--junit", tmp_path / "board.xml")
     assert failed.exit_code == 12
     last = failed.stderr.splitlines()[-1]
-    found = re.search(r"20 mismatches in 20 samples .*sample 0, class 0: expected (-?\d+), got (-?\d+)$", last)
+    found = re.search(
+        r"20 mismatches in 20 samples .*sample 0, class 0: expected (-?\d+), got (-?\d+)$", last
+    )
     assert found and abs(int(found[1]) - int(found[2])) == 1, last
     (row,) = [row for row in json.loads((folder / "verification.json").read_text()) if row["rung"] == "board"]
     assert (row["passed"], row["mismatches"]) == (False, 20)
