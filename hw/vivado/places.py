@@ -14,12 +14,10 @@ from pathlib import Path
 from typing import TypeAlias
 
 from hw import tools
+from hw.amd_tools import LICENCES
 from hw.ssh import Remote
 from hw.vivado.plan import OUT, OUTCOME, SCRIPT
 from pipeline.errors import LinkError, ToolError
-
-LICENCES = ("XILINXD_LICENSE_FILE", "LM_LICENSE_FILE")
-"""The variables that AMD's tools look for a licence, or its server, in."""
 
 WHAT = "FINN's builder"
 RUN = "run.sh"
