@@ -62,6 +62,22 @@ TOOLS: tuple[Tool, ...] = (
         version_arguments=(),
     ),
     CommandTool(
+        "ssh",
+        "reaches boards on the network",
+        ("deploy",),
+        "apt-get install openssh-client",
+        optional=True,
+        version_arguments=("-V",),
+    ),
+    CommandTool(
+        "scp",
+        "copies to boards on the network",
+        ("deploy",),
+        "apt-get install openssh-client",
+        optional=True,
+        version_arguments=(),
+    ),
+    CommandTool(
         "yosys", "native Yosys, instead of pyosys", ("bitstream",), "YosysHQ's OSS CAD Suite", optional=True
     ),
     CommandTool(
