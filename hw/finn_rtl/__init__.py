@@ -1,7 +1,8 @@
 """FINN's own RTL of a hardware graph, for an AMD part, made and simulated without AMD's tools.
 
-Of the graph come a description (`FinnRtl`, as JSON: every layer, what it is made with, FINN's estimates) and
-an archive of Verilog and memory files. Layers that FINN has as HLS only are named with what they need;
+Of the graph come a description (`FinnRtl`, as JSON: every layer, what it is made with, FINN's estimates), an
+archive of Verilog and memory files, and the graph in the variants that are in it, which FINN's builder goes
+on from. Layers that FINN has as HLS only are named with what they need;
 without them there is no whole to simulate, and the archive holds the other layers.
 """
 
@@ -14,10 +15,13 @@ from hw.finn_rtl import fixups, sources
 from hw.finn_rtl.nodes import Estimate, Node, estimate, implement, listing, write_verilog
 from hw.finn_rtl.streams import FinnStream, streams_of
 from hw.finn_rtl.top import NAME, top
+from hw.lowering import save_hardware
 from hw.lowering.session import finn_session
 from pipeline.errors import LoweringError, ModelFileError
 
-__all__ = ["Estimate", "FinnRtl", "FinnStream", "Node", "generate"]
+ARCHIVE, DESCRIPTION, GRAPH = "finn_rtl.zip", "finn_rtl.json", "implemented.onnx"
+
+__all__ = ["ARCHIVE", "DESCRIPTION", "GRAPH", "Estimate", "FinnRtl", "FinnStream", "Node", "generate"]
 
 
 @dataclass(frozen=True)
@@ -43,13 +47,10 @@ class FinnRtl:
         needs = sorted({node.needs for node in self.layers if node.needs})
         return f"FINN has no RTL of {', '.join(names)}: {', '.join(needs)} makes it" if names else None
 
-    def save(self, path: Path) -> None:
-        """Write what `load` reads."""
-        path.write_text(json.dumps(asdict(self), indent=2) + "\n")
-
     @classmethod
-    def load(cls, path: Path) -> "FinnRtl":
-        """Read what `save` wrote; raises `ModelFileError`."""
+    def load(cls, folder: Path) -> "FinnRtl":
+        """Read what `generate` wrote; raises `ModelFileError`."""
+        path = folder / DESCRIPTION
         try:
             raw = json.loads(path.read_text())
             return cls(
@@ -66,8 +67,8 @@ class FinnRtl:
             raise ModelFileError(f"{path}: no description of FINN's RTL ({error}); build again") from error
 
 
-def generate(model: Any, *, part: str, clock_hz: float, archive: Path, log: Path) -> FinnRtl:
-    """Have FINN write its RTL of a hardware graph (`hw.lowering.lower`), and pack it into `archive`.
+def generate(model: Any, *, part: str, clock_hz: float, folder: Path, log: Path) -> FinnRtl:
+    """Have FINN write its RTL of a hardware graph (`hw.lowering.lower`); what comes of it goes to `folder`.
 
     Raises `LoweringError` where FINN fails, or is not of the version that is known.
     """
@@ -88,5 +89,8 @@ def generate(model: Any, *, part: str, clock_hz: float, archive: Path, log: Path
     files = fixups.fixed(files)
     if not any(node.needs for node in nodes):
         files |= {f"{NAME}.v": top(modules)}
-    sources.pack(files, archive)
-    return FinnRtl(fixups.VERSION, part, clock_hz, taken, given, speed, nodes, changes)
+    sources.pack(files, folder / ARCHIVE)
+    save_hardware(model, folder / GRAPH)
+    found = FinnRtl(fixups.VERSION, part, clock_hz, taken, given, speed, nodes, changes)
+    (folder / DESCRIPTION).write_text(json.dumps(asdict(found), indent=2) + "\n")
+    return found

@@ -23,6 +23,7 @@ class Node:
         implementation: "rtl" or "hls".
         needs: the tool without which there is no Verilog of it; None where FINN has RTL.
         cycles: a frame, by FINN's estimate.
+        pe, simd: its fold, where it has one.
     """
 
     name: str
@@ -30,6 +31,8 @@ class Node:
     implementation: str
     needs: str | None
     cycles: int
+    pe: int | None = None
+    simd: int | None = None
 
 
 @dataclass(frozen=True)
@@ -67,10 +70,12 @@ def listing(model: Any) -> tuple[Node, ...]:
 
     found = []
     for node in model.graph.node:
-        implementation = node.op_type.rsplit("_", 1)[-1]
+        op, implementation = getCustomOp(node), node.op_type.rsplit("_", 1)[-1]
         needs = None if implementation == "rtl" else VITIS
-        cycles = int(getCustomOp(node).get_exp_cycles())
-        found.append(Node(node.name, base_kind(node), implementation, needs, cycles))
+        known = op.get_nodeattr_types()
+        pe, simd = (op.get_nodeattr(name) if name in known else None for name in ("PE", "SIMD"))
+        cycles = int(op.get_exp_cycles())
+        found.append(Node(node.name, base_kind(node), implementation, needs, cycles, pe, simd))
     return tuple(found)
 
 

@@ -7,24 +7,24 @@ from typing import Any
 from numpy.typing import NDArray
 
 from hw import simulate, verilator
-from hw.finn_rtl import FinnRtl, sources
+from hw.finn_rtl import ARCHIVE, FinnRtl, sources
 from hw.finn_rtl.top import NAME
 from pipeline.errors import VerificationError
 
 
 class FinnSimulator:
-    """A compiled simulator of an archive that `generate` made."""
+    """A compiled simulator of what `generate` made."""
 
-    def __init__(self, rtl: FinnRtl, archive: Path, *, work: Path, log: Path, optimize: str = "-O1") -> None:
-        """Compile in the new folder `work`, `optimize` being the C++ level.
+    def __init__(self, made: Path, *, work: Path, log: Path, optimize: str = "-O1") -> None:
+        """Compile the archive in folder `made` in the new folder `work`, `optimize` being the C++ level.
 
         Raises `VerificationError` where FINN has layers without RTL, `ToolError` where Verilator refuses it.
         """
+        self.rtl = rtl = FinnRtl.load(made)
         if rtl.missing:
             raise VerificationError(f"nothing to simulate: {rtl.missing}")
-        self.rtl, self.log = rtl, log
-        self.folder = work / "sources"
-        files = [path for path in sources.unpack(archive, self.folder) if path.suffix != ".dat"]
+        self.log, self.folder = log, work / "sources"
+        files = [path for path in sources.unpack(made / ARCHIVE, self.folder) if path.suffix != ".dat"]
         self.executable = verilator.build(
             sorted(files, key=lambda path: not path.stem.endswith("_pkg")),  # packages before their users
             top=NAME,

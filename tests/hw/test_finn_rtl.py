@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hw.finn_reader import read
-from hw.finn_rtl import FinnRtl, FinnStream, fixups, generate
+from hw.finn_rtl import ARCHIVE, DESCRIPTION, GRAPH, FinnRtl, FinnStream, fixups, generate, sources
 from hw.finn_rtl.simulate import FinnSimulator
 from hw.finn_rtl.top import Module, top
 from hw.lowering import Fold, Folding, lower
@@ -19,19 +19,18 @@ from tests.hw.qonnx import Network
 ZYNQ, KRIA = "xc7z020clg400-1", "xck26-sfvc784-2LV-c"
 
 
-def made(model: Any, folder: Path, part: str = ZYNQ) -> tuple[FinnRtl, Path]:
-    archive = folder / "finn_rtl.zip"
-    return generate(model, part=part, clock_hz=100e6, archive=archive, log=folder / "rtl.log"), archive
+def made(model: Any, folder: Path, part: str = ZYNQ) -> FinnRtl:
+    return generate(model, part=part, clock_hz=100e6, folder=folder, log=folder / "rtl.log")
 
 
 def check(model: Any, folder: Path, part: str = ZYNQ, frames: int = 60) -> None:
     """Every frame, at full rate and stalled, against the dataflow form; the interval as FINN estimates it."""
-    rtl, archive = made(model, folder, part)
+    rtl = made(model, folder, part)
     graph = read(model)
     x = random_frames(frames, int(np.prod(graph.shape)))
     expected = graph.execute(x.astype(np.int64))
     work, log = folder / "simulation", folder / "simulation.log"
-    simulator = FinnSimulator(rtl, archive, work=work, log=log, optimize="-O0")
+    simulator = FinnSimulator(folder, work=work, log=log, optimize="-O0")
     free = simulator.run(x)
     stalled = simulator.run(x, stall_percent=40, seed=3)
     assert np.array_equal(free.outputs, expected)
@@ -63,37 +62,36 @@ def test_convolution_with_padding_and_stride(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_archive_is_the_same_again_and_of_no_machine(tmp_path: Path) -> None:
     model = lowered(random_network([8, 6, 3]), tmp_path, [Fold(2, 4), Fold(1, 2)])
-    rtl, archive = made(model, tmp_path)
-    first = archive.read_bytes()
-    again, _ = made(model, tmp_path)
-    assert archive.read_bytes() == first and again == rtl
-    with zipfile.ZipFile(archive) as opened:
+    rtl = made(model, tmp_path)
+    first = [(tmp_path / name).read_bytes() for name in (ARCHIVE, DESCRIPTION, GRAPH)]
+    assert FinnRtl.load(tmp_path) == rtl == made(model, tmp_path)
+    assert [(tmp_path / name).read_bytes() for name in (ARCHIVE, DESCRIPTION, GRAPH)] == first
+    assert b"retort-finn" not in first[2]
+    with zipfile.ZipFile(tmp_path / ARCHIVE) as opened:
         texts = {name: opened.read(name).decode() for name in opened.namelist()}
     assert "finn.v" in texts and "MVAU_rtl_0_memblock.dat" in texts["MVAU_rtl_0_memstream_wrapper.v"]
     assert not [name for name, text in texts.items() if "retort-finn" in text or str(Path.home()) in text]
-    rtl.save(tmp_path / "finn_rtl.json")
-    assert FinnRtl.load(tmp_path / "finn_rtl.json") == rtl
     assert [file for file, _ in rtl.changes] == ["add_multi.sv", "fifo.sv"]
 
 
 @pytest.mark.slow
 def test_layers_of_hls_alone_are_named(tmp_path: Path) -> None:
     model = lowered(random_network([8, 6, 3]), tmp_path, [Fold(2, 4), Fold(1, 2)], label=True)
-    rtl, archive = made(model, tmp_path)
+    rtl = made(model, tmp_path)
     assert [node.kind for node in rtl.layers if node.implementation == "hls"] == ["LabelSelect"]
     assert rtl.missing == "FINN has no RTL of LabelSelect_hls_0 (LabelSelect): Vitis HLS makes it"
-    with zipfile.ZipFile(archive) as opened:
+    with zipfile.ZipFile(tmp_path / ARCHIVE) as opened:
         names = opened.namelist()
     assert "mvu.sv" in names and "finn.v" not in names
     with pytest.raises(VerificationError, match="LabelSelect_hls_0"):
-        FinnSimulator(rtl, archive, work=tmp_path / "simulation", log=tmp_path / "log")
+        FinnSimulator(tmp_path, work=tmp_path / "simulation", log=tmp_path / "log")
 
 
 def test_other_version_of_finn_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fixups.metadata, "version", lambda _: "1.7.0")
     with pytest.raises(LoweringError, match=r"finn-plus 1\.7\.0: its Verilog is known as of 1\.6\.1"):
         made(None, tmp_path)
-    assert not (tmp_path / "finn_rtl.zip").exists()
+    assert not (tmp_path / ARCHIVE).exists()
 
 
 def test_text_to_change_must_be_there_once() -> None:
@@ -133,7 +131,9 @@ def test_top_joins_streams_and_leaves_no_input_open() -> None:
 
 
 def test_damaged_files_are_errors(tmp_path: Path) -> None:
-    path = tmp_path / "finn_rtl.json"
-    path.write_text("{}")
+    (tmp_path / DESCRIPTION).write_text("{}")
     with pytest.raises(ModelFileError, match="no description of FINN's RTL"):
-        FinnRtl.load(path)
+        FinnRtl.load(tmp_path)
+    (tmp_path / ARCHIVE).write_text("PK")
+    with pytest.raises(ModelFileError, match="no archive of Verilog"):
+        sources.unpack(tmp_path / ARCHIVE, tmp_path / "sources")
