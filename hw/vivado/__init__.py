@@ -4,10 +4,11 @@
 not looked at.
 """
 
+import shutil
 from pathlib import Path
 
 from hw.vivado.places import Docker, Local, Place, Ssh, launch
-from hw.vivado.plan import OUT, Device, Plan, Target, make_plan
+from hw.vivado.plan import LOGS, OUT, Device, Plan, ShellKind, Target, make_plan, products_of
 from hw.vivado.products import Products, VivadoUtilization, check, load_outcome
 from pipeline.errors import ToolError, ToolMissingError
 
@@ -18,11 +19,13 @@ __all__ = [
     "Place",
     "Plan",
     "Products",
+    "ShellKind",
     "Ssh",
     "Target",
     "VivadoUtilization",
     "build",
     "make_plan",
+    "products_of",
 ]
 
 
@@ -38,7 +41,7 @@ def build(plan: Plan, place: Place, *, work: Path, log: Path, hours: float) -> P
     """
     plan.write(work)
     try:
-        launch(place, work, log=log, seconds=hours * 3600)
+        _launch(place, work, log, hours * 3600)
     except ToolError as error:
         outcome = load_outcome(work / OUT)
         if outcome is None or "message" not in outcome:
@@ -47,3 +50,13 @@ def build(plan: Plan, place: Place, *, work: Path, log: Path, hours: float) -> P
             raise ToolMissingError(f"{outcome['message']}; see {log}") from error
         raise ToolError(f"FINN's builder: {outcome['message']}; see {log}") from error
     return check(plan, work / OUT, log)
+
+
+def _launch(place: Place, work: Path, log: Path, seconds: float) -> None:
+    """Run the plan; logs of AMD's tools come to lie beside `log`, however it ends."""
+    try:
+        launch(place, work, log=log, seconds=seconds)
+    finally:
+        for name in LOGS:
+            if (work / OUT / name).is_file():
+                shutil.copyfile(work / OUT / name, log.with_name(name))

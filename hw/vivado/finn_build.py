@@ -164,10 +164,13 @@ def gather(folder: Path, out: Path, plan: dict[str, Any]) -> None:
     if plan["shell"] == "alveo":  # there may be several cards; ours is the first
         for path in (out / "report").glob("post_synth_resources_0.json"):
             path.rename(out / "report" / "post_synth_resources.json")
-    shutil.copyfile(build / "build_dataflow.log", out / "build_dataflow.log")
     ip = build / "stitched_ip" / "ip"
     if (ip / "component.xml").is_file():
-        _archive(ip, (path for path in sorted(ip.rglob("*")) if path.is_file()), out / "stitched_ip.zip")
+        _archive(ip, _files(ip), out / "stitched_ip.zip")
+    driver = out / "deploy" / "driver" / "cpp"
+    if (driver / "acceleratorconfig.json").is_file():
+        _archive(driver, _files(driver), out / "cpp_driver.zip")
+        shutil.rmtree(driver)
 
 
 def logs(folder: Path) -> list[Path]:
@@ -177,7 +180,7 @@ def logs(folder: Path) -> list[Path]:
 
 
 def keep_logs(folder: Path, out: Path) -> None:
-    """All logs in an archive, and FINN's beside it where it is not yet."""
+    """FINN's log, and those of AMD's tools in an archive."""
     _archive(folder, logs(folder), out / "vivado_logs.zip")
     log = folder / "build" / "build_dataflow.log"
     if log.is_file():
@@ -191,7 +194,11 @@ def cause(folder: Path) -> str:
             return error[0][:300]
     log = folder / "build" / "build_dataflow.log"
     told = _FINN_ERROR.findall(_text(log)) if log.is_file() else []
-    return str(told[-1])[:300] if told else "FINN's builder failed and said nothing"
+    return " ".join(told[-1].split())[:300] if told else "FINN's builder failed and said nothing"
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 def _text(path: Path) -> str:

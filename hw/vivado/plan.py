@@ -23,6 +23,7 @@ SCRIPT = "finn_build.py"
 PLAN = "plan.json"
 OUT = "out"
 OUTCOME = "outcome.json"
+LOGS = ("build_dataflow.log", "vivado_logs.zip")
 CHECK = "stitched_ip_rtlsim"
 """FINN's name of the check that runs the stitched design in Vivado's simulator."""
 
@@ -148,19 +149,20 @@ def make_plan(
     }
     if checks:
         files |= {"input.npy": _npy(frames), "expected.npy": _npy(expected)}
-    products = _products(target, device.shell, cpp_driver is not None)
+    products = products_of(target, device.shell, cpp_driver=cpp_driver is not None)
     return Plan(device, target, files, products, expected[: len(frames)], vivado)
 
 
-def _products(target: Target, shell: ShellKind, cpp_driver: bool) -> tuple[str, ...]:
-    found = [f"report/{name}" for name in _ESTIMATES] + ["stitched_ip.zip", "build_dataflow.log"]
+def products_of(target: Target, shell: ShellKind, *, cpp_driver: bool = False) -> tuple[str, ...]:
+    """Names of the files that a build leaves, the deployment package's below `deploy`."""
+    found = [f"report/{name}" for name in _ESTIMATES] + ["stitched_ip.zip"]
     if target == "stitched-ip":
         return tuple(found)
     found += [f"report/vivado_{kind}.rpt" for kind in ("utilization", "timing", "power")]
     if target == "bitfile":
         found += [f"deploy/bitfile/{name}" for name in _BITFILES[shell]]
         found += ["deploy/driver/settings.json", "report/post_synth_resources.json"]
-        found += ["deploy/driver/cpp/acceleratorconfig.json"] if cpp_driver else []
+        found += ["cpp_driver.zip"] if cpp_driver else []
     return tuple(found)
 
 

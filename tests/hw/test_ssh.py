@@ -127,7 +127,10 @@ def small_disk(folder, size):
 
 def test_full_disk(remote, log, tmp_path):
     (tmp_path / "large").write_bytes(bytes(1 << 20))
-    with small_disk(tmp_path / "disk", 64) as disk, pytest.raises(BoardFullError, match="takes no more bytes"):
+    with (
+        small_disk(tmp_path / "disk", 64) as disk,
+        pytest.raises(BoardFullError, match="takes no more bytes"),
+    ):
         remote.send([tmp_path / "large"], f"{disk}/", log=log, what="sending")
 
 

@@ -60,6 +60,7 @@ def test_good_build(tmp_path: Path) -> None:
     assert found.verified == 3
     assert found.versions["vivado"] == "2024.2"
     assert "FINN at work" in (tmp_path / "build.log").read_text()
+    assert (tmp_path / "build_dataflow.log").read_text() == "INFO\n"
 
 
 def test_utilization_is_saved_in_the_layout_of_the_open_way(tmp_path: Path) -> None:
