@@ -40,14 +40,15 @@ def main(folder: Path) -> int:
         outcome["versions"] = versions = find_versions()
         check_versions(plan, versions)
         if run_finn(folder, plan):
-            outcome["message"] = cause(folder)
+            outcome["message"] = amd_error(folder) or finn_error(folder)
         else:
             gather(folder, out, plan)
             outcome["status"] = "built"
     except MissingError as error:
         outcome |= {"status": "missing", "message": str(error)}
     except Exception as error:
-        outcome["message"] = f"{type(error).__name__}: {error}"
+        told = amd_error(folder) or f"{type(error).__name__}: {error}"
+        outcome["message"] = " ".join(told.split())[:500]
         raise
     finally:
         outcome["timing"] = sorted({line for path in logs(folder) for line in MISSED.findall(_text(path))})
@@ -187,14 +188,19 @@ def keep_logs(folder: Path, out: Path) -> None:
         shutil.copyfile(log, out / log.name)
 
 
-def cause(folder: Path) -> str:
-    """What AMD's tools said first of an error in the last log that has one, or what FINN said last."""
+def amd_error(folder: Path) -> str | None:
+    """What AMD's tools said first of an error, in the last log that has one; FINN often passes it over."""
     for path in reversed(logs(folder)):
         if error := _ERROR.search(_text(path)):
-            return error[0][:300]
+            return error[0][:500]
+    return None
+
+
+def finn_error(folder: Path) -> str:
+    """What FINN said last of an error."""
     log = folder / "build" / "build_dataflow.log"
     told = _FINN_ERROR.findall(_text(log)) if log.is_file() else []
-    return " ".join(told[-1].split())[:300] if told else "FINN's builder failed and said nothing"
+    return " ".join(told[-1].split())[:500] if told else "FINN's builder failed and said nothing"
 
 
 def _files(folder: Path) -> list[Path]:
