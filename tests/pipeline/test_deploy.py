@@ -2,8 +2,6 @@
 
 import json
 import re
-import sys
-from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -11,7 +9,6 @@ from typer.testing import CliRunner
 
 from pipeline.cli.app import app
 from pipeline.errors import StoreError
-from pipeline.report.data import Performance
 from pipeline.verification import record
 from tests.packages import make_folder
 from tests.virtual_board import NEEDS_SSH, virtual_board
@@ -102,5 +99,5 @@ def test_first_row_of_a_folder_and_damaged_files(tmp_path):
     record(tmp_path, row)
     assert json.loads((tmp_path / "verification.json").read_text()) == [row]
     (tmp_path / "verification.json").write_text('{"rung": 1}')
-    with pytest.raises(StoreError, match="verification.json: cannot be read"):
+    with pytest.raises(StoreError, match=r"verification\.json: cannot be read"):
         record(tmp_path, row)
