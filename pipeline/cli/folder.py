@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from hw import tools
+from hw.ssh import Remote
 from pipeline import junit
 from pipeline.cli.app import AsJson, Folder, print_json, print_table, shown
 from pipeline.errors import ConfigError, StoreError, ToolMissingError, VerificationError
@@ -30,17 +31,25 @@ def verify(
     port: Annotated[
         str | None, typer.Option(help="Serial port of a board that holds the build, not a virtual one.")
     ] = None,
+    host: Annotated[
+        str | None, typer.Option(help="PYNQ board by SSH (user@name, or a name of your ssh configuration).")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Climb the verification ladder again, in a built folder."""
     lock = read_lock(folder)
     build = str(lock["build"])
+    if port and host:
+        raise ConfigError("--port and --host: give one board")
     if port:
         require_serial_link(folder, lock)
+    from hw.deployment import Target
     from pipeline.verification import verify_folder
 
+    target = Target(Remote(host)) if host else None
+
     with shown(ctx, as_json) as display:
-        rungs = verify_folder(folder, display.step, port)
+        rungs = verify_folder(folder, display.step, port, target)
     if junit_file:
         junit.write(junit_file, build, rungs)
     if as_json:

@@ -29,14 +29,17 @@ def verify_folder(
     """
     config, keys = _built(folder)
     tree = "tree" in keys
-    if "bitstream" not in keys and (port or not tree):
+    key = _key(keys)
+    if key is None and (port or not tree):
         command = "retort tree, without --no-bitstream" if tree else "retort build to its end"
         raise StoreError(f"{folder}: built without a bitstream; run {command}")
+    if tree and target:
+        raise StoreError(f"{folder}: a tree has no package for a board by SSH; give the folder of a build")
     with tempfile.TemporaryDirectory(prefix="retort-log-") as logs:
         log = Path(logs) / "verification.log"
         if tree:
             return climb_tree(config, folder, keys, log, step, port).rungs
-        return climb(config, folder, keys["bitstream"], log, step, port, target).rungs
+        return climb(config, folder, str(key), log, step, port, target).rungs
 
 
 def climb_board(folder: Path, target: Target, log: Path, step: Step) -> Row:
@@ -46,13 +49,18 @@ def climb_board(folder: Path, target: Target, log: Path, step: Step) -> Row:
     package for the board.
     """
     config, keys = _built(folder)
-    key = next((keys[stage] for stage in BITSTREAMS if stage in keys), None)
+    key = _key(keys)
     if key is None:
         raise StoreError(f"{folder}: built without a bitstream; run retort build to its end")
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="retort-verify-") as scratch:
         found = deployed(Artefacts(config, folder, Path(scratch), log, step, target=target), target)
     return row_of("board", found, time.monotonic() - began, key, ("ssh",))
+
+
+def _key(keys: Mapping[str, str]) -> str | None:
+    """What names a build in its findings: the key of what a board is loaded with."""
+    return next((keys[stage] for stage in BITSTREAMS if stage in keys), None)
 
 
 def _built(folder: Path) -> tuple[Build, Mapping[str, str]]:

@@ -143,19 +143,25 @@ def test_two_runs_do_not_share_a_board(package, x, tmp_path):
 
 @pytest.mark.slow
 @NEEDS_SSH
-def test_damage_on_the_way_is_found_before_the_package_is_used(package, x, tmp_path, monkeypatch):
-    send = Remote.send
+def test_damaged_package_is_not_used_but_sent_again(package, x, tmp_path, monkeypatch):
+    send, log = Remote.send, tmp_path / "log"
 
     def damaging(self, sources, target, **rest):
         send(self, sources, target, **rest)
         with contextlib.suppress(FileNotFoundError):
             (Path(target) / "bitfile" / "finn-accel.bit").write_bytes(b"other")
 
-    monkeypatch.setattr(Remote, "send", damaging)
     with virtual_board(tmp_path) as target:
-        with pytest.raises(FrameError, match="not the package that was sent"):
-            execute(target, package, x, tmp_path / "log")
+        with monkeypatch.context() as context:
+            context.setattr(Remote, "send", damaging)
+            with pytest.raises(FrameError, match="not the one that was sent"):
+                execute(target, package, x, log)
         assert not there(target, package).exists()
+        assert execute(target, package, x, log).sent
+        (there(target, package) / "bitfile" / "finn-accel.bit").write_bytes(b"rotten")
+        with pytest.raises(FrameError, match="not the one that was sent"):
+            execute(target, package, x, log)
+        assert execute(target, package, x, log).sent
 
 
 @NEEDS_SSH

@@ -8,8 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline.cli.app import app
+from pipeline.config import parse
 from pipeline.errors import StoreError
-from pipeline.verification import record
+from pipeline.verification import hardware, record
+from pipeline.verification.artefacts import Artefacts
 from tests.packages import make_folder
 from tests.virtual_board import NEEDS_SSH, virtual_board
 
@@ -45,10 +47,17 @@ def test_board_is_proven_and_measured_into_the_folder(folder, tmp_path):
         done = deploy(target, folder, "--junit", tmp_path / "board.xml")
         assert done.exit_code == 0, done.output
         again = deploy(target, folder, "--json", "--samples", 7)
+        lock = json.loads((folder / "build.lock.json").read_text())
+        config = parse(lock["config"], "tiny")
+        work = tmp_path / "work"
+        climbed = hardware.board(
+            Artefacts(config, folder, work, tmp_path / "log", lambda *_: None, None, target)
+        )
     assert re.search(r"^package +sent$", done.stdout, re.MULTILINE)
     assert "0 mismatches in 80 samples against golden" in done.stdout
     row = json.loads(again.stdout)
     assert (row["samples"], row["mismatches"], row["passed"], row["metrics"]["sent"]) == (7, 0, True, False)
+    assert (climbed.passed, climbed.samples, climbed.metrics["sent"]) == (True, 80, False)
     rows = json.loads((folder / "verification.json").read_text())
     assert rows == [OTHER, row, OTHER]
     pace = json.loads((folder / "performance.json").read_text())
