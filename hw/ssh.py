@@ -24,7 +24,7 @@ from pipeline.errors import (
 
 COPY_SECONDS = 600.0
 _BATCH = ("BatchMode=yes", "StrictHostKeyChecking=yes")
-_PATIENCE = ("ConnectTimeout=15", "ServerAliveInterval=10", "ServerAliveCountMax=3")
+_PATIENCE = ("ConnectTimeout=30", "ServerAliveInterval=10", "ServerAliveCountMax=3")
 _ENDED = "retort: ended with "
 """What is printed behind a command there: without it, the connection ended before the command did."""
 

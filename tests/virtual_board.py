@@ -35,7 +35,7 @@ def virtual_board(
         environment["PYTHONPATH"] = ":".join(str(HERE / module) for module in modules)
     with ssh_server.serve(folder / "ssh", environment=environment) as server:
         remote = Remote(f"{server.user}@{server.host}", server.port, server.key, server.known_hosts)
-        yield Target(remote, seconds=30.0, folder=str(folder / "board"))
+        yield Target(remote, seconds=300.0, folder=str(folder / "board"))
 
 
 @contextlib.contextmanager

@@ -37,7 +37,7 @@ def log(tmp_path):
     return tmp_path / "logs" / "ssh.log"
 
 
-def ask(remote, log, script="echo here", timeout=30.0):
+def ask(remote, log, script="echo here", timeout=120.0):
     return remote.run(script, log=log, what="asking", timeout=timeout)
 
 
