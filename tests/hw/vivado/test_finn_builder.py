@@ -67,7 +67,7 @@ def run(farm: Path, network: Path, target: Target) -> Products:
         network.read_bytes(), PYNQ, target=target, frames=frames, expected=expected, vivado="2024.2"
     )
     place = Local((str(farm / "settings64.sh"),))
-    return build(plan, place, work=farm / "job", log=farm / "build.log", hours=0.1)
+    return build(plan, place, work=farm / "job", log=farm / "build.log", hours=0.4)
 
 
 @pytest.mark.slow
