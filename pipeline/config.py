@@ -16,6 +16,7 @@ from pipeline.config_section import Count, Section
 from pipeline.config_size import SizeConfig, size_problem
 from pipeline.config_student import StudentConfig, student_problem
 from pipeline.config_teacher import TeacherConfig, teacher_problem
+from pipeline.config_vivado import VivadoConfig, vivado_problem
 from pipeline.errors import ConfigError
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -102,6 +103,7 @@ class Build(Section):
     data: DataConfig | None
     compile: CompileConfig
     board: BoardConfig
+    vivado: VivadoConfig | None = None
     verify: VerifyConfig | NetworkVerifyConfig
 
 
@@ -189,6 +191,7 @@ def _problems(config: Build) -> Iterator[str | None]:
     elif isinstance(config, NetworkBuild):
         yield network_problem(config)
     yield _board(config)
+    yield vivado_problem(config)
 
 
 def _tuples(value: Any) -> Any:

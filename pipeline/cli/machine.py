@@ -6,6 +6,7 @@ import typer
 
 from hw import tools
 from hw.boards import BOARDS, Board
+from hw.tool_kinds import Tool
 from pipeline.cli.app import AsJson, print_json, print_table
 from pipeline.errors import ToolError, ToolMissingError
 
@@ -80,7 +81,7 @@ def _budget(board: Board) -> dict[str, object]:
     return asdict(budget) | {"block_ram_bits": budget.block_ram_bits}
 
 
-def _finding(tool: tools.Tool) -> _Finding:
+def _finding(tool: Tool) -> _Finding:
     hint, version = tool.hint, None
     try:
         found = tool.locate()

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw.boards import Board, find
+from hw.deployment import Target
 from hw.interface import CoreInterface, load_weights
 from models import data, integer
 from models.metrics import combine
@@ -43,7 +44,8 @@ class Finding:
 class Artefacts:
     """A build's folder; `work` is for scratch, `log` takes what tools print.
 
-    `port` is the serial port of a real board that holds the build, for the last rung.
+    For the last rung, `port` is the serial port of a real board that holds the build, `target` a board
+    reached by SSH.
     """
 
     config: Build
@@ -52,6 +54,7 @@ class Artefacts:
     log: Path
     step: Step
     port: str | None = None
+    target: Target | None = None
 
     @cached_property
     def dataset(self) -> data.Dataset:

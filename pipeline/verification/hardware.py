@@ -9,6 +9,7 @@ import numpy as np
 
 from hw import netlist, parallel_board, simulate, tools, virtual_board
 from hw.dataflow import Integers
+from hw.deployment import Target, execute, find_package
 from hw.host import Link
 from hw.netlist import ChipModel
 from hw.shell.port import parallel_port
@@ -198,7 +199,9 @@ def _repacked(artefacts: Artefacts) -> Finding:
 
 
 def board(artefacts: Artefacts) -> Finding:
-    """The board on `artefacts.port`, or the virtual one: shell and core as written, at the chip's pins."""
+    """The board by SSH or on a port, or the virtual one: shell and core as written, at the chip's pins."""
+    if artefacts.target:
+        return deployed(artefacts, artefacts.target)
     samples, shell = artefacts.config.verify.board_samples, artefacts.config.board.shell
     if artefacts.port:
         return _infer(artefacts, "board", artefacts.port, samples)
@@ -212,3 +215,12 @@ def board(artefacts: Artefacts) -> Finding:
         shell=shell,
     )
     return _chip(artefacts, "board", model, samples)
+
+
+def deployed(artefacts: Artefacts, target: Target) -> Finding:
+    """FINN's package on a board reached by SSH, against golden, and how fast the board is."""
+    package = find_package(artefacts.folder, artefacts.interface)
+    x = artefacts.frames[: target.samples]
+    ran = execute(target, package, x, artefacts.log)
+    metrics = {**ran.measured, "package": package.digest, "sent": ran.sent}
+    return compare("golden", artefacts.expected()[: len(x)], ran.outputs, **metrics)
