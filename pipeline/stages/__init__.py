@@ -1,5 +1,9 @@
 """The stages, in one table. Their modules are imported when they run."""
 
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
 from hw import tools
 from hw.boards import find
 from pipeline.config import Build, BuildConfig, NetworkBuild, brought, distilled
@@ -129,6 +133,16 @@ def _hardware(config: Build) -> str:
 def _part(config: Build) -> list[object]:
     board = find(config.board.name)
     return [board.part, board.clock_hz]
+
+
+def _before_vivado(config: Build) -> tuple[str, ...]:
+    """Not the ladder, whose times are never the same; it is climbed before all the same."""
+    return (*(("data", "export") if _distils(config) else _brought(config)), "compile", "finn-rtl")
+
+
+def _vivado(name: str) -> Callable[[Build], Any]:
+    """A function of the stage's module, which is imported for builds that have the stage."""
+    return lambda config: getattr(import_module("pipeline.stages.vivado"), name)(config)
 
 
 STAGES: tuple[Stage, ...] = (
@@ -268,5 +282,17 @@ STAGES: tuple[Stage, ...] = (
         run="pipeline.stages.report:run",
         outputs=("report.html",),
         volatile=("report.html",),
+    ),
+    Stage(
+        name="vivado",
+        version=1,
+        inputs=_before_vivado,
+        config=_vivado("key"),
+        tools=_vivado("tools"),
+        run="pipeline.stages.vivado:run",
+        outputs=_vivado("outputs"),
+        seeded=False,
+        applies=_for_amd,
+        elsewhere=True,
     ),
 )
