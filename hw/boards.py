@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import Any, Literal
 
 from hw.budget import FAMILIES, Budget
 from pipeline.errors import ConfigError
@@ -36,6 +36,9 @@ class Board:
 
     `uart_pins` is (rx, tx) on connector `io` where the board has no serial link of its own. `reserved` are
     positions on connectors that other parts of the board are wired to as well.
+
+    Of AMD boards, `part` is AMD's name of the chip, `finn_board` FINN's of the board, `finn_shell` how FINN
+    joins a core to it; `part` is empty for others.
     """
 
     name: str
@@ -50,6 +53,9 @@ class Board:
     platform: str
     uart_pins: tuple[str, str] | None = None
     reserved: tuple[str, ...] = ()
+    part: str = ""
+    finn_board: str = ""
+    finn_shell: Literal["zynq", "alveo"] = "zynq"
 
     @property
     def budget(self) -> Budget:

@@ -1,5 +1,6 @@
 """The build file: TOML in, a frozen `Build` out, and one line for whatever is wrong with it."""
 
+import json
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -141,17 +142,20 @@ def brought(build: Build) -> NetworkBuild:
 
 
 def load(path: Path) -> Build:
-    """Read and check a build file.
+    """Read and check a build file, or the configuration in the `build.lock.json` of a build.
 
     Raises:
         ConfigError: one line with the file, the dotted key, and what to do.
     """
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        raw = json.loads(text)["config"] if path.suffix == ".json" else tomllib.loads(text)
     except OSError as error:
         raise ConfigError(
             f"{path}: cannot be read ({error.strerror}); give an existing build file"
         ) from error
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ConfigError(f"{path}: no lock of a build ({error!r}); give a build file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
     return parse(raw, str(path))

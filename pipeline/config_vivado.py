@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from hw.boards import Board, find
 from pipeline.config_section import Rate, Section
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def vivado_problem(config: "Build") -> str | None:
     asked = config.vivado
     if asked is None:
         return None
-    return _place_problem(asked) or _version_problem(asked)
+    return _place_problem(asked) or _version_problem(asked) or _board_problem(asked, find(config.board.name))
 
 
 def _place_problem(asked: VivadoConfig) -> str | None:
@@ -89,4 +90,12 @@ def _version_problem(asked: VivadoConfig) -> str | None:
     hidden = asked.where == "ssh" or (asked.where == "local" and asked.settings)
     if hidden and asked.version is None:
         return "vivado.version: is missing; give the version of Vivado that is there, like '2024.2'"
+    return None
+
+
+def _board_problem(asked: VivadoConfig, board: Board) -> str | None:
+    if not board.part:
+        return f"vivado: {board.name} is none of AMD's; remove [vivado], or take another board"
+    if asked.cpp_driver and board.finn_shell != "alveo":
+        return f"vivado.cpp_driver: FINN has it for Alveo cards alone, {board.name} is none; remove it"
     return None

@@ -89,6 +89,7 @@ def run_finn(folder: Path, plan: dict[str, Any]) -> int:
     from finn.interface.settings import FINNSettings
 
     ensure_ld_library_path()  # starts this script anew where Vivado's libraries are not found
+    os.environ |= own_bridge(folder, FINNSettings().finn_xsi)
     settings = FINNSettings.init(
         flow_config=folder / "plan.json", automatic_dependency_updates=False, finn_build_dir=folder / "finn"
     )
@@ -105,6 +106,16 @@ def run_finn(folder: Path, plan: dict[str, Any]) -> int:
     models = config.get_intermediate_models_directory()
     write_parent(folder / "model.onnx", models / "dataflow_parent.onnx")
     return int(build_dataflow_cfg(str(folder / "model.onnx"), config))
+
+
+def own_bridge(folder: Path, installed: Path) -> dict[str, str]:
+    """Where FINN is to compile its bridge to Vivado's simulator, as its environment has it.
+
+    It does so in its own package, unless that is not ours to write, as in a container: then in a copy.
+    """
+    if "FINN_XSI" in os.environ or os.access(installed, os.W_OK):
+        return {}
+    return {"FINN_XSI": str(shutil.copytree(installed, folder / "xsi"))}
 
 
 def write_parent(child: Path, path: Path) -> None:

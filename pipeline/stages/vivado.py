@@ -66,6 +66,13 @@ def outputs(config: Build) -> tuple[str, ...]:
     return (*map(_kept, names), *measured)
 
 
+def key(config: Build) -> list[object]:
+    """What the products depend on, besides the stage's inputs."""
+    board = find(config.board.name)
+    shell = [board.part, board.finn_board, board.finn_shell, board.clock_hz]
+    return [settings(config).key, *shell, config.compile.output]
+
+
 def settings(config: Build) -> VivadoConfig:
     """The build's `[vivado]`, or what it is where there is none."""
     return config.vivado or VivadoConfig()

@@ -13,11 +13,8 @@ from pipeline.outputs import read_lock
 from pipeline.progress import Step
 from pipeline.verification.artefacts import Artefacts
 from pipeline.verification.deployed import deployed
-from pipeline.verification.ladder import Row, climb, row_of
+from pipeline.verification.ladder import Row, climb, hardware_stage, row_of
 from pipeline.verification.tree import climb_tree
-
-BITSTREAMS = ("vivado", "bitstream")
-"""Stages that make what a board is loaded with."""
 
 
 def verify_folder(
@@ -59,8 +56,11 @@ def climb_board(folder: Path, target: Target, log: Path, step: Step) -> Row:
 
 
 def _key(keys: Mapping[str, str]) -> str | None:
-    """What names a build in its findings: the key of what a board is loaded with."""
-    return next((keys[stage] for stage in BITSTREAMS if stage in keys), None)
+    """What names a build in its findings; None where it ended before there was anything for a board."""
+    try:
+        return keys[hardware_stage(keys)]
+    except KeyError:
+        return None
 
 
 def _built(folder: Path) -> tuple[Build, Mapping[str, str]]:

@@ -1,29 +1,42 @@
 """`[vivado]` of the build file."""
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from hw import boards
 from pipeline.config import parse
-from pipeline.config_vivado import VivadoConfig, vivado_problem
+from pipeline.config_vivado import VivadoConfig
 from pipeline.errors import ConfigError
 
 GOOD = tomllib.loads((Path(__file__).parent / "good.toml").read_text())
+AMD = {**GOOD, "board": {"name": "some-pynq"}}
+PYNQ = replace(boards.find("icebreaker"), name="some-pynq", part="xc7z020clg400-1", finn_board="Pynq-Z2")
 IMAGE = "finn-plus@sha256:" + "0f" * 32
 
 
-def problem(**asked: object) -> str | None:
+@pytest.fixture(autouse=True)
+def a_board(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(boards, "BOARDS", (*boards.BOARDS, PYNQ))
+
+
+def problem(raw: dict[str, object] = AMD, **asked: object) -> str | None:
     """What is wrong with a table, well-formed or not."""
     try:
-        config = parse({**GOOD, "vivado": asked}, "x.toml")
+        parse({**raw, "vivado": asked}, "x.toml")
     except ConfigError as error:
-        return str(error)
-    return vivado_problem(config)
+        return str(error).removeprefix("x.toml: ")
+    return None
 
 
 def test_left_out() -> None:
     assert parse(GOOD, "x.toml").vivado is None
+
+
+def test_board_of_another_make() -> None:
+    assert str(problem(GOOD)).startswith("vivado: icebreaker is none of AMD's; remove [vivado]")
 
 
 @pytest.mark.parametrize(
@@ -65,12 +78,13 @@ def test_good(asked: dict[str, object]) -> None:
         ({"version": "2024"}, "vivado.version"),
         ({"hours": 0.0}, "vivado.hours"),
         ({"cpp_driver": "latest"}, "vivado.cpp_driver"),
+        ({"cpp_driver": "0a" * 20}, "vivado.cpp_driver: FINN has it for Alveo cards alone"),
         ({"password": "x"}, "vivado.password"),
     ],
 )
 def test_wrong(asked: dict[str, object], told: str) -> None:
     found = problem(**asked)
-    assert found is not None and found.removeprefix("x.toml: ").startswith(told)
+    assert found is not None and found.startswith(told)
 
 
 def test_key_is_of_what_changes_the_products() -> None:

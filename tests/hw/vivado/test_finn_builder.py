@@ -67,7 +67,7 @@ def run(farm: Path, network: Path, target: Target) -> Products:
         network.read_bytes(), PYNQ, target=target, frames=frames, expected=expected, vivado="2024.2"
     )
     place = Local((str(farm / "settings64.sh"),))
-    return build(plan, place, work=farm / "job", log=farm / "build.log", hours=0.1)
+    return build(plan, place, work=farm / "job", log=farm / "build.log", hours=0.4)
 
 
 @pytest.mark.slow
@@ -88,7 +88,9 @@ def test_bitfile(farm: Path, network: Path) -> None:
     found = run(farm, network, "bitfile")
     assert (found.folder / "deploy" / "bitfile" / "finn-accel.bit").read_bytes().endswith(b"data")
     driver = json.loads((found.folder / "deploy" / "driver" / "settings.json").read_text())
-    assert "UINT8" in json.dumps(driver)
+    shapes = driver["driver_information"]["io_shape_dict"]
+    assert (shapes["idt"], shapes["ishape_normal"]) == (["DataType['UINT8']"], [[1, 16]])
+    assert [shape[-1] for shape in shapes["oshape_normal"]] == [4]
     assert found.utilization is not None
     assert found.utilization.by_layer["(top)"]["LUT"] == 6542
     assert found.utilization.timing.wns_ns == 2.5
@@ -112,6 +114,19 @@ def test_vivado_of_another_version(farm: Path, network: Path) -> None:
     vivado.write_text("#!/bin/bash\necho 'Vivado v2022.1 (64-bit)'\n")
     with pytest.raises(ToolMissingError, match=r"^vivado 2022\.1 is here, the plan is for 2024\.2"):
         run(farm, network, "stitched-ip")
+
+
+def test_bridge_to_the_simulator_where_finn_is_not_ours_to_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = tmp_path / "finn_xsi"
+    installed.mkdir()
+    (installed / "adapter.py").write_text("bridge")
+    monkeypatch.delenv("FINN_XSI", raising=False)
+    assert finn_build.own_bridge(tmp_path, installed) == {}
+    monkeypatch.setattr(finn_build.os, "access", lambda path, mode: False)
+    assert finn_build.own_bridge(tmp_path, installed) == {"FINN_XSI": str(tmp_path / "xsi")}
+    assert (tmp_path / "xsi" / "adapter.py").read_text() == "bridge"
 
 
 def test_without_vivado(farm: Path, network: Path) -> None:
