@@ -4,7 +4,7 @@ RETORT_BOARD_PORT=/dev/ttyUSB1 RETORT_BOARD_BUILD=out/digits-icebreaker pytest -
 
 One that your ssh logs in to without asking, with the PYNQ image:
 
-RETORT_BOARD_HOST=root@pynq RETORT_BOARD_BUILD=out/digits-pynq-z2 pytest -m board
+RETORT_BOARD_HOST=root@pynq RETORT_BOARD_BUILD=out/fashion-pynq-z2 pytest -m board
 """
 
 import os
