@@ -98,4 +98,6 @@ def _board_problem(asked: VivadoConfig, board: Board) -> str | None:
         return f"vivado: {board.name} is none of AMD's; remove [vivado], or take another board"
     if asked.cpp_driver and board.finn_shell != "alveo":
         return f"vivado.cpp_driver: FINN has it for Alveo cards alone, {board.name} is none; remove it"
+    if asked.cpp_driver and asked.target != "bitfile":
+        return f"vivado.cpp_driver: goes with target = 'bitfile', here it is '{asked.target}'; remove it"
     return None
