@@ -119,7 +119,7 @@ def make_plan(
     """Plan the build of an implemented hardware graph (ONNX).
 
     `frames` (n, ...) and the outputs `expected` of them (n, outputs) are for Vivado's simulator; none, and it
-    is not asked. `vivado` is the version that must be found. With `cpp_driver`, a commit of FINN's C++ driver,
+    is not asked. `vivado` is the version to be found. With `cpp_driver`, a commit of FINN's C++ driver,
     that is made too; it is for Alveo alone.
     """
     outputs = [*_OUTPUTS[target], *(["cpp_driver"] if cpp_driver else [])]
