@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hw.boards import Board, find
+from hw.boards import Board, find_open
 from hw.interface import CoreInterface, load_weights
 from models import data, integer
 from models.metrics import combine
@@ -114,7 +114,7 @@ class Artefacts:
     @cached_property
     def board(self) -> Board:
         """The build's board."""
-        return find(self.config.board.name)
+        return find_open(self.config.board.name)
 
     @property
     def core(self) -> Path:
