@@ -229,7 +229,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="compile",
-        version=4,
+        version=5,
         inputs=_before_compile,
         config=_compile_config,
         tools=_compile_tools,
