@@ -16,7 +16,7 @@ ULTRA_RAM_BITS = 4096 * 72
 class AmdBoard:
     """A board, its chip, and what of the chip FINN's layers may use.
 
-    `part` and `finn_board` are as `finn.util.basic` names them. Shell `zynq` has DMA to a processor's memory
+    `part` and `finn_board` are as `finn.util.basic` names them. FINN's shell `zynq` has DMA to a processor's memory
     on the same chip, `alveo` to memory on a card. `stream_bits` is the width of FINN's DMA: the AXI HP port
     of a Zynq, or the 512 bits that FINN's builder takes for a card. `clock_hz` is FINN's usual one.
 
@@ -30,7 +30,7 @@ class AmdBoard:
     architecture: Literal["7-series", "ultrascale+"]
     part: str
     finn_board: str
-    shell: Literal["zynq", "alveo"]
+    finn_shell: Literal["zynq", "alveo"]
     clock_hz: int
     luts: int
     block_rams: int
@@ -73,7 +73,7 @@ AMD_BOARDS: tuple[AmdBoard, ...] = (
         architecture="7-series",
         part="xc7z020clg400-1",
         finn_board="Pynq-Z1",
-        shell="zynq",
+        finn_shell="zynq",
         clock_hz=100_000_000,
         luts=53_200,
         block_rams=140,
@@ -87,7 +87,7 @@ AMD_BOARDS: tuple[AmdBoard, ...] = (
         architecture="7-series",
         part="xc7z020clg400-1",
         finn_board="Pynq-Z2",
-        shell="zynq",
+        finn_shell="zynq",
         clock_hz=100_000_000,
         luts=53_200,
         block_rams=140,
@@ -101,7 +101,7 @@ AMD_BOARDS: tuple[AmdBoard, ...] = (
         architecture="ultrascale+",
         part="xczu3eg-sbva484-1-i",
         finn_board="Ultra96-V2",
-        shell="zynq",
+        finn_shell="zynq",
         clock_hz=100_000_000,
         luts=70_560,
         block_rams=216,
@@ -115,7 +115,7 @@ AMD_BOARDS: tuple[AmdBoard, ...] = (
         architecture="ultrascale+",
         part="xczu7ev-ffvc1156-2-e",
         finn_board="ZCU104",
-        shell="zynq",
+        finn_shell="zynq",
         clock_hz=100_000_000,
         luts=230_400,
         block_rams=312,
@@ -129,7 +129,7 @@ AMD_BOARDS: tuple[AmdBoard, ...] = (
         architecture="ultrascale+",
         part="xck26-sfvc784-2LV-c",
         finn_board="KV260_SOM",
-        shell="zynq",
+        finn_shell="zynq",
         clock_hz=100_000_000,
         luts=117_120,
         block_rams=144,
@@ -143,7 +143,7 @@ AMD_BOARDS: tuple[AmdBoard, ...] = (
         architecture="ultrascale+",
         part="xcu250-figd2104-2L-e",
         finn_board="U250",
-        shell="alveo",
+        finn_shell="alveo",
         clock_hz=200_000_000,
         luts=1_380_000,
         block_rams=2_000,

@@ -7,6 +7,7 @@ import typer
 from hw import tools
 from hw.amd_boards import AMD_BOARDS, AmdBoard
 from hw.boards import ALL, BOARDS, Board
+from hw.tool_kinds import Tool
 from pipeline.cli.app import AsJson, print_json, print_table
 from pipeline.errors import ToolError, ToolMissingError
 
@@ -48,7 +49,7 @@ def boards(as_json: AsJson = False) -> None:
     print_table([_AMD_COLUMNS, *map(_amd_row, AMD_BOARDS)])
     typer.echo("")
     for amd in AMD_BOARDS:
-        typer.echo(f"{amd.name}: {amd.title}; shell: {amd.shell}")
+        typer.echo(f"{amd.name}: {amd.title}; shell: {amd.finn_shell}")
 
 
 _BUDGET_COLUMNS = (
@@ -104,7 +105,7 @@ def _described(board: Board | AmdBoard) -> dict[str, object]:
     return asdict(board) | {"family": board.family, "budget": budget}
 
 
-def _finding(tool: tools.Tool) -> _Finding:
+def _finding(tool: Tool) -> _Finding:
     hint, version = tool.hint, None
     try:
         found = tool.locate()

@@ -152,6 +152,13 @@ class Performance:
 
 
 @dataclass(frozen=True)
+class FinnLayers:
+    """Of `finn_rtl.json`, the layers: `hw.finn_rtl.Node`."""
+
+    layers: tuple[dict[str, JsonValue], ...]
+
+
+@dataclass(frozen=True)
 class StageEntry:
     """A stage in `build.lock.json`; tools by name, each with version and digest in one text."""
 
@@ -215,11 +222,17 @@ def load(folder: Path) -> BuildData:
         training=_optional(folder / "training.json", Training),
         utilization=_optional(folder / "utilization.json", Utilization),
         performance=_optional(folder / "performance.json", Performance),
-        layers=_optional(folder / "layers.json", tuple[dict[str, JsonValue], ...]),
+        layers=_layers(folder),
         floorplan=_floorplan(folder / "floorplan.svg"),
         lock=lock,
         artefacts=_artefacts(folder, lock),
     )
+
+
+def _layers(folder: Path) -> tuple[dict[str, JsonValue], ...] | None:
+    """The layers of what the board gets: of FINN's RTL where the build has that, else of the core."""
+    finn = _optional(folder / "finn_rtl.json", FinnLayers)
+    return finn.layers if finn else _optional(folder / "layers.json", tuple[dict[str, JsonValue], ...])
 
 
 def _mandatory(path: Path, form: type[T]) -> T:

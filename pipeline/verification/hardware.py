@@ -9,6 +9,7 @@ import numpy as np
 
 from hw import netlist, parallel_board, simulate, tools, virtual_board
 from hw.dataflow import Integers
+from hw.deployment import Target, execute, find_package
 from hw.host import Link
 from hw.netlist import ChipModel
 from hw.shell.port import parallel_port
@@ -99,7 +100,7 @@ def _chip(artefacts: Artefacts, rung: str, model: ChipModel, samples: int) -> Fi
     """A chip model against golden: behind a pseudo-terminal and the host driver, or by its parallel port."""
     if artefacts.config.board.shell == "parallel":
         return _parallel(artefacts, rung, model, samples)
-    board, work = artefacts.board, artefacts.scratch(rung)
+    board, work = artefacts.open_board, artefacts.scratch(rung)
     executable = virtual_board.build(
         model.sources,
         top=model.top,
@@ -124,7 +125,7 @@ def _parallel(artefacts: Artefacts, rung: str, model: ChipModel, samples: int) -
         model,
         x,
         artefacts.interface,
-        parallel_port(artefacts.board, artefacts.interface),
+        parallel_port(artefacts.open_board, artefacts.interface),
         work=artefacts.scratch(rung) / "simulator",
         log=artefacts.log,
         stall_percent=STALL_PERCENT,
@@ -138,7 +139,7 @@ def _parallel(artefacts: Artefacts, rung: str, model: ChipModel, samples: int) -
 def _infer(artefacts: Artefacts, rung: str, port: str, samples: int) -> Finding:
     """The first `samples` of the test set through whatever is behind a serial port, against golden."""
     x = artefacts.frames[:samples]
-    with Link(port, artefacts.board.baud, timeout=LINK_TIMEOUT) as link:
+    with Link(port, artefacts.open_board.baud, timeout=LINK_TIMEOUT) as link:
         link.expect(design_identity(artefacts.core.read_bytes()))
         outputs = link.infer(
             x,
@@ -152,7 +153,7 @@ def _infer(artefacts: Artefacts, rung: str, port: str, samples: int) -> Finding:
 def synthesized(artefacts: Artefacts) -> Finding:
     """The netlist that nextpnr placed, shell and all, simulated at its pins."""
     model = netlist.netlist_model(
-        artefacts.board,
+        artefacts.open_board,
         artefacts.folder / "netlist.json",
         artefacts.scratch("netlist"),
         artefacts.log,
@@ -163,7 +164,7 @@ def synthesized(artefacts: Artefacts) -> Finding:
 
 def bitstream(artefacts: Artefacts) -> Finding:
     """iCE40: the packed bits turned back into Verilog and simulated. ECP5: unpacked and packed again."""
-    if artefacts.board.family == "ice40":
+    if artefacts.open_board.family == "ice40":
         return _decompiled(artefacts)
     return _repacked(artefacts)
 
@@ -178,7 +179,7 @@ def _decompiled(artefacts: Artefacts) -> Finding:
         reason = f"{netlist.DECOMPILER} is not installed: {tools.find(netlist.DECOMPILER).hint}"
         return Finding(None, "golden", skipped=reason)
     model = netlist.bitstream_model(
-        artefacts.board,
+        artefacts.open_board,
         artefacts.folder / "bitstream.bin",
         artefacts.folder / "constraints.pcf",
         artefacts.scratch("bitstream"),
@@ -190,7 +191,10 @@ def _decompiled(artefacts: Artefacts) -> Finding:
 
 def _repacked(artefacts: Artefacts) -> Finding:
     same = netlist.repacks(
-        artefacts.board, artefacts.folder / "bitstream.bit", artefacts.scratch("bitstream"), artefacts.log
+        artefacts.open_board,
+        artefacts.folder / "bitstream.bit",
+        artefacts.scratch("bitstream"),
+        artefacts.log,
     )
     first = None if same else "unpacked and packed again, the bitstream is another"
     metrics = {"proof": "unpacked and packed again to the same bytes; not simulated"}
@@ -198,13 +202,15 @@ def _repacked(artefacts: Artefacts) -> Finding:
 
 
 def board(artefacts: Artefacts) -> Finding:
-    """The board on `artefacts.port`, or the virtual one: shell and core as written, at the chip's pins."""
+    """The board by SSH or on a port, or the virtual one: shell and core as written, at the chip's pins."""
+    if artefacts.target:
+        return deployed(artefacts, artefacts.target)
     samples, shell = artefacts.config.verify.board_samples, artefacts.config.board.shell
     if artefacts.port:
         return _infer(artefacts, "board", artefacts.port, samples)
     identity = design_identity(artefacts.core.read_bytes())
     model = netlist.rtl_model(
-        artefacts.board,
+        artefacts.open_board,
         artefacts.core,
         artefacts.interface,
         identity,
@@ -212,3 +218,12 @@ def board(artefacts: Artefacts) -> Finding:
         shell=shell,
     )
     return _chip(artefacts, "board", model, samples)
+
+
+def deployed(artefacts: Artefacts, target: Target) -> Finding:
+    """FINN's package on a board reached by SSH, against golden, and how fast the board is."""
+    package = find_package(artefacts.folder, artefacts.interface)
+    x = artefacts.frames[: target.samples]
+    ran = execute(target, package, x, artefacts.log)
+    metrics = {**ran.measured, "package": package.digest, "sent": ran.sent}
+    return compare("golden", artefacts.expected()[: len(x)], ran.outputs, **metrics)

@@ -11,7 +11,7 @@ boards = pytest.mark.parametrize("board", AMD_BOARDS, ids=lambda board: board.na
 
 @boards
 def test_part_and_port_are_finns(board: AmdBoard) -> None:
-    parts = {"zynq": pynq_part_map, "alveo": alveo_part_map}[board.shell]
+    parts = {"zynq": pynq_part_map, "alveo": alveo_part_map}[board.finn_shell]
     assert parts[board.finn_board] == board.part
     assert pynq_native_port_width.get(board.finn_board, 512) == board.stream_bits
     assert (board.architecture == "7-series") == board.part.startswith("xc7")

@@ -21,7 +21,7 @@ from typer.testing import CliRunner, Result
 from hw.interface import CoreInterface, StreamFormat, WeightsFormat
 from pipeline.cli import building, folder
 from pipeline.cli.app import app
-from pipeline.errors import RetortError, VerificationError
+from pipeline.errors import RetortError, ToolMissingError, VerificationError
 from pipeline.stage import StageContext
 
 FILE = str(BUILDS / "digits-icebreaker.toml")
@@ -72,6 +72,34 @@ def test_plan_then_build_then_cached(toys: Callable[..., None], tmp_path: Path) 
     assert [each["status"] for each in answer["stages"]] == ["cached"] * 3
     assert (Path(answer["folder"]) / "d.txt").read_text() == "SEED 1!"
     assert call("plan", FILE).stdout.splitlines()[0] == "first   cached  in the store"
+
+
+def test_the_rest_elsewhere(
+    toys: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lacking(name: str) -> str:
+        if name == "icepack":
+            raise ToolMissingError("icepack is not on this machine: install it")
+        return identify(name)
+
+    table = stages()
+    module(monkeypatch, "pipeline.stages", STAGES=(*table[:2], replace(table[2], elsewhere=True)))
+    monkeypatch.setattr(building, "fingerprint", lacking)
+    for built in (2, 0):
+        done = call("-q", "build", FILE, "--store", "kept")
+        assert done.exit_code == 4
+        assert (
+            done.stdout == f"digits-icebreaker: {built} of 2 stages built, files in out/digits-icebreaker\n"
+        )
+        assert done.stderr == (
+            "error: stage 'third': icepack is not on this machine: install it; where it is, with"
+            " out/digits-icebreaker/build.lock.json and the store copied there:"
+            " retort build out/digits-icebreaker/build.lock.json --store kept\n"
+        )
+    monkeypatch.setattr(building, "fingerprint", identify)
+    done = call("-q", "build", "out/digits-icebreaker/build.lock.json", "--store", "kept", "--json")
+    assert done.exit_code == 0
+    assert [each["status"] for each in json.loads(done.stdout)["stages"]] == ["cached", "cached", "built"]
 
 
 def test_store_and_out(toys: Callable[..., None], tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -172,6 +173,18 @@ def test_missing_file(tmp_path: Path) -> None:
         ConfigError, match="cannot be read \\(No such file or directory\\); give an existing build file"
     ):
         load(tmp_path / "none.toml")
+
+
+def test_a_lock_has_its_build(tmp_path: Path) -> None:
+    path = tmp_path / "build.lock.json"
+    for build in (SAMPLE, *BUILDS.glob("*.toml")):
+        config = load(build)
+        path.write_text(json.dumps({"config": config.model_dump(mode="json")}))
+        assert load(path) == config
+    for text in ("{}", "[]", "{"):
+        path.write_text(text)
+        with pytest.raises(ConfigError, match=r"build\.lock\.json: no lock of a build"):
+            load(path)
 
 
 def test_not_text(tmp_path: Path) -> None:
