@@ -8,17 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hw.amd_boards import AmdBoard
-from hw.boards import find_amd
 from hw.vivado import Docker, Local, Ssh
-from pipeline.config import Build, load
+from pipeline.config import BoardConfig, Build, load
 from pipeline.config_vivado import VivadoConfig
 from pipeline.errors import TimingError, VerificationError
 from pipeline.progress import Silent, Step
 from pipeline.stages import vivado
 from tests.hw.vivado import fake_builder
-
-PYNQ = find_amd("pynq-z2")
 
 
 @dataclass(frozen=True)
@@ -48,12 +44,6 @@ class Context:
 
 
 @pytest.fixture
-def board(monkeypatch: pytest.MonkeyPatch) -> AmdBoard:
-    monkeypatch.setattr(vivado, "find_amd", lambda name: PYNQ)
-    return PYNQ
-
-
-@pytest.fixture
 def folder(tiny, tmp_path: Path) -> Path:
     """The tiny build's folder, with a graph for FINN's builder."""
     copied = tmp_path / "build"
@@ -72,11 +62,12 @@ def context(tiny, folder: Path, mode: str, **asked: object) -> Context:
     (folder.parent / "work").mkdir()
     (folder.parent / "partial").mkdir()
     table = VivadoConfig(python=str(python), **asked)
-    return Context(config.model_copy(update={"vivado": table}), folder, folder.parent)
+    board = config.board.model_copy(update={"name": "pynq-z2"})
+    return Context(config.model_copy(update={"vivado": table, "board": board}), folder, folder.parent)
 
 
 @pytest.mark.slow
-def test_bitfile_and_package(tiny, folder: Path, board: AmdBoard) -> None:
+def test_bitfile_and_package(tiny, folder: Path) -> None:
     ctx = context(tiny, folder, "good", samples=3)
     facts = vivado.run(ctx)
     assert facts is not None
@@ -94,22 +85,18 @@ def test_bitfile_and_package(tiny, folder: Path, board: AmdBoard) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("mode", "error"), [("wrong", VerificationError), ("timing:missed", TimingError)])
-def test_failures_end_the_stage(
-    tiny, folder: Path, board: AmdBoard, mode: str, error: type[Exception]
-) -> None:
+def test_failures_end_the_stage(tiny, folder: Path, mode: str, error: type[Exception]) -> None:
     ctx = context(tiny, folder, mode)
     with pytest.raises(error, match=r"see .*logs/vivado\.log$"):
         vivado.run(ctx)
     assert not (ctx.work / "deploy").exists()
 
 
-def test_outputs_by_target(board: AmdBoard) -> None:
-    def outputs(**asked: object) -> set[str]:
-        return set(vivado.outputs(Build.model_construct(board=Named(), vivado=VivadoConfig(**asked))))
+def test_outputs_by_target() -> None:
+    board = BoardConfig(name="pynq-z2")
 
-    @dataclass
-    class Named:
-        name: str = "pynq-z2"
+    def outputs(**asked: object) -> set[str]:
+        return set(vivado.outputs(Build.model_construct(board=board, vivado=VivadoConfig(**asked))))
 
     ip = outputs(target="stitched-ip")
     assert "vivado/stitched_ip.zip" in ip and "utilization.json" not in ip
