@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,7 +48,7 @@ def run(ctx: StageContext) -> Facts:
     facts = {"plan": plan.digest, "verified_samples": found.verified, "versions": dict(found.versions)}
     if found.utilization is None:
         return facts
-    found.utilization.save(ctx.work / "utilization.json")
+    replace(found.utilization, board=board.name).save(ctx.work / "utilization.json")
     return facts | {"fmax_hz": found.utilization.fmax_hz}
 
 
