@@ -59,10 +59,11 @@ df -Pk . | awk 'NR == 2 {{ print "free", $4 }}'
 
 _RUN = """
 cd {folder} || exit
-if [ -e incoming-{digest} ]; then
-    (cd incoming-{digest} && sha256sum --check --quiet ../runs/{run}/package.sha256) || exit {damaged}
-    mv -T incoming-{digest} packages/{digest} || exit
-fi
+sums=$PWD/runs/{run}/package.sha256
+place=packages/{digest}
+if [ -e incoming-{digest} ]; then place=incoming-{digest}; fi
+if ! (cd $place && sha256sum --check --quiet "$sums"); then rm -rf $place; exit {damaged}; fi
+if [ $place != packages/{digest} ]; then mv -T $place packages/{digest} || exit; fi
 for each in /etc/profile.d/pynq_venv.sh /etc/profile.d/xrt_setup.sh; do
     if [ -r "$each" ]; then . "$each"; fi
 done
@@ -73,7 +74,7 @@ if [ -e /sys/class/fpga_manager/fpga0 ] && [ "$(id -u)" -ne 0 ]; then
     root=(sudo -n env "PATH=$PATH" "XILINX_XRT=$XILINX_XRT")
 fi
 cd runs/{run} || exit
-"${{root[@]}}" timeout --kill-after=5 {seconds:g} python3 pynq_run.py ../../packages/{digest} ../../lock \\
+"${{root[@]}}" timeout --kill-after=5 {seconds:g} python3 -u pynq_run.py ../../packages/{digest} ../../lock \\
     frames.npy outputs.npy measured.json
 """
 
@@ -277,7 +278,7 @@ class _Run:
                 "only root may program the chip, and sudo wants a password; log in as root by key, or"
                 " allow your user there sudo without one",
             ),
-            _DAMAGED: (FrameError, "what arrived is not the package that was sent; run it again"),
+            _DAMAGED: (FrameError, "its package is not the one that was sent; run it again"),
             _TIMED_OUT: (SilentBoardError, stopped),
             _KILLED: (SilentBoardError, f"{stopped}; or it was killed for want of memory"),
             _NO_COMMAND: (BoardSetupError, f"{last}; set the board up with the PYNQ image"),

@@ -24,7 +24,7 @@ from pipeline.errors import (
 
 COPY_SECONDS = 600.0
 _BATCH = ("BatchMode=yes", "StrictHostKeyChecking=yes")
-_PATIENCE = ("ConnectTimeout=15", "ServerAliveInterval=10", "ServerAliveCountMax=3")
+_PATIENCE = ("ConnectTimeout=30", "ServerAliveInterval=10", "ServerAliveCountMax=3")
 _ENDED = "retort: ended with "
 """What is printed behind a command there: without it, the connection ended before the command did."""
 
@@ -38,8 +38,8 @@ _FAILURES: tuple[tuple[str, type[LinkError], str], ...] = (
     (
         "Host key verification failed",
         HostKeyError,
-        "it is no known host; log in once by `{login}`, and compare the fingerprint that ssh shows with the"
-        " board's own (`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` on its console) before you accept",
+        "it is no known host; log in once by `{login}`, and compare the fingerprint that ssh shows with"
+        " its own (`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` on its console) before you accept",
     ),
     (
         r"Permission denied \(",
@@ -93,12 +93,13 @@ class Remote:
         ssh.
         """
         tools.find("ssh").require()
-        command = f"bash -c {shlex.quote(script)}; echo {shlex.quote(_ENDED)}$?"
+        command = f"bash -c {shlex.quote(script)} 2>&1; echo {shlex.quote(_ENDED)}$?"
         printed = self._call(["ssh", *self._options("-p"), self.host, command], log, what, timeout)
-        text, mark, code = printed.rpartition(_ENDED)
-        if not mark:
+        text, _, code = printed.rpartition(_ENDED)
+        found = re.match(r"\d+", code)
+        if not found:
             raise UnreachableError(f"{self.host}: {what}: the connection was lost; run it again; see {log}")
-        return int(code), text
+        return int(found[0]), text
 
     def send(self, sources: Sequence[Path], target: str, *, log: Path, what: str) -> None:
         """Copy files, or whole folders, to `target` in the home there; raises as `run` does."""

@@ -130,6 +130,14 @@ class DecisionTree:
             raise ModelFileError(f"{path}: not a tree ({error}); run `retort tree` again") from error
 
 
+def check_size(depth: int, leaves: int | None) -> None:
+    """Raise `ConfigError` for a depth outside of 1..20, or fewer than 2 leaves."""
+    if not 1 <= depth <= 20:
+        raise ConfigError(f"tree: depth is {depth}; give 1 to 20")
+    if leaves is not None and leaves < 2:
+        raise ConfigError(f"tree: leaves is {leaves}; give at least 2")
+
+
 def fit(
     x: NDArray[np.uint8],
     targets: NDArray[np.floating[Any]],
@@ -150,10 +158,7 @@ def fit(
     """
     from sklearn.tree import DecisionTreeRegressor
 
-    if not 1 <= depth <= 20:
-        raise ConfigError(f"tree: depth is {depth}; give 1 to 20")
-    if leaves is not None and leaves < 2:
-        raise ConfigError(f"tree: leaves is {leaves}; give at least 2")
+    check_size(depth, leaves)
     fitted = DecisionTreeRegressor(max_depth=depth, max_leaf_nodes=leaves, random_state=seed)
     found = fitted.fit(x, targets).tree_
     labels = found.value[:, :, 0].argmax(axis=1)

@@ -57,7 +57,7 @@ class BoardConfig(Section):
     toolchain: Literal["wheels", "native"] = "wheels"
 
 
-class _Rungs(Section):
+class RungsConfig(Section):
     """`[verify]`: samples of the slow rungs; `stall_seed` draws the streams' random stalls."""
 
     netlist_samples: Count = 16
@@ -67,7 +67,7 @@ class _Rungs(Section):
     minimum_accuracy: Share = 0.0
 
 
-class VerifyConfig(_Rungs):
+class VerifyConfig(RungsConfig):
     """`[verify]`.
 
     The rung `student` fails below `minimum_accuracy`, or `maximum_drop` below the teacher (both 0 to 1).
@@ -76,7 +76,7 @@ class VerifyConfig(_Rungs):
     maximum_drop: Share = 1.0
 
 
-class NetworkVerifyConfig(_Rungs):
+class NetworkVerifyConfig(RungsConfig):
     """`[verify]` of a network made elsewhere.
 
     The rung `network` compares it with golden on `network_samples` frames. It fails where they give the same

@@ -1,78 +1,141 @@
-"""A build's teacher as a decision tree: fitted, written, simulated; what `retort tree` answers."""
+"""A build's teacher as a decision tree on its board: the stages of `retort tree`, beside those of a build."""
 
-import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from hw.kernels.tree import TreeTable
-from hw.simulate import CoreSimulator
-from hw.tree_core import TreeCore, tree_verilog
-from models import data
-from models.distill import transfer
-from models.evaluation import deterministic
-from models.metrics import accuracy, combine
-from models.teacher import ensemble_logits, load_ensemble
-from models.tree import DecisionTree, fit
+from models.tree import DecisionTree, check_size
+from pipeline import engine, outputs
 from pipeline.config import BuildConfig
-from pipeline.errors import VerificationError
-from pipeline.stages.training import teacher_config
+from pipeline.progress import Display
+from pipeline.stage import Facts, Stage, StageContext
+from pipeline.stages import STAGES, chip_tools
+from pipeline.store import Store
 
 FOLDER = "tree"
+OWN = ("data", "tree", "bitstream", "verify")
+"""The stages whose files a tree's folder has."""
 
 
-def distil_tree(
-    config: BuildConfig, files: dict[str, Path], depth: int, leaves: int | None, folder: Path
-) -> tuple[DecisionTree, dict[str, Any]]:
-    """Fit a tree to the transfer set, and write `tree.json`, `core.v`, `io.json` to `tree/` of `folder`.
+@dataclass(frozen=True)
+class TreePlan:
+    """What tree to make of a teacher.
 
-    `files` are the stages' outputs, by name. Gives the tree, and accuracies (0 to 1) on the test split. The
-    core is simulated on all of it.
+    Attributes:
+        depth: most comparisons that a sample meets, 1 to 20.
+        leaves: most leaves, 2 or more; None for as many as the depth allows.
+        bitstream: whether to go on from the core to the board.
 
     Raises:
         ConfigError: depth or leaves out of range.
-        VerificationError: the core gives another label than the tree; names the sample.
     """
-    dataset = data.load(files["data.safetensors"])
-    settings = teacher_config(config, config.seed)
-    ensemble = load_ensemble(settings, dataset, files["teacher.safetensors"])
-    with deterministic(settings.training.threads):
-        reference = combine(ensemble_logits(ensemble.members, dataset.test.x))
-    examples = transfer.load(files["transfer.safetensors"])
-    tree = fit(examples.split.x, combine(examples.logits), dataset.input_shape, depth=depth, leaves=leaves)
-    out = folder / FOLDER
-    out.mkdir(parents=True, exist_ok=True)
-    tree.save(out / "tree.json")
-    found = tree.predict(dataset.test.x)
-    interval = _simulate(tree, dataset.test.x, found, out)
-    return tree, {
+
+    depth: int = 8
+    leaves: int | None = None
+    bitstream: bool = True
+
+    def __post_init__(self) -> None:
+        check_size(self.depth, self.leaves)
+
+    def stages(self) -> tuple[Stage, ...]:
+        """The build's stages up to the teacher, the tree, and the build's way from a core to the board."""
+        common = {stage.name: stage for stage in STAGES}
+        tree = Stage(
+            name="tree",
+            version=1,
+            inputs=("data", "teacher"),
+            config=lambda _: [self.depth, self.leaves],
+            tools=("scikit-learn", "amaranth", "pyosys"),
+            run=partial(_fit, plan=self),
+            outputs=("tree.json", "core.v", "io.json"),
+            seeded=False,
+        )
+        placed = (replace(common["bitstream"], inputs=("tree",)),) if self.bitstream else ()
+        verify = replace(
+            common["verify"],
+            version=1,
+            inputs=("data", "tree", *(stage.name for stage in placed)),
+            config=lambda config: [
+                config.verify.model_dump(mode="json"),
+                config.board.model_dump(mode="json"),
+            ],
+            tools=chip_tools if self.bitstream else ("verilator", "g++", "make"),
+            run=_verify,
+        )
+        return (common["data"], common["teacher"], tree, *placed, verify)
+
+
+def distil_tree(
+    config: BuildConfig,
+    plan: TreePlan,
+    store: Store,
+    identify: engine.Identify,
+    display: Display,
+    folder: Path,
+) -> tuple[DecisionTree, Mapping[str, Any]]:
+    """Bring the tree, and all that is made of it, into the store, and copy it to `folder`.
+
+    Gives the tree, and what stage `tree` found: `depth`, `leaves`, `accuracy`, `teacher_accuracy` and
+    `agreement` with the teacher (0 to 1) on the test split.
+
+    Raises:
+        RetortError: see `pipeline.engine.build`.
+    """
+    # Under a name of its own, so that neither explains the other's stages by its own last ones.
+    named = config.model_copy(update={"name": f"{config.name}-tree"})
+    result = engine.build(
+        named,
+        plan.stages(),
+        store,
+        identify,
+        progress=display,
+        keep_failed=lambda stage, work: outputs.keep_failed(work, folder),
+    )
+    own = tuple(stage for stage in result.stages if stage.name in OWN)
+    outputs.export(replace(result, stages=own), store, folder)
+    return DecisionTree.load(folder / "tree.json"), result.manifests["tree"].facts
+
+
+def _fit(ctx: StageContext, plan: TreePlan) -> Facts:
+    """Fit the tree to the transfer set, measure it on the test split, and write its core."""
+    import numpy as np
+
+    from hw.kernels.tree import TreeTable
+    from hw.tree_core import TreeCore, tree_verilog
+    from models import data
+    from models.distill import transfer
+    from models.metrics import accuracy, combine
+    from models.tree import fit
+    from pipeline.measuring import load_teacher_logits
+
+    dataset = data.load(ctx.input("data", "data.safetensors"))
+    test, examples = dataset.test, transfer.load(ctx.input("teacher", "transfer.safetensors"))
+    targets = combine(examples.logits)
+    tree = fit(examples.split.x, targets, dataset.input_shape, depth=plan.depth, leaves=plan.leaves)
+    tree.save(ctx.work / "tree.json")
+    table = TreeTable(tree.feature, tree.threshold, tree.left, tree.right, tree.label)
+    core = TreeCore(table, tree.input_shape, tree.classes)
+    (ctx.work / "core.v").write_text(tree_verilog(core, ctx.work / "amaranth"))
+    core.format.save(ctx.work / "io.json")
+    found = tree.predict(test.x)
+    reference = combine(load_teacher_logits(ctx.input("teacher", "teacher_logits.safetensors"), dataset))
+    return {
         "depth": tree.depth,
         "leaves": tree.leaves,
-        "accuracy": float(np.mean(found == dataset.test.y)),
-        "teacher_accuracy": accuracy(reference, dataset.test.y),
+        "accuracy": float(np.mean(found == test.y)),
+        "teacher_accuracy": accuracy(reference, test.y),
         "agreement": float(np.mean(found == reference.argmax(axis=1))),
-        "samples": len(found),
-        "interval_cycles": interval,
-        "folder": str(out),
     }
 
 
-def _simulate(tree: DecisionTree, x: Any, labels: Any, out: Path) -> int:
-    """Write the core, compare it with `labels` (n,) on samples `x` uint8 (n, features); cycles a frame."""
-    table = TreeTable(tree.feature, tree.threshold, tree.left, tree.right, tree.label)
-    core = TreeCore(table, tree.input_shape, tree.classes)
-    with tempfile.TemporaryDirectory(prefix="retort-tree-") as name:
-        work = Path(name)
-        (out / "core.v").write_text(tree_verilog(core, work))
-        core.format.save(out / "io.json")
-        simulator = CoreSimulator(out / "core.v", core.format, work=work, log=out / "simulation.log")
-        simulation = simulator.run(x.reshape(-1, *tree.input_shape))
-    differing = np.flatnonzero(simulation.outputs[:, 0] != labels)
-    if len(differing):
-        first = int(differing[0])
-        raise VerificationError(
-            f"tree: the core differs on {len(differing)} of {len(labels)} samples, first on {first}: "
-            f"{simulation.outputs[first, 0]} for {labels[first]}; report this"
-        )
-    return simulation.interval
+def _verify(ctx: StageContext) -> Facts:
+    """Climb from the tree to its core, and on to the board where there is a bitstream."""
+    from pipeline.stages.verify import leave
+    from pipeline.verification import climb_tree
+
+    folder = ctx.lay_out("artefacts")
+    keys = {name: manifest.key for name, manifest in ctx.manifests.items()}
+    leave(ctx, climb_tree(ctx.config, folder, keys, ctx.log("verification.log"), ctx.progress))
+    return None

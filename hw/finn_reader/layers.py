@@ -86,7 +86,8 @@ def _thresholds(reading: Reading, name: str, node: Any, op: Any, stream: Stream,
     bipolar = op.get_output_datatype().name == "BIPOLAR"  # -1 and 1
     offset = np.full_like(stream.offset, -1 if bipolar else op.get_nodeattr("ActVal"))
     source = reading.add(layer, stream.source)
-    return Stream(source, stream.shape, low, high, 2 if bipolar else 1, offset)
+    scale = 2 if bipolar else 1
+    return Stream(source, stream.shape, low, high, scale, offset, carried_bits=layer.bits)
 
 
 def _padding(reading: Reading, _name: str, node: Any, op: Any) -> Stream:

@@ -22,6 +22,7 @@ class Stream:
         offset: (channels,).
         padding: zeros that FINN puts around it (as of `Window`); only a window can follow.
         window: taken by a window that is no layer yet, for what follows decides which.
+        carried_bits: that the layer before gives, even where `high` needs fewer.
     """
 
     source: int
@@ -32,6 +33,7 @@ class Stream:
     offset: Integers
     padding: tuple[int, int, int, int] = NO_PADDING
     window: Window | None = None
+    carried_bits: int = 1
 
     @property
     def channels(self) -> int:  # noqa: D102
@@ -46,7 +48,7 @@ class Stream:
     @property
     def bits(self) -> int:
         """Bits of what is carried."""
-        return max(1, int(self.high.max()).bit_length())
+        return max(self.carried_bits, int(self.high.max()).bit_length())
 
     @property
     def pixels(self) -> int:

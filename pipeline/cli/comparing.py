@@ -16,7 +16,10 @@ def compare(
     ctx: typer.Context,
     file: BuildFile,
     methods: Annotated[
-        str, typer.Option(help="Names, by commas; + joins several; `all`, or `build` for the file's own.")
+        str,
+        typer.Option(
+            help="Names, by commas; + joins several; `all` that fit, or `build` for the file's own."
+        ),
     ] = "build",
     bits: Annotated[str, typer.Option(help="Widths of weights and activations, by commas.")] = "",
     seeds: Annotated[int, typer.Option(min=2, help="Students of each, with other seeds.")] = 5,
@@ -30,11 +33,11 @@ def compare(
 ) -> None:
     """Train by each method and by labels alone, over seeds and bit widths; write compare.html and .json."""
     config = distilled(load(file))
-    from pipeline.comparison import Plan, every_method
+    from pipeline.comparison import Plan
     from pipeline.comparison import compare as run
     from pipeline.comparison.page import write
 
-    names = every_method() if methods == "all" else tuple(methods.split(","))
+    names = None if methods == "all" else tuple(methods.split(","))
     plan = Plan(names, _widths(bits), seeds, epochs, samples)
     with shown(ctx, as_json) as display:
         found = run(config, plan, Store(store), fingerprint, display, workers, cluster)
@@ -44,6 +47,8 @@ def compare(
         return
     typer.echo(f"teacher: {found['teacher_accuracy']:.2%}; {seeds} seeds, 95 % intervals of the mean")
     print_table([("bits", "method", "accuracy", "to no distillation", "", "agreement"), *_cells(found)])
+    for reason in found["left_out"].values():
+        typer.echo(f"left out: {reason}")
     typer.echo(f"written: {page}")
 
 

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import typer
 
-from hw.deployment import FOLDER, Target
 from hw.ssh import Remote
 from pipeline import junit
 from pipeline.cli.app import AsJson, Folder, print_json, print_table, shown
@@ -25,17 +24,20 @@ def deploy(
     identity: Annotated[Path | None, typer.Option(help="Private key file.")] = None,
     known_hosts: Annotated[Path | None, typer.Option(help="File of known hosts, instead of yours.")] = None,
     ssh_config: Annotated[Path | None, typer.Option(help="ssh configuration, instead of yours.")] = None,
-    board_folder: Annotated[str, typer.Option(help="Folder on the board for packages.")] = FOLDER,
+    board_folder: Annotated[
+        str | None, typer.Option(help="Folder on the board for packages, instead of .retort.")
+    ] = None,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds that the frames may take.")] = 120.0,
     junit_file: Annotated[Path | None, typer.Option("--junit", help="Write a JUnit file.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Send a built folder's package to a PYNQ board, run the test frames there, compare with golden."""
     build = str(read_lock(folder)["build"])
+    from hw.deployment import FOLDER, Target
     from pipeline.verification import climb_board, record
 
     remote = Remote(host, port_ssh, identity, known_hosts, ssh_config)
-    target = Target(remote, samples, timeout, board_folder)
+    target = Target(remote, samples, timeout, board_folder or FOLDER)
     with shown(ctx, as_json) as display:
         display.step("board", 0, 1)
         row = climb_board(folder, target, folder.resolve() / LOG, display.step)

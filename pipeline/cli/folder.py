@@ -8,6 +8,7 @@ import typer
 
 from hw import tools
 from hw.boards import find_open
+from hw.ssh import Remote
 from pipeline import junit
 from pipeline.cli.app import AsJson, Folder, print_json, print_table, shown
 from pipeline.errors import ConfigError, StoreError, ToolMissingError, VerificationError
@@ -31,23 +32,31 @@ def verify(
     port: Annotated[
         str | None, typer.Option(help="Serial port of a board that holds the build, not a virtual one.")
     ] = None,
+    host: Annotated[
+        str | None, typer.Option(help="PYNQ board by SSH (user@name, or a name of your ssh configuration).")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Climb the verification ladder again, in a built folder."""
     lock = read_lock(folder)
     build = str(lock["build"])
+    if port and host:
+        raise ConfigError("--port and --host: give one board")
     if port:
         require_serial_link(folder, lock)
+    from hw.deployment import Target
     from pipeline.verification import verify_folder
 
+    target = Target(Remote(host)) if host else None
+
     with shown(ctx, as_json) as display:
-        rungs = verify_folder(folder, display.step, port)
+        rungs = verify_folder(folder, display.step, port, target)
     if junit_file:
         junit.write(junit_file, build, rungs)
     if as_json:
         print_json(rungs)
     else:
-        print_table([(rung["rung"], _verdict(rung), junit.summary(rung)) for rung in rungs])
+        print_table([(rung["rung"], verdict(rung), junit.summary(rung)) for rung in rungs])
     failed = next((rung for rung in rungs if rung["passed"] is False), None)
     if failed:
         raise VerificationError(f"{folder}: rung '{failed['rung']}': {junit.summary(failed)}")
@@ -85,7 +94,8 @@ def flash(folder: Folder) -> None:
     typer.echo(f"{bitstream} is in the {lock['board']}")
 
 
-def _verdict(rung: Mapping[str, Any]) -> str:
+def verdict(rung: Mapping[str, Any]) -> str:
+    """A rung's outcome in a word."""
     return {True: "passed", False: "FAILED", None: "skipped"}[rung["passed"]]
 
 

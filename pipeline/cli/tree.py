@@ -1,13 +1,15 @@
 """`retort tree`: the teacher of a build as a decision tree."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from hw.tools import fingerprint
-from pipeline import engine
-from pipeline.cli.app import DEFAULT_STORE, AsJson, BuildFile, StoreFolder, print_json, shown
+from pipeline import junit
+from pipeline.cli.app import DEFAULT_STORE, AsJson, BuildFile, StoreFolder, print_json, print_table, shown
+from pipeline.cli.folder import verdict
 from pipeline.config import distilled, load
 from pipeline.store import Store
 
@@ -17,28 +19,25 @@ def tree(
     file: BuildFile,
     depth: Annotated[int, typer.Option(help="Most comparisons a sample meets.")] = 8,
     leaves: Annotated[int | None, typer.Option(help="Most leaves.", show_default=False)] = None,
+    bitstream: Annotated[
+        bool, typer.Option("--bitstream/--no-bitstream", help="Whether to go on from the core to the board.")
+    ] = True,
     printed: Annotated[bool, typer.Option("--print", help="Print the tree.")] = False,
     out: Annotated[Path, typer.Option(help="The build's folder is made in this one.")] = Path("out"),
     store: StoreFolder = DEFAULT_STORE,
     as_json: AsJson = False,
 ) -> None:
-    """Distil the teacher into a decision tree and its core, simulated on the whole test set."""
+    """Distil the teacher into a decision tree, its core, and the board's bitstream, bit for bit."""
     config = distilled(load(file))
-    from pipeline.stages import STAGES
-    from pipeline.tree import distil_tree
+    from pipeline.tree import FOLDER, TreePlan, distil_tree
 
-    opened = Store(store)
+    plan = TreePlan(depth, leaves, bitstream)
+    folder = out / config.name / FOLDER
     with shown(ctx, as_json) as display:
-        result = engine.build(config, STAGES, opened, fingerprint, until="teacher", progress=display)
-        files = {
-            name: opened.path(manifest, name)
-            for manifest in result.manifests.values()
-            for name in manifest.files
-        }
-        display.note("tree: running")
-        found, about = distil_tree(config, files, depth, leaves, out / config.name)
+        found, about = distil_tree(config, plan, Store(store), fingerprint, display, folder)
+    rungs = json.loads((folder / "verification.json").read_text())
     if as_json:
-        print_json(about)
+        print_json({**about, "rungs": rungs, "folder": str(folder)})
         return
     for line in found.lines() if printed else ():
         typer.echo(line)
@@ -46,4 +45,5 @@ def tree(
         f"depth {about['depth']}, {about['leaves']} leaves: {about['accuracy']:.2%} accuracy, teacher"
         f" {about['teacher_accuracy']:.2%}, the same class on {about['agreement']:.2%}"
     )
-    typer.echo(f"core equal on {about['samples']} of {about['samples']} samples; in {about['folder']}")
+    print_table([(rung["rung"], verdict(rung), junit.summary(rung)) for rung in rungs])
+    typer.echo(f"files in {folder}")

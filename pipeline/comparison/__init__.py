@@ -25,7 +25,8 @@ class Plan:
     """What to compare.
 
     Attributes:
-        methods: names as `contender` takes them; the baseline is always there.
+        methods: names as `contender` takes them; the baseline is always there. None for all that fit the
+            networks.
         bits: widths of all weights and activations; empty for those of the build file.
         seeds: students of each; the first has the build's seed.
         epochs: in place of the build file's; None for those.
@@ -35,7 +36,7 @@ class Plan:
         ConfigError: fewer than two seeds, which have no spread.
     """
 
-    methods: tuple[str, ...]
+    methods: tuple[str, ...] | None
     bits: tuple[int, ...] = ()
     seeds: int = 5
     epochs: int | None = None
@@ -62,11 +63,16 @@ def compare(
     finished is in the store: the same command goes on after an interruption, and more seeds or methods cost
     only their own runs.
 
+    `left_out` of what it gives names methods that do not fit the networks, and why, where all were asked for.
+
     Raises:
         ConfigError: unknown methods, or such as do not fit each other or the networks; before any training.
     """
-    methods = tuple(dict.fromkeys((BASELINE, *plan.methods)))
-    _check(config, methods, plan)
+    methods = tuple(dict.fromkeys((BASELINE, *(every_method() if plan.methods is None else plan.methods))))
+    left_out = _misfits(config, methods, plan)
+    if left_out and plan.methods is not None:
+        raise ConfigError(next(iter(left_out.values())))
+    methods = tuple(method for method in methods if method not in left_out)
     from pipeline.stages import STAGES
 
     built = engine.build(config, STAGES, store, identify, until="teacher", progress=display)
@@ -97,13 +103,18 @@ def compare(
         "epochs": runs[0].epochs,
         "teacher_accuracy": found[0]["teacher_accuracy"],
         "tools": runs[0].tools,
+        "left_out": left_out,
         "rows": [asdict(row) for row in rows(results, BASELINE)],
         "runs": results,
     }
 
 
-def _check(config: BuildConfig, methods: Sequence[str], plan: Plan) -> None:
-    """Refuse what cannot be trained, before anything is."""
+def _misfits(config: BuildConfig, methods: Sequence[str], plan: Plan) -> dict[str, str]:
+    """Find the methods that do not fit the networks, and why, before anything is trained.
+
+    Raises:
+        ConfigError: the student is left open, or a method is unknown.
+    """
     from models import data
     from models.distill.student_training import check
     from pipeline.config_data import data_source
@@ -114,13 +125,15 @@ def _check(config: BuildConfig, methods: Sequence[str], plan: Plan) -> None:
             f"{config.name}: the student leaves {', '.join(config.student.choices)} open; "
             "give one number each to compare"
         )
-    recipes = [contender(method, config.distill).recipe for method in methods]
+    recipes = {method: contender(method, config.distill).recipe for method in methods}
     dataset = data.load_source(data_source(config.data), config.seed)
     topology = config.student.topology(dataset.input_shape)
-    for bits in plan.bits or (None,):
-        for recipe in recipes:
-            check(
-                recipe,
-                topology if bits is None else at_bits(topology, bits),
-                teacher_config(config, config.seed).networks[0],
-            )
+    teacher = teacher_config(config, config.seed).networks[0]
+    found: dict[str, str] = {}
+    for method, recipe in recipes.items():
+        try:
+            for bits in plan.bits or (None,):
+                check(recipe, topology if bits is None else at_bits(topology, bits), teacher)
+        except ConfigError as error:
+            found[method] = str(error)
+    return found

@@ -29,13 +29,18 @@ def render(found: dict[str, Any]) -> str:
 
 
 def markdown(found: dict[str, Any]) -> str:
-    """The tables as Markdown: of each method the accuracy and the difference to none, at all widths."""
+    """The tables as Markdown: of each method the accuracy and the difference to none, at all widths.
+
+    Bold where the difference's interval excludes 0.
+    """
     widths = list(dict.fromkeys(row["bits"] for row in found["rows"]))
     by_method: dict[str, dict[int | None, dict[str, Any]]] = {}
     for row in found["rows"]:
         by_method.setdefault(row["method"], {})[row["bits"]] = row
     heads = [f"{bits} bits" if bits else "as built" for bits in widths]
     lines = [
+        _caption(found),
+        "",
         f"| method | {' | '.join(heads)} | {' | '.join(f'{head}, to none' for head in heads)} | ms a step |",
         "| --- |" + " --- |" * (2 * len(heads) + 1),
     ]
@@ -44,7 +49,18 @@ def markdown(found: dict[str, Any]) -> str:
         differences = [_difference(rows[bits]) for bits in widths]
         pace = f"{1000 * min(row['seconds_per_step'] for row in rows.values()):.1f}"
         lines.append(f"| {' | '.join([method, *accuracies, *differences, pace])} |")
+    lines += [f"\nLeft out: {reason}" for reason in found["left_out"].values()]
     return "\n".join(lines) + "\n"
+
+
+def _caption(found: dict[str, Any]) -> str:
+    """How the table was made."""
+    plan, tools = found["plan"], [f"{name} {what.split()[0]}" for name, what in found["tools"].items()]
+    samples = f" on {plan['samples']} samples" if plan["samples"] else ""
+    return (
+        f"{found['build']}: {plan['seeds']} students of each method, {found['epochs']} epochs{samples};"
+        f" teacher {found['teacher_accuracy']:.2%}. Made with {', '.join(tools)}."
+    )
 
 
 def _difference(row: dict[str, Any]) -> str:

@@ -141,14 +141,27 @@ class Utilization:
 
 
 @dataclass(frozen=True)
+class BoardPace:
+    """What `retort deploy` measured on a board, in batches of `batch` frames."""
+
+    frames_per_second: float
+    latency_microseconds: float
+    batch: int
+
+
+@dataclass(frozen=True)
 class Performance:
-    """`performance.json`: the simulated core's pace, and the bound of its interval, in cycles a frame."""
+    """`performance.json`: the simulated core's pace, and the bound of its interval, in cycles a frame.
+
+    `board` is a real board's.
+    """
 
     interval_cycles: int
     interval_bound_cycles: int
     latency_cycles: int
     clock_hz: float
     frames_per_second: float
+    board: BoardPace | None = None
 
 
 @dataclass(frozen=True)

@@ -39,14 +39,21 @@ def _bitstream_tools(config: Build) -> tuple[str, ...]:
     return ("amaranth", "amaranth-boards", *_board_tools(config))
 
 
-def _verify_tools(config: Build) -> tuple[str, ...]:
-    """The decompiler counts where it is installed: with it there is one rung more to climb."""
-    network = "torch" if _distils(config) else "qonnx"
-    common = (network, "onnxruntime", "finn-plus", "verilator", "g++", "make")
+def chip_tools(config: Build) -> tuple[str, ...]:
+    """What climbs the rungs of the core and its chip.
+
+    The decompiler counts where it is installed: with it there is one rung more to climb.
+    """
+    common = ("verilator", "g++", "make")
     if _for_amd(config):
         return common
     decompiler = ("icebox_vlog",) if tools.find("icebox_vlog").locate() else ()
     return (*common, *sorted({"pyosys", f"yowasp-nextpnr-{_family(config)}", *decompiler}))
+
+
+def _verify_tools(config: Build) -> tuple[str, ...]:
+    network = "torch" if _distils(config) else "qonnx"
+    return (network, "onnxruntime", "finn-plus", *chip_tools(config))
 
 
 def _bitstream_outputs(config: Build) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from pipeline.stage import Facts, StageContext
 
 
 def run(ctx: StageContext) -> Facts:
-    """Synthesize, place and route, pack; draw the placed design."""
+    """Synthesize, place and route, pack; draw the placed design. Its one input stage made the core."""
     from hw import bitstream, floorplan
     from hw.boards import find_open
     from hw.interface import CoreInterface
@@ -14,8 +14,9 @@ def run(ctx: StageContext) -> Facts:
 
     board = find_open(ctx.config.board.name)
     native = ctx.config.board.toolchain == "native"
-    core = ctx.input("compile", "core.v")
-    interface = CoreInterface.load(ctx.input("compile", "io.json"))
+    (source,) = ctx.manifests
+    core = ctx.input(source, "core.v")
+    interface = CoreInterface.load(ctx.input(source, "io.json"))
     work = ctx.work / "build"
     work.mkdir()
     steps = ("synthesis", "place and route", "packing")

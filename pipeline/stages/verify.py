@@ -4,18 +4,22 @@ import json
 
 from pipeline.errors import VerificationError
 from pipeline.stage import Facts, StageContext
-from pipeline.verification import climb, failure, hardware_stage
+from pipeline.verification import Climbed, climb, failure, hardware_stage
 
 
 def run(ctx: StageContext) -> Facts:
     """Climb the ladder; its findings stay when a rung fails."""
     folder = ctx.lay_out("artefacts")
     key = ctx.manifests[hardware_stage(ctx.manifests)].key
-    found = climb(ctx.config, folder, key, ctx.log("verification.log"), ctx.progress)
+    leave(ctx, climb(ctx.config, folder, key, ctx.log("verification.log"), ctx.progress))
+    return None
+
+
+def leave(ctx: StageContext, found: Climbed) -> None:
+    """Write what was found; raises `VerificationError` where a rung failed."""
     (ctx.work / "verification.json").write_text(json.dumps(found.rungs, indent=2) + "\n")
     if found.performance:
         (ctx.work / "performance.json").write_text(json.dumps(found.performance, indent=2) + "\n")
     failed = failure(found.rungs)
     if failed:
         raise VerificationError(f"{ctx.config.name}: {failed}")
-    return None

@@ -1,6 +1,5 @@
 """What the rungs compare: a build's files, read when first asked for, and the result of a rung."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -29,7 +28,8 @@ BATCH = 256
 class Finding:
     """What a rung found; skipped where `passed` is None, for the reason `skipped`.
 
-    `mismatches` counts samples, of `samples`, on which the artefact and its reference differ.
+    `mismatches` counts samples, of `samples`, on which the artefact and its reference differ, first on the
+    one at `differs_at`.
     """
 
     passed: bool | None
@@ -39,6 +39,7 @@ class Finding:
     metrics: dict[str, Any] = field(default_factory=dict)
     first_mismatch: str | None = None
     skipped: str | None = None
+    differs_at: int | None = None
 
 
 @dataclass(frozen=True)
@@ -166,12 +167,6 @@ class Artefacts:
             names = [each.name for each in model.graph.output if each.name.startswith("tap")]
         return run_model(model.SerializeToString(), {"x": x}, names, "golden.onnx")
 
-    def scratch(self, rung: str) -> Path:
-        """A folder for one rung."""
-        folder = self.work / rung
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
-
 
 def run_onnx(path: Path, feeds: dict[str, NDArray[Any]], outputs: list[str]) -> list[NDArray[Any]]:
     """Run an ONNX file in onnxruntime; raises `ModelFileError` where it cannot."""
@@ -212,7 +207,7 @@ def compare(against: str, expected: NDArray[Any], actual: NDArray[Any], **metric
         return Finding(False, against, len(expected), len(expected), metrics, text)
     differs = expected != actual
     bad = np.flatnonzero(differs.any(axis=1))
-    first = None
+    first = sample = None
     if len(bad):
         sample = int(bad[0])
         output = int(np.flatnonzero(differs[sample])[0])
@@ -220,7 +215,4 @@ def compare(against: str, expected: NDArray[Any], actual: NDArray[Any], **metric
             f"sample {sample}, class {output}: expected {expected[sample, output]},"
             f" got {actual[sample, output]}"
         )
-    return Finding(not len(bad), against, len(expected), len(bad), metrics, first)
-
-
-Rung = Callable[[Artefacts], Finding]
+    return Finding(not len(bad), against, len(expected), len(bad), metrics, first, differs_at=sample)

@@ -7,7 +7,7 @@ import numpy as np
 from hw.finn_rtl import FinnRtl
 from hw.finn_rtl.simulate import FinnSimulator
 from pipeline.verification.artefacts import Artefacts, Finding, compare
-from pipeline.verification.hardware import STALL_PERCENT
+from pipeline.verification.chip import STALL_PERCENT
 
 STALLED = 256
 """Samples of the second run, whose stalls find what a steady stream does not."""
@@ -23,7 +23,8 @@ def finn_rtl(artefacts: Artefacts) -> Finding:
     if rtl.missing:
         return Finding(None, "golden", metrics=metrics, skipped=rtl.missing)
     x, expected = artefacts.frames, artefacts.expected()
-    work = artefacts.scratch("finn-rtl")
+    work = artefacts.work / "finn-rtl"
+    work.mkdir(parents=True, exist_ok=True)
     simulator = FinnSimulator(artefacts.folder, work=work, log=artefacts.log, optimize="-O3")
     free = simulator.run(x, threads=os.cpu_count() or 1)
     stalled = simulator.run(x[:STALLED], stall_percent=STALL_PERCENT, seed=artefacts.config.verify.stall_seed)

@@ -3,43 +3,45 @@
 import os
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 from hw import tools
+from hw.amd_boards import AmdBoard
+from hw.boards import Board
 from hw.deployment import Target
-from pipeline import config as configuration
 from pipeline.config import Build, NetworkBuild
-from pipeline.errors import LinkError, StoreError, ToolError, VerificationError
-from pipeline.outputs import read_lock
+from pipeline.errors import LinkError, ToolError, VerificationError
 from pipeline.progress import Step
 from pipeline.verification import brought, finn_rtl, hardware, networks
-from pipeline.verification.artefacts import Artefacts, Finding, Rung
+from pipeline.verification.artefacts import Artefacts, Finding
 
-Rungs = dict[str, tuple[Rung, tuple[str, ...]]]
+T = TypeVar("T")
+Row: TypeAlias = dict[str, Any]
+Rungs: TypeAlias = dict[str, tuple[Callable[[T], Finding], tuple[str, ...]]]
 
-FINN: Rungs = {"finn": (networks.finn, ("finn-plus", "qonnx"))}
-TRAINED: Rungs = {
+FINN: Rungs[Artefacts] = {"finn": (networks.finn, ("finn-plus", "qonnx"))}
+TRAINED: Rungs[Artefacts] = {
     "teacher": (networks.teacher, ()),
     "student": (networks.student, ("torch",)),
     "onnxruntime": (networks.onnxruntime, ("onnxruntime", "torch")),
     "golden": (networks.golden, ("onnxruntime",)),
 }
-BROUGHT: Rungs = {
+BROUGHT: Rungs[Artefacts] = {
     "network": (brought.network, ("qonnx", "onnxruntime")),
     "golden": (brought.golden, ("finn-plus", "qonnx", "onnxruntime")),
 }
-RTL: Rungs = {"rtl": (hardware.rtl, ("verilator", "g++"))}
-OPEN: Rungs = {
+RTL: Rungs[Artefacts] = {"rtl": (hardware.rtl, ("verilator", "g++"))}
+OPEN: Rungs[Artefacts] = {
     "netlist": (hardware.synthesized, ("pyosys", "verilator", "g++")),
     "bitstream": (hardware.bitstream, ("verilator", "g++")),
     "board": (hardware.board, ("amaranth", "pyosys", "verilator", "g++")),
 }
-AMD: Rungs = {"finn-rtl": (finn_rtl.finn_rtl, ("finn-plus", "verilator", "g++"))}
-REACHED: Rungs = {"board": (hardware.board, ("ssh",))}
+AMD: Rungs[Artefacts] = {"finn-rtl": (finn_rtl.finn_rtl, ("finn-plus", "verilator", "g++"))}
+REACHED: Rungs[Artefacts] = {"board": (hardware.board, ("ssh",))}
 """By rung, in order: what it does, and the tools that it does it with."""
 
 
@@ -47,7 +49,7 @@ REACHED: Rungs = {"board": (hardware.board, ("ssh",))}
 class Climbed:
     """Every rung's finding, and the speed where a rung measured it."""
 
-    rungs: list[dict[str, Any]]
+    rungs: list[Row]
     performance: dict[str, Any]
 
 
@@ -74,26 +76,34 @@ def climb(
         for name in first:
             rungs.append(_climb_one(artefacts, name, first, key))
             step("rungs", len(rungs), total)
-        # What remains is mostly Verilator and the C++ compiler at work: processes of their own.
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for row in pool.map(lambda name: _climb_one(artefacts, name, last, key), last):
-                rungs.append(row)
-                step("rungs", len(rungs), total)
-    return Climbed(rungs, _performance(artefacts, rungs))
+        for row in climb_side_by_side(artefacts, last, key):
+            rungs.append(row)
+            step("rungs", len(rungs), total)
+    return Climbed(rungs, performance(artefacts.board, rungs))
 
 
-def _climb_one(artefacts: Artefacts, name: str, rungs: Rungs, key: str) -> dict[str, Any]:
+def climb_side_by_side(subject: T, rungs: Rungs[T], key: str, against: str = "golden") -> Iterator[Row]:
+    """Climb rungs that are mostly Verilator and the C++ compiler at work: processes of their own.
+
+    `against` is what a rung that could not be climbed would have compared with.
+    """
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield from pool.map(lambda name: _climb_one(subject, name, rungs, key, against), rungs)
+
+
+def _climb_one(subject: T, name: str, rungs: Rungs[T], key: str, against: str = "golden") -> Row:
     rung, needs = rungs[name]
     began = time.monotonic()
     try:
-        found = rung(artefacts)
+        found = rung(subject)
     except (LinkError, ToolError, VerificationError) as error:
-        found = Finding(False, "golden", first_mismatch=str(error))
-    return _row(name, found, time.monotonic() - began, key, needs)
+        found = Finding(False, against, first_mismatch=str(error))
+    return row_of(name, found, time.monotonic() - began, key, needs)
 
 
-def _row(name: str, found: Finding, seconds: float, key: str, needs: tuple[str, ...]) -> dict[str, Any]:
-    row: dict[str, Any] = {
+def row_of(name: str, found: Finding, seconds: float, key: str, needs: tuple[str, ...]) -> Row:
+    """A rung's finding as `verification.json` has it; `needs` names the tools."""
+    row: Row = {
         "rung": name,
         "against": found.against,
         "samples": found.samples,
@@ -111,14 +121,14 @@ def _row(name: str, found: Finding, seconds: float, key: str, needs: tuple[str, 
     return row
 
 
-def _performance(artefacts: Artefacts, rungs: list[dict[str, Any]]) -> dict[str, Any]:
+def performance(board: Board | AmdBoard, rungs: list[Row]) -> dict[str, Any]:
     """The pace of what the board gets: of the core, or of FINN's RTL where that could be simulated."""
     names = ("interval_cycles", "interval_bound_cycles", "latency_cycles")
     found = [row["metrics"] for row in rungs if all(name in row["metrics"] for name in names)]
     if not found:
         return {}
     measured = found[-1]
-    clock = artefacts.board.clock_hz
+    clock = board.clock_hz
     rate = clock / measured["interval_cycles"]
     return {name: measured[name] for name in names} | {"clock_hz": clock, "frames_per_second": rate}
 
@@ -134,46 +144,9 @@ def hardware_stage(stages: Iterable[str]) -> str:
     raise KeyError("bitstream")
 
 
-def failure(rungs: list[dict[str, Any]]) -> str | None:
+def failure(rungs: list[Row]) -> str | None:
     """The first rung that failed, and how; None where none did."""
     for row in rungs:
         if row["passed"] is False:
             return f"rung '{row['rung']}' failed against {row['against']}: {row.get('first_mismatch', '')}"
     return None
-
-
-def verify_folder(
-    folder: Path, step: Step, port: str | None = None, target: Target | None = None
-) -> list[dict[str, Any]]:
-    """Climb the ladder again over a built folder, with a real board on `port` or `target`, or a virtual one.
-
-    Raises `StoreError` where the folder is no build's.
-    """
-    config, key = _built(folder)
-    with tempfile.TemporaryDirectory(prefix="retort-log-") as logs:
-        log = Path(logs) / "verification.log"
-        return climb(config, folder, key, log, step, port, target).rungs
-
-
-def climb_board(folder: Path, target: Target, log: Path, step: Step) -> dict[str, Any]:
-    """Climb the last rung alone, on a board reached by SSH.
-
-    Raises `LinkError` where it cannot be climbed, `StoreError` where the folder is no build's, or holds no
-    package for the board.
-    """
-    config, key = _built(folder)
-    with tempfile.TemporaryDirectory(prefix="retort-verify-") as scratch:
-        artefacts = Artefacts(config, folder, Path(scratch), log, step, target=target)
-        began = time.monotonic()
-        found = hardware.deployed(artefacts, target)
-    return _row("board", found, time.monotonic() - began, key, ("ssh",))
-
-
-def _built(folder: Path) -> tuple[Build, str]:
-    """What a folder was built from, and its key."""
-    lock = read_lock(folder)
-    try:
-        config = configuration.parse(lock["config"], str(folder))
-        return config, str(lock["stages"][hardware_stage(lock["stages"])]["key"])
-    except KeyError as error:
-        raise StoreError(f"{folder}: built without {error}; run retort build to its end") from error

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hw.core.placing import place
 from hw.dataflow import ArgMax, MatrixVector, Threshold, Window
 from hw.finn_reader import base_kind, is_kind, layers, read
 from hw.finn_reader.streams import input_stream, pad_value
@@ -129,6 +130,19 @@ def test_fewer_thresholds_than_bits_hold(model: Any, tmp_path: Path) -> None:
     model.set_initializer(name, model.get_initializer(name)[:, :5])
     threshold = next(layer for layer in read(model).layers if isinstance(layer, Threshold))
     assert threshold.thresholds.shape == (6, 7)
+    check_equal(model, tmp_path)
+
+
+def test_counts_that_are_never_reached(model: Any, tmp_path: Path) -> None:
+    """What follows takes the bits that come, even where fewer would hold every count."""
+    name = node_of(model, "Thresholding").input[1]
+    thresholds = model.get_initializer(name).copy()
+    thresholds[:, 1:] = model.get_tensor_datatype(name).max()
+    model.set_initializer(name, thresholds)
+    graph = read(model)
+    threshold, dense = [each for each in graph.layers if isinstance(each, Threshold | MatrixVector)][-2:]
+    assert dense.x_bits == threshold.bits > 1
+    place(graph)
     check_equal(model, tmp_path)
 
 

@@ -1,7 +1,5 @@
 """Commands and copies through a real SSH server on loopback, and every way in which they fail."""
 
-import contextlib
-import shutil
 import subprocess
 from dataclasses import replace
 
@@ -17,11 +15,9 @@ from pipeline.errors import (
     UnreachableError,
 )
 from tests import ssh_server
+from tests.virtual_board import CUT, small_disk
 
 pytestmark = pytest.mark.skipif(ssh_server.unavailable() is not None, reason=str(ssh_server.unavailable()))
-
-CUT = 'p=$$; until [ "$(ps -o comm= -p $p | cut -c1-4)" = sshd ]; do p=$(ps -o ppid= -p $p); done; kill $p'
-"""Ends the session's own server process, as a cable that is pulled does."""
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +37,12 @@ def log(tmp_path):
     return tmp_path / "logs" / "ssh.log"
 
 
-def ask(remote, log, script="echo here", timeout=30.0):
+def ask(remote, log, script="echo here", timeout=120.0):
     return remote.run(script, log=log, what="asking", timeout=timeout)
 
 
 def test_command_gives_code_and_output_and_both_are_logged(remote, log):
-    assert ask(remote, log, "echo 'two  words'; exit 3") == (3, "two  words\n")
+    assert ask(remote, log, "echo 'two  words'; echo error >&2; exit 3") == (3, "two  words\nerror\n")
     assert ask(remote, log, "exit 255") == (255, "")
     assert "two  words" in log.read_text()
 
@@ -104,25 +100,12 @@ def test_nobody_there(remote, log):
 
 def test_connection_lost_in_a_command(remote, log):
     with pytest.raises(UnreachableError, match="connection was lost"):
-        ask(remote, log, CUT + "; sleep 60")
+        ask(remote, log, f"bash {CUT}")
 
 
 def test_command_without_end(remote, log):
     with pytest.raises(SilentBoardError, match="no end after 1 s"):
         ask(remote, log, "sleep 20", timeout=1.0)
-
-
-@contextlib.contextmanager
-def small_disk(folder, size):
-    """A disk of its own, of so many KiB."""
-    folder.mkdir()
-    argv = ["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", str(folder)]
-    if shutil.which("mount") is None or subprocess.run(argv, capture_output=True, check=False).returncode:
-        pytest.skip("a small disk needs root, who may mount")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_full_disk(remote, log, tmp_path):

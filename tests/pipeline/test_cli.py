@@ -230,17 +230,34 @@ FAILING = {"rung": "rtl", "against": "golden", "samples": 9, "mismatches": 2, "s
 
 
 def test_verify(toys: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    module(monkeypatch, "pipeline.verification", verify_folder=lambda path, step, port: RUNGS)
+    module(monkeypatch, "pipeline.verification", verify_folder=lambda path, step, *board: RUNGS)
     passed = call("verify", str(built(tmp_path)), "--junit", "junit.xml", "--json")
     assert passed.exit_code == 0 and json.loads(passed.stdout) == RUNGS
     assert 'tests="2" failures="0"' in Path("junit.xml").read_text()
 
-    module(monkeypatch, "pipeline.verification", verify_folder=lambda path, step, port: [*RUNGS, FAILING])
+    module(monkeypatch, "pipeline.verification", verify_folder=lambda path, step, *board: [*RUNGS, FAILING])
     failed = call("verify", "out/digits-icebreaker")
     assert failed.exit_code == 12
     assert failed.stderr == (
         "error: out/digits-icebreaker: rung 'rtl': 2 mismatches in 9 samples against golden\n"
     )
+
+
+def test_verify_is_given_one_board(
+    toys: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boards: list[Any] = []
+    module(
+        monkeypatch,
+        "pipeline.verification",
+        verify_folder=lambda path, step, port, target: boards.append((port, target)) or RUNGS,
+    )
+    folder = str(built(tmp_path))
+    assert call("verify", folder, "--host", "root@pynq", "--json").exit_code == 0
+    ((port, target),) = boards
+    assert port is None and target.remote.host == "root@pynq" and target.samples is None
+    both = call("verify", folder, "--host", "root@pynq", "--port", "/dev/ttyUSB1")
+    assert both.exit_code == 2 and "give one board" in both.stderr
 
 
 def test_a_folder_that_is_no_build(tmp_path: Path) -> None:

@@ -146,6 +146,18 @@ def test_unknown_methods_are_refused_before_training(build, tmp_path, name, mess
     assert not list((tmp_path / "manifests").iterdir())
 
 
+def test_methods_that_do_not_fit_are_left_out_of_all(build, store, found, tmp_path, monkeypatch):
+    monkeypatch.setattr(comparison, "every_method", lambda: ("softened-softmax", "attention-transfer"))
+    every = compare(build, replace(PLAN, methods=None), store, fingerprint, Silent())
+    assert every["rows"] == found["rows"] and list(every["left_out"]) == ["attention-transfer"]
+    reason = every["left_out"]["attention-transfer"]
+    assert "more than one pixel" in reason
+    assert f"Left out: {reason}" in write(every, tmp_path).with_name("compare.md").read_text()
+    assert reason in render(every)
+    with pytest.raises(ConfigError, match="more than one pixel"):
+        compare(build, replace(PLAN, methods=("attention-transfer",)), store, fingerprint, Silent())
+
+
 def test_every_method_is_a_contender(build):
     names = every_method()
     assert names[0] == HardLabels.method and set(METHODS) <= set(names) and len(set(names)) == len(names)
@@ -174,7 +186,10 @@ def test_page(found, tmp_path):
     page = write(found, tmp_path)
     assert json.loads((tmp_path / "compare.json").read_text()) == json.loads(json.dumps(found))
     text, lines = page.read_text(), (tmp_path / "compare.md").read_text().splitlines()
-    assert len(lines) == 2 + 2 and len({line.count("|") for line in lines}) == 1
+    assert (
+        lines[0].startswith("tiny: 2 students of each method, 1 epochs; teacher") and "torch 2." in lines[0]
+    )
+    assert len(lines) == 2 + 2 + 2 and len({line.count("|") for line in lines[2:]}) == 1
     assert text == render(found)
     for row in found["rows"]:
         assert f"{100 * row['accuracy']['mean']:.2f}" in text
