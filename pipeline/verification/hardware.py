@@ -100,7 +100,7 @@ def _chip(artefacts: Artefacts, rung: str, model: ChipModel, samples: int) -> Fi
     """A chip model against golden: behind a pseudo-terminal and the host driver, or by its parallel port."""
     if artefacts.config.board.shell == "parallel":
         return _parallel(artefacts, rung, model, samples)
-    board, work = artefacts.board, artefacts.scratch(rung)
+    board, work = artefacts.open_board, artefacts.scratch(rung)
     executable = virtual_board.build(
         model.sources,
         top=model.top,
@@ -125,7 +125,7 @@ def _parallel(artefacts: Artefacts, rung: str, model: ChipModel, samples: int) -
         model,
         x,
         artefacts.interface,
-        parallel_port(artefacts.board, artefacts.interface),
+        parallel_port(artefacts.open_board, artefacts.interface),
         work=artefacts.scratch(rung) / "simulator",
         log=artefacts.log,
         stall_percent=STALL_PERCENT,
@@ -139,7 +139,7 @@ def _parallel(artefacts: Artefacts, rung: str, model: ChipModel, samples: int) -
 def _infer(artefacts: Artefacts, rung: str, port: str, samples: int) -> Finding:
     """The first `samples` of the test set through whatever is behind a serial port, against golden."""
     x = artefacts.frames[:samples]
-    with Link(port, artefacts.board.baud, timeout=LINK_TIMEOUT) as link:
+    with Link(port, artefacts.open_board.baud, timeout=LINK_TIMEOUT) as link:
         link.expect(design_identity(artefacts.core.read_bytes()))
         outputs = link.infer(
             x,
@@ -153,7 +153,7 @@ def _infer(artefacts: Artefacts, rung: str, port: str, samples: int) -> Finding:
 def synthesized(artefacts: Artefacts) -> Finding:
     """The netlist that nextpnr placed, shell and all, simulated at its pins."""
     model = netlist.netlist_model(
-        artefacts.board,
+        artefacts.open_board,
         artefacts.folder / "netlist.json",
         artefacts.scratch("netlist"),
         artefacts.log,
@@ -164,7 +164,7 @@ def synthesized(artefacts: Artefacts) -> Finding:
 
 def bitstream(artefacts: Artefacts) -> Finding:
     """iCE40: the packed bits turned back into Verilog and simulated. ECP5: unpacked and packed again."""
-    if artefacts.board.family == "ice40":
+    if artefacts.open_board.family == "ice40":
         return _decompiled(artefacts)
     return _repacked(artefacts)
 
@@ -179,7 +179,7 @@ def _decompiled(artefacts: Artefacts) -> Finding:
         reason = f"{netlist.DECOMPILER} is not installed: {tools.find(netlist.DECOMPILER).hint}"
         return Finding(None, "golden", skipped=reason)
     model = netlist.bitstream_model(
-        artefacts.board,
+        artefacts.open_board,
         artefacts.folder / "bitstream.bin",
         artefacts.folder / "constraints.pcf",
         artefacts.scratch("bitstream"),
@@ -191,7 +191,10 @@ def _decompiled(artefacts: Artefacts) -> Finding:
 
 def _repacked(artefacts: Artefacts) -> Finding:
     same = netlist.repacks(
-        artefacts.board, artefacts.folder / "bitstream.bit", artefacts.scratch("bitstream"), artefacts.log
+        artefacts.open_board,
+        artefacts.folder / "bitstream.bit",
+        artefacts.scratch("bitstream"),
+        artefacts.log,
     )
     first = None if same else "unpacked and packed again, the bitstream is another"
     metrics = {"proof": "unpacked and packed again to the same bytes; not simulated"}
@@ -207,7 +210,7 @@ def board(artefacts: Artefacts) -> Finding:
         return _infer(artefacts, "board", artefacts.port, samples)
     identity = design_identity(artefacts.core.read_bytes())
     model = netlist.rtl_model(
-        artefacts.board,
+        artefacts.open_board,
         artefacts.core,
         artefacts.interface,
         identity,

@@ -2,13 +2,14 @@
 
 import json
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from hw.boards import Board, find
+from hw.amd_boards import AmdBoard
+from hw.boards import find_amd
 from hw.vivado import Docker, Local, Ssh
 from pipeline.config import Build, load
 from pipeline.config_vivado import VivadoConfig
@@ -17,9 +18,7 @@ from pipeline.progress import Silent, Step
 from pipeline.stages import vivado
 from tests.hw.vivado import fake_builder
 
-PYNQ = replace(
-    find("icebreaker"), name="pynq-z2", part="xc7z020clg400-1", finn_board="Pynq-Z2", clock_hz=100_000_000
-)
+PYNQ = find_amd("pynq-z2")
 
 
 @dataclass(frozen=True)
@@ -49,8 +48,8 @@ class Context:
 
 
 @pytest.fixture
-def board(monkeypatch: pytest.MonkeyPatch) -> Board:
-    monkeypatch.setattr(vivado, "find", lambda name: PYNQ)
+def board(monkeypatch: pytest.MonkeyPatch) -> AmdBoard:
+    monkeypatch.setattr(vivado, "find_amd", lambda name: PYNQ)
     return PYNQ
 
 
@@ -77,7 +76,7 @@ def context(tiny, folder: Path, mode: str, **asked: object) -> Context:
 
 
 @pytest.mark.slow
-def test_bitfile_and_package(tiny, folder: Path, board: Board) -> None:
+def test_bitfile_and_package(tiny, folder: Path, board: AmdBoard) -> None:
     ctx = context(tiny, folder, "good", samples=3)
     facts = vivado.run(ctx)
     assert facts is not None
@@ -95,14 +94,16 @@ def test_bitfile_and_package(tiny, folder: Path, board: Board) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("mode", "error"), [("wrong", VerificationError), ("timing:missed", TimingError)])
-def test_failures_end_the_stage(tiny, folder: Path, board: Board, mode: str, error: type[Exception]) -> None:
+def test_failures_end_the_stage(
+    tiny, folder: Path, board: AmdBoard, mode: str, error: type[Exception]
+) -> None:
     ctx = context(tiny, folder, mode)
     with pytest.raises(error, match=r"see .*logs/vivado\.log$"):
         vivado.run(ctx)
     assert not (ctx.work / "deploy").exists()
 
 
-def test_outputs_by_target(board: Board) -> None:
+def test_outputs_by_target(board: AmdBoard) -> None:
     def outputs(**asked: object) -> set[str]:
         return set(vivado.outputs(Build.model_construct(board=Named(), vivado=VivadoConfig(**asked))))
 
