@@ -16,9 +16,9 @@ ULTRA_RAM_BITS = 4096 * 72
 class AmdBoard:
     """A board, its chip, and what of the chip FINN's layers may use.
 
-    `part` and `finn_board` are as `finn.util.basic` names them. FINN's shell `zynq` has DMA to a processor's memory
-    on the same chip, `alveo` to memory on a card. `stream_bits` is the width of FINN's DMA: the AXI HP port
-    of a Zynq, or the 512 bits that FINN's builder takes for a card. `clock_hz` is FINN's usual one.
+    `part` and `finn_board` are as `finn.util.basic` names them. FINN's shell `zynq` has DMA to a processor's
+    memory on the same chip, `alveo` to memory on a card. `stream_bits` is the width of FINN's DMA: the AXI HP
+    port of a Zynq, or the 512 bits that FINN's builder takes for a card. `clock_hz` is FINN's usual one.
 
     Figures: data sheets DS190 (Zynq-7000), DS891 (Zynq UltraScale+), DS987 (Kria K26). Those of the U250 are
     what its platform leaves to a user, UG1120: 345,000 LUTs, 500 block RAMs, 320 UltraRAMs and 2,877 DSPs in
