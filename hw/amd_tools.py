@@ -41,5 +41,11 @@ AMD_TOOLS: tuple[Tool, ...] = (
         optional=True,
         variables=LICENCES,
     ),
-    CommandTool("docker", "runs FINN's image", ("vivado",), "apt-get install docker.io", optional=True),
+    CommandTool(
+        "docker",
+        "runs FINN's image",
+        ("vivado",),
+        "Docker Engine, as your distribution has it",
+        optional=True,
+    ),
 )

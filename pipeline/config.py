@@ -48,7 +48,8 @@ class CompileConfig(Section):
 class BoardConfig(Section):
     """`[board]`: where the bitstream goes, how the core meets the world, and whose tools make it.
 
-    Shell `uart` frames requests over the board's serial link; `parallel` has the streams on pins.
+    Shell `uart` frames requests over the board's serial link; `parallel` has the streams on pins. AMD boards
+    have neither: theirs is FINN's shell, and Vivado.
     """
 
     name: str
@@ -208,6 +209,19 @@ def _board(config: Build) -> str | None:
         board = find(config.board.name)
     except ConfigError as error:
         return f"board.name: {error}"
+    if board.family == "amd":
+        return _amd(config, board.name)
     if config.compile.multiply == "dsp" and board.family != "ecp5":
         return f"compile.multiply: 'dsp' has no kernel for {board.family}; give 'auto', 'lut' or 'table'"
+    return None
+
+
+def _amd(config: Build, board: str) -> str | None:
+    """What only boards with open tools have."""
+    given = config.board
+    for key, value, usual in (("shell", given.shell, "uart"), ("toolchain", given.toolchain, "wheels")):
+        if value != usual:
+            return f"board.{key}: '{value}' is for open tools, {board} has FINN's shell and Vivado; remove it"
+    if config.compile.multiply != "auto":
+        return f"compile.multiply: FINN chooses where {board} multiplies; remove the key"
     return None

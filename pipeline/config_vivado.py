@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from hw.amd_boards import AmdBoard
 from hw.boards import Board, find
 from pipeline.config_section import Rate, Section
 
@@ -93,9 +94,11 @@ def _version_problem(asked: VivadoConfig) -> str | None:
     return None
 
 
-def _board_problem(asked: VivadoConfig, board: Board) -> str | None:
-    if not board.part:
+def _board_problem(asked: VivadoConfig, board: Board | AmdBoard) -> str | None:
+    if isinstance(board, Board):
         return f"vivado: {board.name} is none of AMD's; remove [vivado], or take another board"
     if asked.cpp_driver and board.finn_shell != "alveo":
         return f"vivado.cpp_driver: FINN has it for Alveo cards alone, {board.name} is none; remove it"
+    if asked.cpp_driver and asked.target != "bitfile":
+        return f"vivado.cpp_driver: goes with target = 'bitfile', here it is '{asked.target}'; remove it"
     return None

@@ -32,6 +32,7 @@ class Work:
         frees: for each word of input the step after which its place is free; it may be of a frame to come.
         gives: for each word of output the step that makes it.
         latency: cycles from a step to its word, at the most.
+        least_latency: and at the least: from then on the word waits, and the layer with it.
         paced: steps spread over the interval, not taken as soon as possible.
     """
 
@@ -40,6 +41,12 @@ class Work:
     gives: Integers
     latency: int
     paced: bool = False
+    least_latency: int | None = None
+
+    @property
+    def early(self) -> int:
+        """Cycles by which a word may come before the latest."""
+        return 0 if self.least_latency is None else self.latency - self.least_latency
 
 
 def _word_by_word(gives: Integers, words: int, latency: int, paced: bool = False) -> Work:
@@ -113,7 +120,7 @@ def _converter(layer: WidthConverter) -> Work:
         needs = (np.arange(steps) * words_in // steps // ratio + 1) * ratio - 1
     frees = np.arange(words_in) * steps // words_in
     gives = (np.arange(1, words_out + 1) * steps - 1) // words_out
-    return Work(needs, frees, gives, 4)
+    return Work(needs, frees, gives, 4, least_latency=0)
 
 
 def work_of(layer: Layer, repeated: bool) -> Work:
@@ -155,8 +162,9 @@ def _evenly(ready: Integers, interval: int) -> Integers:
     return even + int((ready - even).max())
 
 
-def _waiting(given: Integers, freed: Integers, interval: int) -> int:
-    """The most words at a time that were given and are not yet free."""
+def _waiting(latest: Integers, early: int, freed: Integers, interval: int) -> int:
+    """The most words at a time that were given, `early` cycles before the `latest`, and are not yet free."""
+    given = latest - early
     frames, within = np.divmod(given + 1 - freed[0], interval)
     gone = frames * len(freed) + np.searchsorted(freed, within + freed[0])
     return int((np.arange(1, len(given) + 1) - gone).max())
@@ -218,6 +226,8 @@ def _depths(
 ) -> list[tuple[int, ...]]:
     """`fifo_depths`, where layers of `hasty` are not paced."""
     given: list[Integers] = []
+    early: list[int] = []
+    meet = any(len(sources) > 1 for sources in links)
     depths: list[tuple[int, ...]] = []
     for index, (layer, sources) in enumerate(zip(layers, links, strict=True)):
         before = layers[sources[0]] if sources[0] != INPUT else None
@@ -232,14 +242,17 @@ def _depths(
         for number, (place, times) in enumerate(zip(sources, coming, strict=True)):
             if own == 1 and place != INPUT and _hurried(layers[place], freed - times - 1, interval):
                 room[number] = 0
-        waiting = [_waiting(times, freed, interval) for times in coming]
+        ahead = [0 if place == INPUT else early[place] for place in sources]
+        waiting = [_waiting(*each, freed, interval) for each in zip(coming, ahead, strict=True)]
         found = [_depth(layer, *each) for each in zip(waiting, room, strict=True)]
         coming = [times + (FIFO_LATENCY if depth else 0) for times, depth in zip(coming, found, strict=True)]
         steps, freed = _consumed(work, coming, interval)
-        waiting = [_waiting(times, freed, interval) for times in coming]
+        waiting = [_waiting(*each, freed, interval) for each in zip(coming, ahead, strict=True)]
         again = [_depth(layer, *each) for each in zip(waiting, room, strict=True)]
         depths.append(tuple(max(pair) for pair in zip(found, again, strict=True)))
         given.append(steps[work.gives] + work.latency)
+        # In a chain what is early is so all the way; where paths meet, the other one may not be.
+        early.append(work.early if meet else 0)
     return depths
 
 

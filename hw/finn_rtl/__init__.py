@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hw.finn_rtl import fixups, sources
-from hw.finn_rtl.nodes import Estimate, Node, estimate, implement, listing, write_verilog
+from hw.finn_rtl.nodes import Estimate, Node, estimate, implement, listing, require_row, write_verilog
 from hw.finn_rtl.streams import FinnStream, streams_of
 from hw.finn_rtl.top import NAME, top
 from hw.lowering import save_hardware
@@ -88,6 +88,7 @@ def generate(model: Any, *, part: str, clock_hz: float, folder: Path, log: Path)
     changes = tuple((each.file, each.why) for each in fixups.FIXUPS if each.file in files)
     files = fixups.fixed(files)
     if not any(node.needs for node in nodes):
+        require_row(model)
         files |= {f"{NAME}.v": top(modules)}
     sources.pack(files, folder / ARCHIVE)
     save_hardware(model, folder / GRAPH)

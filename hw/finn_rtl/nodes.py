@@ -7,6 +7,7 @@ from typing import Any
 from hw.finn_execution import unspecialized
 from hw.finn_reader import base_kind
 from hw.lowering.session import apply, naming
+from pipeline.errors import LoweringError
 
 VITIS = "Vitis HLS"
 
@@ -77,6 +78,18 @@ def listing(model: Any) -> tuple[Node, ...]:
         cycles = int(op.get_exp_cycles())
         found.append(Node(node.name, base_kind(node), implementation, needs, cycles, pe, simd))
     return tuple(found)
+
+
+def require_row(model: Any) -> None:
+    """Raise `LoweringError` where a node does not take from the one before it alone, as the top has it."""
+    stream = model.graph.input[0].name
+    for node in model.graph.node:
+        taken = [name for name in node.input if model.get_initializer(name) is None]
+        if taken != [stream] or len(node.output) != 1:
+            raise LoweringError(
+                f"{node.name}: is not in a row with the layers before it; FINN's RTL has no joints"
+            )
+        stream = node.output[0]
 
 
 def estimate(model: Any) -> Estimate:

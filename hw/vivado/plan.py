@@ -81,7 +81,6 @@ class Plan:
         target: how far.
         products: files below `out`, none of them empty.
         expected: (n, outputs) integers that Vivado's simulator must give.
-        vivado: the version that must be found; None where the place tells it.
     """
 
     device: Device
@@ -89,7 +88,6 @@ class Plan:
     files: Mapping[str, bytes]
     products: tuple[str, ...]
     expected: NDArray[np.int64]
-    vivado: str | None
 
     @property
     def digest(self) -> str:
@@ -121,7 +119,8 @@ def make_plan(
     """Plan the build of an implemented hardware graph (ONNX).
 
     `frames` (n, ...) and the outputs `expected` of them (n, outputs) are for Vivado's simulator; none, and it
-    is not asked. With `cpp_driver`, a commit of FINN's C++ driver, that is made too; it is for Alveo alone.
+    is not asked. `vivado` is the version to be found. With `cpp_driver`, a commit of FINN's C++ driver,
+    that is made too; it is for Alveo alone.
     """
     outputs = [*_OUTPUTS[target], *(["cpp_driver"] if cpp_driver else [])]
     checks = [CHECK] if len(frames) else []
@@ -150,7 +149,7 @@ def make_plan(
     if checks:
         files |= {"input.npy": _npy(frames), "expected.npy": _npy(expected)}
     products = products_of(target, device.shell, cpp_driver=cpp_driver is not None)
-    return Plan(device, target, files, products, expected[: len(frames)], vivado)
+    return Plan(device, target, files, products, expected[: len(frames)])
 
 
 def products_of(target: Target, shell: ShellKind, *, cpp_driver: bool = False) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from hw import tools
+from hw.boards import find_open
 from hw.ssh import Remote
 from pipeline import junit
 from pipeline.cli.app import AsJson, Folder, print_json, print_table, shown
@@ -63,6 +64,7 @@ def verify(
 
 def require_serial_link(folder: Path, lock: Mapping[str, Any]) -> None:
     """Raise `ConfigError` where the build's chip has its streams on pins, and no serial link."""
+    find_open(str(lock["board"]))
     shell = lock.get("config", {}).get("board", {}).get("shell", "uart")
     if shell != "uart":
         raise ConfigError(
@@ -82,6 +84,7 @@ def report(folder: Folder) -> None:
 def flash(folder: Folder) -> None:
     """Load a built folder's bitstream into its board."""
     lock = read_lock(folder)
+    find_open(str(lock["board"]))
     bitstream = _bitstream(folder, lock)
     line = _programmer(str(lock["board"]))
     log = folder / "logs" / "flash.log"

@@ -5,7 +5,7 @@ from importlib import import_module
 from typing import Any
 
 from hw import tools
-from hw.boards import find
+from hw.boards import find, find_amd
 from pipeline.config import Build, BuildConfig, NetworkBuild, brought, distilled
 from pipeline.config_data import data_key
 from pipeline.config_network import network_key
@@ -138,7 +138,7 @@ def _hardware(config: Build) -> str:
 
 
 def _part(config: Build) -> list[object]:
-    board = find(config.board.name)
+    board = find_amd(config.board.name)
     return [board.part, board.clock_hz]
 
 
@@ -236,7 +236,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="compile",
-        version=4,
+        version=5,
         inputs=_before_compile,
         config=_compile_config,
         tools=_compile_tools,

@@ -5,11 +5,11 @@ from pipeline.stage import Facts, StageContext
 
 def run(ctx: StageContext) -> Facts:
     """Choose FINN's variants for the chip, and have FINN write those that are RTL."""
-    from hw.boards import find
+    from hw.boards import find_amd
     from hw.finn_rtl import generate
     from hw.lowering import load_hardware
 
-    board = find(ctx.config.board.name)
+    board = find_amd(ctx.config.board.name)
     found = generate(
         load_hardware(ctx.input("compile", "hardware.onnx")),
         part=board.part,

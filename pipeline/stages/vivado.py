@@ -2,10 +2,11 @@
 
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hw.boards import find
+from hw.boards import find_amd
 from pipeline.config import Build
 from pipeline.config_vivado import VivadoConfig
 from pipeline.stage import Facts, StageContext
@@ -23,7 +24,7 @@ def run(ctx: StageContext) -> Facts:
     from hw.finn_rtl import GRAPH
     from hw.vivado import Device, build, make_plan
 
-    asked, board = settings(ctx.config), find(ctx.config.board.name)
+    asked, board = settings(ctx.config), find_amd(ctx.config.board.name)
     folder = ctx.lay_out("build")
     artefacts = Artefacts(ctx.config, folder, ctx.work / "scratch", ctx.log("onnxruntime.log"), ctx.step)
     count = min(asked.samples, len(artefacts.x))
@@ -47,7 +48,7 @@ def run(ctx: StageContext) -> Facts:
     facts = {"plan": plan.digest, "verified_samples": found.verified, "versions": dict(found.versions)}
     if found.utilization is None:
         return facts
-    found.utilization.save(ctx.work / "utilization.json")
+    replace(found.utilization, board=board.name).save(ctx.work / "utilization.json")
     return facts | {"fmax_hz": found.utilization.fmax_hz}
 
 
@@ -60,7 +61,7 @@ def outputs(config: Build) -> tuple[str, ...]:
     """The checked products, and `utilization.json` where the design was placed and routed."""
     from hw.vivado import products_of
 
-    asked, board = settings(config), find(config.board.name)
+    asked, board = settings(config), find_amd(config.board.name)
     names = products_of(asked.target, board.finn_shell, cpp_driver=asked.cpp_driver is not None)
     measured = () if asked.target == "stitched-ip" else ("utilization.json",)
     return (*map(_kept, names), *measured)
@@ -68,7 +69,7 @@ def outputs(config: Build) -> tuple[str, ...]:
 
 def key(config: Build) -> list[object]:
     """What the products depend on, besides the stage's inputs."""
-    board = find(config.board.name)
+    board = find_amd(config.board.name)
     shell = [board.part, board.finn_board, board.finn_shell, board.clock_hz]
     return [settings(config).key, *shell, config.compile.output]
 

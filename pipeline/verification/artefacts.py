@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hw.boards import Board, find
+from hw.amd_boards import AmdBoard
+from hw.boards import Board, find, find_open
 from hw.deployment import Target
 from hw.interface import CoreInterface, load_weights
 from models import data, integer
@@ -116,9 +117,14 @@ class Artefacts:
         return self.x.reshape(-1, *self.interface.input.shape)
 
     @cached_property
-    def board(self) -> Board:
+    def board(self) -> Board | AmdBoard:
         """The build's board."""
         return find(self.config.board.name)
+
+    @property
+    def open_board(self) -> Board:
+        """The build's board, where open tools make its bitstream; raises `ConfigError` otherwise."""
+        return find_open(self.config.board.name)
 
     @property
     def core(self) -> Path:

@@ -20,7 +20,7 @@ def chip_of(artefacts: Artefacts) -> Chip:
     return Chip(
         folder=artefacts.folder,
         interface=artefacts.interface,
-        board=artefacts.board,
+        board=artefacts.open_board,
         shell=artefacts.config.board.shell,
         frames=artefacts.frames,
         expected=artefacts.expected(),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 from hw import tools
+from hw.amd_boards import AmdBoard
 from hw.boards import Board
 from hw.deployment import Target
 from pipeline.config import Build, NetworkBuild
@@ -120,7 +121,7 @@ def row_of(name: str, found: Finding, seconds: float, key: str, needs: tuple[str
     return row
 
 
-def performance(board: Board, rungs: list[Row]) -> dict[str, Any]:
+def performance(board: Board | AmdBoard, rungs: list[Row]) -> dict[str, Any]:
     """The pace of what the board gets: of the core, or of FINN's RTL where that could be simulated."""
     names = ("interval_cycles", "interval_bound_cycles", "latency_cycles")
     found = [row["metrics"] for row in rungs if all(name in row["metrics"] for name in names)]

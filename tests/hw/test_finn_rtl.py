@@ -9,6 +9,7 @@ import pytest
 
 from hw.finn_reader import read
 from hw.finn_rtl import ARCHIVE, DESCRIPTION, GRAPH, FinnRtl, FinnStream, fixups, generate, sources
+from hw.finn_rtl import nodes as nodes_module
 from hw.finn_rtl.simulate import FinnSimulator
 from hw.finn_rtl.top import Module, top
 from hw.lowering import Fold, Folding, lower
@@ -128,6 +129,26 @@ def test_top_joins_streams_and_leaves_no_input_open() -> None:
     assert ".ap_clk2x(clk)" in text
     assert text.count("stream_0_tready") == 3  # declared, given, taken
     assert ".in1_V_TVALID(b_weights_tvalid)" in text and ".m_axis_0_tvalid(b_weights_tvalid)" in text
+
+
+def test_a_joint_is_no_row() -> None:
+    from onnx import TensorProto, helper
+    from qonnx.core.modelwrapper import ModelWrapper
+
+    def row(*wires: tuple[str, ...]) -> None:
+        nodes = [
+            helper.make_node("Sum", taken, [given], name=f"n{place}")
+            for place, (*taken, given) in enumerate(wires)
+        ]
+        ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("x", "y")]
+        nodes_module.require_row(
+            ModelWrapper(helper.make_model(helper.make_graph(nodes, "g", ends[:1], ends[1:])))
+        )
+
+    row(("x", "a"), ("a", "y"))
+    for wires in ((("x", "a"), ("x", "y")), (("x", "a"), ("x", "a", "y"))):
+        with pytest.raises(LoweringError, match="n1: is not in a row"):
+            row(*wires)
 
 
 def test_damaged_files_are_errors(tmp_path: Path) -> None:

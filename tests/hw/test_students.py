@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from hw.core import design
@@ -68,13 +68,15 @@ def check(seed: int, work: Path) -> None:
 COMMON = settings(
     deadline=None,
     database=None,
-    phases=[Phase.generate],  # another seed is another network: nothing to shrink
+    phases=[Phase.explicit, Phase.generate],  # another seed is another network: nothing to shrink
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 
 
 @pytest.mark.slow
 @settings(COMMON, max_examples=8, derandomize=True)
+@example(seed=134217729)  # a layer whose thresholds are never all reached
+@example(seed=118503)  # paths that meet again, one of them by way of a converter that stands still
 @given(seed=st.integers(0, 2**32 - 1))
 def test_random_students(tmp_path: Path, seed: int) -> None:
     check(seed, tmp_path / str(seed))

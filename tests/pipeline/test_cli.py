@@ -194,6 +194,7 @@ def test_doctor_without_a_needed_tool(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_boards_and_methods() -> None:
     assert [board["name"] for board in json.loads(call("boards", "--json").stdout)][:1] == ["icebreaker"]
     table = call("boards").stdout
+    assert "xc7z020clg400-1" in table and "u250: AMD Alveo U250" in table
     assert "iCEBreaker" in table and max(map(len, table.splitlines())) <= 100
     assert re.search(r"orangecrab +ecp5 25k +48 MHz +19 +12 bits +24288 +24288 +1008 kbit", table)
     methods = json.loads(call("methods", "--json").stdout)
@@ -397,6 +398,15 @@ def test_build_without_a_serial_link(command: list[str], tmp_path: Path) -> None
     refused = call(*command, str(tmp_path), "--port", "/dev/board")
     assert refused.exit_code == 2
     assert "built with board.shell 'parallel', whose chip has no serial link" in refused.stderr
+
+
+def test_amd_boards_have_no_serial_link_and_no_programmer(tmp_path: Path) -> None:
+    lock = {"build": "b", "board": "pynq-z1", "stages": {}, "config": {"board": {"shell": "uart"}}}
+    (tmp_path / "build.lock.json").write_text(json.dumps(lock))
+    for command in (["flash"], ["verify", "--port", "/dev/board"]):
+        refused = call(command[0], str(tmp_path), *command[1:])
+        assert refused.exit_code == 2
+        assert "board 'pynq-z1' has an AMD chip, for which only Vivado makes bitstreams" in refused.stderr
 
 
 def test_infer_without_a_board(core: Path) -> None:

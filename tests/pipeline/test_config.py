@@ -110,7 +110,18 @@ MALFORMED = {
     "unknown board": (
         'name = "icebreaker"',
         'name = "icebraker"',
-        "board.name: unknown board 'icebraker': the boards are icebreaker, hx8k, ulx3s-85f, orangecrab",
+        "board.name: unknown board 'icebraker': the boards are icebreaker, hx8k, ulx3s-85f, orangecrab,"
+        " pynq-z1, pynq-z2, ultra96-v2, zcu104, kv260, u250",
+    ),
+    "shell of an AMD board": (
+        'name = "icebreaker"\ntoolchain = "wheels"',
+        'name = "pynq-z1"\nshell = "parallel"',
+        "board.shell: 'parallel' is for open tools, pynq-z1 has FINN's shell and Vivado; remove it",
+    ),
+    "tools of an AMD board": (
+        'name = "icebreaker"\ntoolchain = "wheels"',
+        'name = "pynq-z1"\ntoolchain = "native"',
+        "board.toolchain: 'native' is for open tools, pynq-z1 has FINN's shell and Vivado; remove it",
     ),
     "name": (
         '"digits-icebreaker"',

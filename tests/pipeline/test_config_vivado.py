@@ -1,25 +1,17 @@
 """`[vivado]` of the build file."""
 
 import tomllib
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from hw import boards
 from pipeline.config import parse
 from pipeline.config_vivado import VivadoConfig
 from pipeline.errors import ConfigError
 
 GOOD = tomllib.loads((Path(__file__).parent / "good.toml").read_text())
-AMD = {**GOOD, "board": {"name": "some-pynq"}}
-PYNQ = replace(boards.find("icebreaker"), name="some-pynq", part="xc7z020clg400-1", finn_board="Pynq-Z2")
+AMD = {**GOOD, "board": {"name": "pynq-z2"}}
 IMAGE = "finn-plus@sha256:" + "0f" * 32
-
-
-@pytest.fixture(autouse=True)
-def a_board(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(boards, "BOARDS", (*boards.BOARDS, PYNQ))
 
 
 def problem(raw: dict[str, object] = AMD, **asked: object) -> str | None:

@@ -2,24 +2,19 @@
 
 import json
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from hw.boards import Board, find
 from hw.vivado import Docker, Local, Ssh
-from pipeline.config import Build, load
+from pipeline.config import BoardConfig, Build, load
 from pipeline.config_vivado import VivadoConfig
 from pipeline.errors import TimingError, VerificationError
 from pipeline.progress import Silent, Step
 from pipeline.stages import vivado
 from tests.hw.vivado import fake_builder
-
-PYNQ = replace(
-    find("icebreaker"), name="pynq-z2", part="xc7z020clg400-1", finn_board="Pynq-Z2", clock_hz=100_000_000
-)
 
 
 @dataclass(frozen=True)
@@ -49,12 +44,6 @@ class Context:
 
 
 @pytest.fixture
-def board(monkeypatch: pytest.MonkeyPatch) -> Board:
-    monkeypatch.setattr(vivado, "find", lambda name: PYNQ)
-    return PYNQ
-
-
-@pytest.fixture
 def folder(tiny, tmp_path: Path) -> Path:
     """The tiny build's folder, with a graph for FINN's builder."""
     copied = tmp_path / "build"
@@ -73,11 +62,12 @@ def context(tiny, folder: Path, mode: str, **asked: object) -> Context:
     (folder.parent / "work").mkdir()
     (folder.parent / "partial").mkdir()
     table = VivadoConfig(python=str(python), **asked)
-    return Context(config.model_copy(update={"vivado": table}), folder, folder.parent)
+    board = config.board.model_copy(update={"name": "pynq-z2"})
+    return Context(config.model_copy(update={"vivado": table, "board": board}), folder, folder.parent)
 
 
 @pytest.mark.slow
-def test_bitfile_and_package(tiny, folder: Path, board: Board) -> None:
+def test_bitfile_and_package(tiny, folder: Path) -> None:
     ctx = context(tiny, folder, "good", samples=3)
     facts = vivado.run(ctx)
     assert facts is not None
@@ -86,7 +76,8 @@ def test_bitfile_and_package(tiny, folder: Path, board: Board) -> None:
     for name in vivado.outputs(ctx.config):
         assert (ctx.work / name).stat().st_size, name
     assert (ctx.work / "deploy" / "driver" / "settings.json").is_file()
-    assert json.loads((ctx.work / "utilization.json").read_text())["resources"]["LUT"]["used"] == 6542
+    utilization = json.loads((ctx.work / "utilization.json").read_text())
+    assert (utilization["board"], utilization["resources"]["LUT"]["used"]) == ("pynq-z2", 6542)
     asked = ctx.partial / "job"
     assert (asked / "model.onnx").read_bytes() == b"graph"
     assert np.load(asked / "input.npy").shape[0] == 3
@@ -95,20 +86,18 @@ def test_bitfile_and_package(tiny, folder: Path, board: Board) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("mode", "error"), [("wrong", VerificationError), ("timing:missed", TimingError)])
-def test_failures_end_the_stage(tiny, folder: Path, board: Board, mode: str, error: type[Exception]) -> None:
+def test_failures_end_the_stage(tiny, folder: Path, mode: str, error: type[Exception]) -> None:
     ctx = context(tiny, folder, mode)
     with pytest.raises(error, match=r"see .*logs/vivado\.log$"):
         vivado.run(ctx)
     assert not (ctx.work / "deploy").exists()
 
 
-def test_outputs_by_target(board: Board) -> None:
-    def outputs(**asked: object) -> set[str]:
-        return set(vivado.outputs(Build.model_construct(board=Named(), vivado=VivadoConfig(**asked))))
+def test_outputs_by_target() -> None:
+    board = BoardConfig(name="pynq-z2")
 
-    @dataclass
-    class Named:
-        name: str = "pynq-z2"
+    def outputs(**asked: object) -> set[str]:
+        return set(vivado.outputs(Build.model_construct(board=board, vivado=VivadoConfig(**asked))))
 
     ip = outputs(target="stitched-ip")
     assert "vivado/stitched_ip.zip" in ip and "utilization.json" not in ip
