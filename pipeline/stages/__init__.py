@@ -236,7 +236,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="compile",
-        version=5,
+        version=6,
         inputs=_before_compile,
         config=_compile_config,
         tools=_compile_tools,

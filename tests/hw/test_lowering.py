@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from onnx import helper, numpy_helper
 
 from hw import lowering
 from hw.dataflow import DataflowGraph, GlobalSum, MatrixVector, MaxPool, Reduce, Threshold, Window
+from hw.finn_execution import Reference
 from hw.finn_reader import is_kind, read
 from hw.lowering import Fold, Folding, execute, load_hardware, lower, save_hardware
 from pipeline.errors import LoweringError, ModelFileError
@@ -491,7 +493,11 @@ def test_one_changed_weight_shows_in_the_logits(tmp_path: Path, monkeypatch: pyt
 
 
 def test_lost_activation_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lowering, "activations", lambda model: [[*rows[:-1], *rows] for rows in real(model)])
+    def twice(model: Any) -> Reference:
+        found = real(model)
+        return replace(found, values=[[*rows[:-1], *rows] for rows in found.values])
+
+    monkeypatch.setattr(lowering, "activations", twice)
     with pytest.raises(LoweringError, match="FINN made 1 threshold layers of 2 activations"):
         lowered(dense([8, 6, 4]), tmp_path, ((1, 1), (1, 1)))
 
