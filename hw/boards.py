@@ -1,4 +1,4 @@
-"""The boards that Retort builds for, as data."""
+"""The boards that Retort builds for, as data: those with open tools, and AMD's of `hw.amd_boards`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -6,6 +6,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
+from hw.amd_boards import AMD_BOARDS, AmdBoard
 from hw.budget import FAMILIES, Budget
 from pipeline.errors import ConfigError
 
@@ -195,6 +196,8 @@ BOARDS: tuple[Board, ...] = (
     ),
 )
 
+ALL: tuple[Board | AmdBoard, ...] = (*BOARDS, *AMD_BOARDS)
+
 
 REFUSED: Mapping[str, str] = {
     "tang-nano-9k": "open place and route for its Gowin chip ends with hold violations, and its bitstream "
@@ -203,12 +206,30 @@ REFUSED: Mapping[str, str] = {
 """Boards that are asked for, and why there is no proven way to them."""
 
 
-def find(name: str) -> Board:
+def find(name: str) -> Board | AmdBoard:
     """The board of that name; raises `ConfigError` that lists the known ones, or says why it is refused."""
-    for board in BOARDS:
+    for board in ALL:
         if board.name == name:
             return board
     if name in REFUSED:
         raise ConfigError(f"board '{name}' is not supported: {REFUSED[name]}; take another board")
-    known = ", ".join(board.name for board in BOARDS)
+    known = ", ".join(board.name for board in ALL)
     raise ConfigError(f"unknown board '{name}': the boards are {known}")
+
+
+def find_open(name: str) -> Board:
+    """The board of that name; raises `ConfigError` where no open tools make its bitstream."""
+    board = find(name)
+    if isinstance(board, Board):
+        return board
+    known = ", ".join(each.name for each in BOARDS)
+    raise ConfigError(f"board '{name}' has an AMD chip, for which only Vivado makes bitstreams; take {known}")
+
+
+def find_amd(name: str) -> AmdBoard:
+    """The board of that name; raises `ConfigError` where its chip is not AMD's."""
+    board = find(name)
+    if isinstance(board, AmdBoard):
+        return board
+    known = ", ".join(each.name for each in AMD_BOARDS)
+    raise ConfigError(f"board '{name}' has no AMD chip, and FINN no shell for it; take {known}")

@@ -35,8 +35,9 @@ class Budget:
 
     `io_pins` are those on connectors, by connector in `connectors`, which neither clock, serial link, lights
     nor configuration flash have; `stream_bits` of them are left for the data of the parallel shell's two
-    streams together. `single_port_rams` cannot be given contents by the bitstream. `clock_hz` is the clock of
-    the design.
+    streams together. An AMD board has no such pins, and `stream_bits` is what its shell's DMA moves in a
+    cycle, each way. Neither `single_port_rams` nor `ultra_rams` can be given contents by the bitstream.
+    `clock_hz` is the clock of the design.
     """
 
     io_pins: int
@@ -50,6 +51,7 @@ class Budget:
     single_port_ram_bits: int
     dsps: int
     clock_hz: int
+    ultra_rams: int = 0
 
     @property
     def block_ram_bits(self) -> int:

@@ -131,16 +131,23 @@ def _hardware_counts(node: Any, context: dict[str, Values]) -> Values:
 
 def execute_frames(model: Any, frames: Iterable[Values]) -> Iterator[dict[str, Values]]:
     """Every tensor of the hardware graph for each frame, by FINN's own Python models of its layers."""
-    from qonnx.core.modelwrapper import ModelWrapper
     from qonnx.core.onnx_exec import execute_onnx
 
-    generic = ModelWrapper(model.model, make_deepcopy=True)
-    for node in generic.graph.node:
-        # The specialized variants execute through generated C++ or RTL, for which FINN wants AMD's tools.
-        node.op_type = base_kind(node)
-        node.domain = "finn.custom_op.fpgadataflow"
+    # The specialized variants execute through generated C++ or RTL, for which FINN wants AMD's tools.
+    generic = unspecialized(model)
     name = generic.graph.input[0].name
     shape = generic.get_tensor_shape(name)
     for frame in frames:
         feed = {name: frame.reshape(shape).astype(np.float32)}
         yield execute_onnx(generic, feed, return_full_exec_context=True)
+
+
+def unspecialized(model: Any) -> Any:
+    """A copy of a hardware graph with FINN's layers as they are before a variant is chosen."""
+    from qonnx.core.modelwrapper import ModelWrapper
+
+    generic = ModelWrapper(model.model, make_deepcopy=True)
+    for node in generic.graph.node:
+        node.op_type = base_kind(node)
+        node.domain = "finn.custom_op.fpgadataflow"
+    return generic

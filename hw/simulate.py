@@ -1,6 +1,6 @@
 """`core.v` in Verilator: whole data sets streamed through, in cycles that are counted."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,38 @@ class Simulation:
         steps = [np.diff(part) for part in np.split(self.last_out, self.begins[1:])]
         settled = [int(part[len(part) // 2 :].max()) for part in steps if len(part)]
         return max(settled, default=self.latency)
+
+
+def stream(
+    executable: Path,
+    stimulus: bytes,
+    *,
+    frames: int,
+    o_words: int,
+    cwd: Path,
+    log: Path,
+    what: str,
+    stall_percent: int = 0,
+    seed: int = 0,
+    threads: int = 1,
+    loads: Path | None = None,
+) -> Simulation:
+    """Stream words through a simulator made with `HARNESS`, in folder `cwd`; its outputs are bytes.
+
+    `stimulus` are the words of `frames`, `o_words` come out of each; `loads` is what the harness loads first.
+    Each side is stalled at random in `stall_percent` of cycles. With several `threads` as many cores side by
+    side take a part of the frames each, no fewer than `FEWEST`. Raises `ToolError` where a core stops moving.
+    """
+    parts = max(1, min(threads, frames // FEWEST))
+    given, result, cycles = (cwd / name for name in ("stimulus", "result", "cycles"))
+    given.write_bytes(stimulus)
+    argv = [str(executable.resolve()), given.name, result.name, cycles.name]
+    argv += [str(each) for each in (frames, o_words, seed, stall_percent, parts)]
+    argv += [loads.name] if loads else []
+    run(argv, cwd=cwd, log=log, what=what, products=[Path(result.name), Path(cycles.name)])
+    first_in, last_out = np.fromfile(cycles, np.int64).reshape(2, frames)
+    begins = tuple(part * frames // parts for part in range(parts))
+    return Simulation(np.fromfile(result, np.uint8), first_in, last_out, begins=begins)
 
 
 class CoreSimulator:
@@ -125,25 +157,24 @@ class CoreSimulator:
     ) -> Simulation:
         """Stream `frames` `(n, *shape)` through, each side stalled at random in `stall_percent` of cycles.
 
-        With several `threads` as many cores side by side take a part of the frames each, no fewer than
-        `FEWEST`. Raises `ToolError` where a core stops moving.
+        `threads` and errors are those of `stream`.
         """
         io, count = self.interface, len(frames)
-        parts = max(1, min(threads, count // FEWEST))
-        stimulus, result, cycles = (self.work / name for name in ("stimulus", "result", "cycles"))
-        stimulus.write_bytes(io.input.to_bytes(frames))
-        argv = [str(self.executable.resolve()), stimulus.name, result.name, cycles.name]
-        argv += [str(each) for each in (count, io.output.words, seed, stall_percent, parts)]
-        argv += [self.loads.name] if self.loads else []
-        run(argv, cwd=self.work, log=self.log, what="simulating core.v", products=[result, cycles])
-        first_in, last_out = np.fromfile(cycles, np.int64).reshape(2, count)
-        return Simulation(
-            io.output.from_bytes(result.read_bytes()),
-            first_in,
-            last_out,
-            tuple(self._read_tap(number, tap, count) for number, tap in enumerate(self.taps)),
-            tuple(part * count // parts for part in range(parts)),
+        found = stream(
+            self.executable,
+            io.input.to_bytes(frames),
+            frames=count,
+            o_words=io.output.words,
+            cwd=self.work,
+            log=self.log,
+            what="simulating core.v",
+            stall_percent=stall_percent,
+            seed=seed,
+            threads=threads,
+            loads=self.loads,
         )
+        taps = tuple(self._read_tap(number, tap, count) for number, tap in enumerate(self.taps))
+        return replace(found, outputs=io.output.from_bytes(found.outputs.tobytes()), taps=taps)
 
     def _read_tap(self, number: int, tap: Tap, frames: int) -> NDArray[np.int64]:
         """A tap's values as `(frames, elements)`; words beyond the last whole frame are left out."""

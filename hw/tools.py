@@ -1,116 +1,20 @@
-"""Outside tools: where they come from, which ones are here, and how they are run.
+"""Outside tools: which there are, which ones are here, and how they are run.
 
-A tool comes as a Python wheel or as a command on the PATH. Its identity (name, version, digest) goes into the
-keys of the store, so that a build made with other tools is another build. A tool that ends well without its
-product is an error like any other.
+A tool that ends well without its product is an error like any other.
 """
 
 import contextlib
-import hashlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
-from importlib import metadata
 from pathlib import Path
 
+from hw.amd_tools import AMD_TOOLS
+from hw.tool_kinds import CommandTool, Tool, ToolIdentity, WheelTool
 from pipeline.errors import ToolError, ToolMissingError
-
-
-@dataclass(frozen=True)
-class ToolIdentity:
-    """What tells one tool from another: name, version, and a SHA-256 of what is executed."""
-
-    name: str
-    version: str
-    digest: str
-
-
-@dataclass(frozen=True)
-class Tool:
-    """An outside tool, what it is for, which stages need it, and how to get it."""
-
-    name: str
-    purpose: str
-    needed_by: tuple[str, ...]
-    hint: str
-    optional: bool = False
-
-    def locate(self) -> ToolIdentity | None:
-        """The tool's identity, or None where it is not on this machine."""
-        raise NotImplementedError
-
-    def require(self) -> ToolIdentity:
-        """The tool's identity; raises `ToolMissingError` with the hint where it is not here."""
-        identity = self.locate()
-        if identity is None:
-            raise ToolMissingError(f"{self.name} ({self.purpose}) is not on this machine: {self.hint}")
-        return identity
-
-
-@dataclass(frozen=True)
-class WheelTool(Tool):
-    """A tool from a Python distribution named `name`, identified without importing it."""
-
-    def locate(self) -> ToolIdentity | None:
-        """Version and digest of the wheel's recorded files."""
-        return _wheel_identity(self.name)
-
-
-@dataclass(frozen=True)
-class CommandTool(Tool):
-    """A command on the PATH; one without `version_arguments` is told by its digest alone."""
-
-    version_arguments: tuple[str, ...] = ("--version",)
-
-    def locate(self) -> ToolIdentity | None:
-        """First line that the command prints about its version, and digest of the file."""
-        path = shutil.which(self.name)
-        return None if path is None else _command_identity(self.name, Path(path), self.version_arguments)
-
-
-@cache
-def _wheel_identity(name: str) -> ToolIdentity | None:
-    try:
-        distribution = metadata.distribution(name)
-    except metadata.PackageNotFoundError:
-        return None
-    record = distribution.read_text("RECORD") or ""
-    # Only what the wheel brought: launchers (below ../) hold the venv's path, *.dist-info the installer.
-    lines = sorted(line for line in record.splitlines() if _is_payload(line))
-    text = "\n".join([name, distribution.version, *lines])
-    return ToolIdentity(name, distribution.version, hashlib.sha256(text.encode()).hexdigest())
-
-
-def _is_payload(record_line: str) -> bool:
-    path, digest, _ = record_line.rsplit(",", 2) if record_line.count(",") >= 2 else ("", "", "")
-    path = path.strip('"')
-    top = path.split("/", 1)[0]
-    return bool(digest) and not path.endswith(".pyc") and top != ".." and not top.endswith(".dist-info")
-
-
-def _command_identity(name: str, path: Path, version_arguments: tuple[str, ...]) -> ToolIdentity:
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    if not version_arguments:
-        return ToolIdentity(name, f"sha256 {digest[:12]}", digest)
-    try:
-        done = subprocess.run(
-            [str(path), *version_arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=20,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise ToolError(f"{path}: does not tell its version ({error}); reinstall {name}") from error
-    lines = done.stdout.decode(errors="replace").strip().splitlines()
-    return ToolIdentity(name, lines[0] if lines else f"sha256 {digest[:12]}", digest)
-
 
 _PIP = "pip install -r requirements.lock"
 _WITH_PROGRAMMER = "or load the bitstream with another programmer"
@@ -122,9 +26,9 @@ TOOLS: tuple[Tool, ...] = (
     WheelTool("onnx", "the networks' file format", ("export",), _PIP),
     WheelTool("torch", "training", ("teacher", "size", "distill"), _PIP),
     WheelTool("brevitas", "quantized layers", ("distill", "export"), _PIP),
-    WheelTool("qonnx", "the quantized ONNX dialect", ("export", "compile"), _PIP),
+    WheelTool("qonnx", "the quantized ONNX dialect", ("export", "compile", "finn-rtl"), _PIP),
     WheelTool("onnxruntime", "runs the exported networks", ("export", "verify"), _PIP),
-    WheelTool("finn-plus", "compiler to dataflow hardware layers", ("compile",), _PIP),
+    WheelTool("finn-plus", "compiler to dataflow hardware layers", ("compile", "finn-rtl"), _PIP),
     WheelTool("amaranth", "hardware description", ("compile", "bitstream"), _PIP),
     WheelTool("amaranth-boards", "pins and clocks of the boards", ("bitstream",), _PIP),
     WheelTool("pyosys", "Yosys: synthesis, Verilog output", ("compile", "bitstream", "verify"), _PIP),
@@ -158,6 +62,22 @@ TOOLS: tuple[Tool, ...] = (
         version_arguments=(),
     ),
     CommandTool(
+        "ssh",
+        "reaches boards and build hosts",
+        ("deploy", "vivado"),
+        "apt-get install openssh-client",
+        optional=True,
+        version_arguments=("-V",),
+    ),
+    CommandTool(
+        "scp",
+        "copies to boards and build hosts",
+        ("deploy", "vivado"),
+        "apt-get install openssh-client",
+        optional=True,
+        version_arguments=(),
+    ),
+    CommandTool(
         "yosys", "native Yosys, instead of pyosys", ("bitstream",), "YosysHQ's OSS CAD Suite", optional=True
     ),
     CommandTool(
@@ -166,6 +86,7 @@ TOOLS: tuple[Tool, ...] = (
     CommandTool(
         "nextpnr-ecp5", "native nextpnr, ECP5", ("bitstream",), "YosysHQ's OSS CAD Suite", optional=True
     ),
+    *AMD_TOOLS,
 )
 
 

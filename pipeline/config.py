@@ -1,5 +1,6 @@
 """The build file: TOML in, a frozen `Build` out, and one line for whatever is wrong with it."""
 
+import json
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from pipeline.config_section import Count, Section
 from pipeline.config_size import SizeConfig, size_problem
 from pipeline.config_student import StudentConfig, student_problem
 from pipeline.config_teacher import TeacherConfig, teacher_problem
+from pipeline.config_vivado import VivadoConfig, vivado_problem
 from pipeline.errors import ConfigError
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -46,7 +48,8 @@ class CompileConfig(Section):
 class BoardConfig(Section):
     """`[board]`: where the bitstream goes, how the core meets the world, and whose tools make it.
 
-    Shell `uart` frames requests over the board's serial link; `parallel` has the streams on pins.
+    Shell `uart` frames requests over the board's serial link; `parallel` has the streams on pins. AMD boards
+    have neither: theirs is FINN's shell, and Vivado.
     """
 
     name: str
@@ -101,6 +104,7 @@ class Build(Section):
     data: DataConfig | None
     compile: CompileConfig
     board: BoardConfig
+    vivado: VivadoConfig | None = None
     verify: VerifyConfig | NetworkVerifyConfig
 
 
@@ -139,17 +143,20 @@ def brought(build: Build) -> NetworkBuild:
 
 
 def load(path: Path) -> Build:
-    """Read and check a build file.
+    """Read and check a build file, or the configuration in the `build.lock.json` of a build.
 
     Raises:
         ConfigError: one line with the file, the dotted key, and what to do.
     """
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        raw = json.loads(text)["config"] if path.suffix == ".json" else tomllib.loads(text)
     except OSError as error:
         raise ConfigError(
             f"{path}: cannot be read ({error.strerror}); give an existing build file"
         ) from error
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ConfigError(f"{path}: no lock of a build ({error!r}); give a build file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
     return parse(raw, str(path))
@@ -185,6 +192,7 @@ def _problems(config: Build) -> Iterator[str | None]:
     elif isinstance(config, NetworkBuild):
         yield network_problem(config)
     yield _board(config)
+    yield vivado_problem(config)
 
 
 def _tuples(value: Any) -> Any:
@@ -201,6 +209,19 @@ def _board(config: Build) -> str | None:
         board = find(config.board.name)
     except ConfigError as error:
         return f"board.name: {error}"
+    if board.family == "amd":
+        return _amd(config, board.name)
     if config.compile.multiply == "dsp" and board.family != "ecp5":
         return f"compile.multiply: 'dsp' has no kernel for {board.family}; give 'auto', 'lut' or 'table'"
+    return None
+
+
+def _amd(config: Build, board: str) -> str | None:
+    """What only boards with open tools have."""
+    given = config.board
+    for key, value, usual in (("shell", given.shell, "uart"), ("toolchain", given.toolchain, "wheels")):
+        if value != usual:
+            return f"board.{key}: '{value}' is for open tools, {board} has FINN's shell and Vivado; remove it"
+    if config.compile.multiply != "auto":
+        return f"compile.multiply: FINN chooses where {board} multiplies; remove the key"
     return None

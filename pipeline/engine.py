@@ -35,13 +35,17 @@ class PlannedStage:
 
 @dataclass(frozen=True)
 class BuildResult:
-    """The finished stages of a build, in order; `ran` are those that were not in the store."""
+    """The finished stages of a build, in order; `ran` are those that were not in the store.
+
+    `elsewhere` says what this machine lacks for stages that are left to another.
+    """
 
     config: Build
     stages: tuple[Stage, ...]
     manifests: Mapping[str, Manifest]
     tools: Mapping[str, Mapping[str, str]]
     ran: tuple[str, ...]
+    elsewhere: str | None = None
 
     @property
     def keys(self) -> dict[str, str]:
@@ -109,14 +113,15 @@ def build(
 ) -> BuildResult:
     """Bring every stage (up to `until`) into the store, running those that are not there.
 
+    A stage that may run `elsewhere` is left out where its tools are missing.
+
     Raises:
-        ToolMissingError: before anything runs, if any needed stage lacks a tool.
+        ToolMissingError: before anything runs, if any other stage lacks a tool.
         StoreError: a stored file is damaged, and `repair` is not set.
         RetortError: a stage failed; the stages before it stay published.
     """
     display = progress or Silent()
-    wanted = select(config, stages, until)
-    tools = {stage.name: _identities(stage, config, identify) for stage in wanted}
+    wanted, tools, elsewhere = _equipped(select(config, stages, until), config, identify)
     store.sweep()
     manifests: dict[str, Manifest] = {}
     ran: list[str] = []
@@ -133,7 +138,22 @@ def build(
         manifests[stage.name] = manifest
         if store.recall(config.name, stage.name) != now:
             store.remember(config.name, stage.name, now)
-    return BuildResult(config, wanted, manifests, tools, tuple(ran))
+    return BuildResult(config, wanted, manifests, tools, tuple(ran), elsewhere)
+
+
+def _equipped(
+    stages: Sequence[Stage], config: Build, identify: Identify
+) -> tuple[tuple[Stage, ...], dict[str, dict[str, str]], str | None]:
+    """The stages that this machine can run, the tools of each, and what it lacks for those left out."""
+    tools, lacking = {}, []
+    for stage in stages:
+        try:
+            tools[stage.name] = _identities(stage, config, identify)
+        except ToolMissingError as error:
+            if not stage.elsewhere:
+                raise
+            lacking.append(f"stage '{stage.name}': {error}")
+    return tuple(stage for stage in stages if stage.name in tools), tools, "; ".join(lacking) or None
 
 
 @dataclass(frozen=True)

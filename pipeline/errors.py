@@ -16,7 +16,14 @@ RetortError                 1
 └── LinkError              14   the host link to a board
     ├── PortError          15   the serial port is missing or busy
     ├── SilentBoardError   16   the board does not answer
-    └── FrameError         17   a frame came back damaged, or the board refused ours
+    ├── FrameError         17   a frame came back damaged, or the board refused ours
+    ├── HostKeyError       18   a board reached by SSH is unknown, or shows another host key
+    ├── LoginError         19   the board does not take the key, or not for what has to be done
+    ├── UnreachableError   20   no connection to the board, or it was lost
+    ├── BoardFullError     21   no room on the board's disk
+    ├── BoardSetupError    22   the board lacks what the accelerator's driver needs
+    ├── BusyBoardError     23   another run has the board
+    └── DriverError        24   the accelerator's driver failed on the board
 """
 
 
@@ -120,3 +127,45 @@ class FrameError(LinkError):
     """A frame came back damaged, or the board refused ours."""
 
     exit_code = 17
+
+
+class HostKeyError(LinkError):
+    """A board reached by SSH is none of the known hosts, or shows another key than the known one."""
+
+    exit_code = 18
+
+
+class LoginError(LinkError):
+    """The board refuses the user's key, or the user may not program its chip."""
+
+    exit_code = 19
+
+
+class UnreachableError(LinkError):
+    """There is no connection to the board, or it was lost."""
+
+    exit_code = 20
+
+
+class BoardFullError(LinkError):
+    """The board's disk has no room."""
+
+    exit_code = 21
+
+
+class BoardSetupError(LinkError):
+    """The board lacks what the accelerator's driver needs."""
+
+    exit_code = 22
+
+
+class BusyBoardError(LinkError):
+    """Another run has the board."""
+
+    exit_code = 23
+
+
+class DriverError(LinkError):
+    """The accelerator's driver failed on the board."""
+
+    exit_code = 24

@@ -104,6 +104,7 @@ class Stage:
         volatile: those outputs that hold times, so that no two builds give the same bytes.
         seeded: whether the stage reads the seed.
         applies: whether a build has this stage at all.
+        elsewhere: whether a build may end before it where its tools are missing; nothing takes from it.
     """
 
     name: str
@@ -116,6 +117,7 @@ class Stage:
     volatile: tuple[str, ...] = ()
     seeded: bool = True
     applies: Callable[[Build], bool] = lambda _: True
+    elsewhere: bool = False
 
     def inputs_of(self, config: Build) -> tuple[str, ...]:
         """The stages that this build's stage takes from."""

@@ -8,7 +8,7 @@ import pytest
 import safetensors.numpy
 
 from hw import netlist, virtual_board
-from hw.boards import find
+from hw.boards import find_open
 from hw.interface import CoreInterface
 from hw.shell.protocol import design_identity
 from tests.conftest import build, retort
@@ -115,7 +115,7 @@ def test_builds_of_one_network_share_its_training(icebreaker, ulx3s):
 
 
 def test_infer_speaks_to_the_virtual_board(icebreaker, tmp_path):
-    board, folder = find("icebreaker"), icebreaker.folder
+    board, folder = find_open("icebreaker"), icebreaker.folder
     interface = CoreInterface.load(folder / "io.json")
     identity = design_identity((folder / "core.v").read_bytes())
     model = netlist.rtl_model(board, folder / "core.v", interface, identity, tmp_path)

@@ -40,7 +40,8 @@ def fold(model: Any, folding: Folding) -> Any:
 
 
 def _set_folds(model: Any, folding: Folding) -> None:
-    """The build's own folds for the layers with weights; what follows one takes its PE."""
+    """The build's own folds for the layers with weights; what follows one takes its PE, what is before the
+    first its SIMD."""
     from qonnx.custom_op.registry import getCustomOp
 
     layers = [node for node in model.graph.node if is_kind(node, "MVAU", "VVAU")]
@@ -59,18 +60,21 @@ def _set_folds(model: Any, folding: Folding) -> None:
         given = op.get_nodeattr("PE") if "PE" in op.get_nodeattr_types() else words.get(node.input[0], 1)
         words |= dict.fromkeys(node.output, given)
     for node in reversed(model.graph.node):
+        first = model.find_producer(node.input[0]) is None
         if is_kind(node, "ConvolutionInputGenerator", "FMPadding"):
-            _set_words(model, node)
+            _set_words(model, node, "SIMD")
+        elif first and is_kind(node, "Thresholding"):
+            _set_words(model, node, "PE")
 
 
-def _set_words(model: Any, node: Any) -> None:
-    """Give a window, or the padding before it, the words of what follows."""
+def _set_words(model: Any, node: Any, attribute: str) -> None:
+    """Give a window, the padding before it, or the network's first thresholds the words of what follows."""
     from qonnx.custom_op.registry import getCustomOp
 
     op, after = getCustomOp(node), model.find_consumer(node.output[0])
     grouped = is_kind(after, "VVAU", "Pool")
     wanted = getCustomOp(after).get_nodeattr("PE" if grouped else "SIMD")
-    op.set_nodeattr("SIMD", gcd(wanted, op.get_normal_input_shape()[-1]))
+    op.set_nodeattr(attribute, gcd(wanted, op.get_normal_input_shape()[-1]))
 
 
 def _shape(node: Any, op: Any) -> tuple[int, int]:

@@ -18,8 +18,8 @@ ROUNDS = 40
 
 
 @contextlib.contextmanager
-def finn_session(log: Path) -> Iterator[None]:
-    """FINN's settings and build folder, for this block only; what it prints goes to `log`."""
+def finn_session(log: Path) -> Iterator[Path]:
+    """FINN's settings and its build folder, which is given, for this block only; its prints go to `log`."""
     before = os.environ.get("FINN_BUILD_DIR")
     with (
         tempfile.TemporaryDirectory(prefix="retort-finn-") as folder,
@@ -34,7 +34,7 @@ def finn_session(log: Path) -> Iterator[None]:
             from finn.util.settings import initialize_dummy_settings
 
             initialize_dummy_settings()
-            yield
+            yield Path(folder)
         finally:
             if before is None:
                 del os.environ["FINN_BUILD_DIR"]

@@ -7,6 +7,7 @@ from pipeline.cli.app import app
 from pipeline.cli.building import build, plan
 from pipeline.cli.comparing import compare
 from pipeline.cli.detection import detect
+from pipeline.cli.deploying import deploy
 from pipeline.cli.experiments import experiment
 from pipeline.cli.folder import flash, report, verify
 from pipeline.cli.inference import infer
@@ -28,6 +29,7 @@ COMMANDS = (
     report,
     infer,
     flash,
+    deploy,
     compare,
     robustness,
     tree,

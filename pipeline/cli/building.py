@@ -10,6 +10,7 @@ from hw.tools import fingerprint
 from pipeline import engine, outputs
 from pipeline.cli.app import DEFAULT_STORE, AsJson, BuildFile, StoreFolder, print_json, print_table, shown
 from pipeline.config import load
+from pipeline.errors import ToolMissingError
 from pipeline.store import Store
 
 Until = Annotated[
@@ -40,7 +41,10 @@ def build(
     store: StoreFolder = DEFAULT_STORE,
     as_json: AsJson = False,
 ) -> None:
-    """Run the stages not in the store, write the build's folder."""
+    """Run the stages not in the store, write the build's folder.
+
+    Ends with exit code 4 after all that can be built here, where the rest needs another machine.
+    """
     config = load(file)
     from pipeline.stages import STAGES
 
@@ -68,4 +72,9 @@ def build(
     else:
         typer.echo(
             f"{config.name}: {len(result.ran)} of {len(result.stages)} stages built, files in {folder}"
+        )
+    if result.elsewhere:
+        raise ToolMissingError(
+            f"{result.elsewhere}; where it is, with {folder / outputs.LOCK} and the store copied there:"
+            f" retort build {folder / outputs.LOCK} --store {store}"
         )

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from hw import tools
+from hw.boards import find_open
+from hw.ssh import Remote
 from pipeline import junit
 from pipeline.cli.app import AsJson, Folder, print_json, print_table, shown
 from pipeline.errors import ConfigError, StoreError, ToolMissingError, VerificationError
@@ -30,17 +32,25 @@ def verify(
     port: Annotated[
         str | None, typer.Option(help="Serial port of a board that holds the build, not a virtual one.")
     ] = None,
+    host: Annotated[
+        str | None, typer.Option(help="PYNQ board by SSH (user@name, or a name of your ssh configuration).")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Climb the verification ladder again, in a built folder."""
     lock = read_lock(folder)
     build = str(lock["build"])
+    if port and host:
+        raise ConfigError("--port and --host: give one board")
     if port:
         require_serial_link(folder, lock)
+    from hw.deployment import Target
     from pipeline.verification import verify_folder
 
+    target = Target(Remote(host)) if host else None
+
     with shown(ctx, as_json) as display:
-        rungs = verify_folder(folder, display.step, port)
+        rungs = verify_folder(folder, display.step, port, target)
     if junit_file:
         junit.write(junit_file, build, rungs)
     if as_json:
@@ -54,6 +64,7 @@ def verify(
 
 def require_serial_link(folder: Path, lock: Mapping[str, Any]) -> None:
     """Raise `ConfigError` where the build's chip has its streams on pins, and no serial link."""
+    find_open(str(lock["board"]))
     shell = lock.get("config", {}).get("board", {}).get("shell", "uart")
     if shell != "uart":
         raise ConfigError(
@@ -73,6 +84,7 @@ def report(folder: Folder) -> None:
 def flash(folder: Folder) -> None:
     """Load a built folder's bitstream into its board."""
     lock = read_lock(folder)
+    find_open(str(lock["board"]))
     bitstream = _bitstream(folder, lock)
     line = _programmer(str(lock["board"]))
     log = folder / "logs" / "flash.log"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hw.boards import find
+from hw.boards import find_open
 from hw.shell.protocol import design_identity
 from pipeline.cli.app import AsJson, print_json, print_table, shown
 from pipeline.cli.folder import require_serial_link
@@ -37,7 +37,7 @@ def infer(
     if baud is None:
         lock = read_lock(folder)
         require_serial_link(folder, lock)
-        baud = find(str(lock["board"])).baud
+        baud = find_open(str(lock["board"])).baud
     from hw.host import Link
     from hw.interface import CoreInterface, load_weights
 

@@ -5,7 +5,9 @@ from dataclasses import asdict, dataclass
 import typer
 
 from hw import tools
-from hw.boards import BOARDS, Board
+from hw.amd_boards import AMD_BOARDS, AmdBoard
+from hw.boards import ALL, BOARDS, Board
+from hw.tool_kinds import Tool
 from pipeline.cli.app import AsJson, print_json, print_table
 from pipeline.errors import ToolError, ToolMissingError
 
@@ -36,13 +38,18 @@ def doctor(as_json: AsJson = False) -> None:
 def boards(as_json: AsJson = False) -> None:
     """List the boards and what a design may use of them."""
     if as_json:
-        print_json([asdict(board) | {"budget": _budget(board)} for board in BOARDS])
+        print_json([_described(board) for board in ALL])
         return
     print_table([_BUDGET_COLUMNS, *map(_budget_row, BOARDS)])
     typer.echo("")
     for board in BOARDS:
         pins = ", ".join(f"{count} on {name}" for name, count in board.budget.connectors.items())
         typer.echo(f"{board.name}: {board.title}; pins: {pins}")
+    typer.echo("\nWith FINN's own hardware and Vivado:\n")
+    print_table([_AMD_COLUMNS, *map(_amd_row, AMD_BOARDS)])
+    typer.echo("")
+    for amd in AMD_BOARDS:
+        typer.echo(f"{amd.name}: {amd.title}; shell: {amd.finn_shell}")
 
 
 _BUDGET_COLUMNS = (
@@ -75,12 +82,30 @@ def _budget_row(board: Board) -> tuple[str, ...]:
     )
 
 
-def _budget(board: Board) -> dict[str, object]:
+_AMD_COLUMNS = ("board", "part", "clock", "stream", "LUTs", "flip-flops", "BRAM36", "URAM", "DSPs")
+
+
+def _amd_row(board: AmdBoard) -> tuple[str, ...]:
     budget = board.budget
-    return asdict(budget) | {"block_ram_bits": budget.block_ram_bits}
+    return (
+        board.name,
+        board.part,
+        f"{budget.clock_hz / 1e6:g} MHz",
+        f"{budget.stream_bits} bits",
+        str(budget.luts),
+        str(budget.flip_flops),
+        str(budget.block_rams),
+        str(budget.ultra_rams),
+        str(budget.dsps),
+    )
 
 
-def _finding(tool: tools.Tool) -> _Finding:
+def _described(board: Board | AmdBoard) -> dict[str, object]:
+    budget = asdict(board.budget) | {"block_ram_bits": board.budget.block_ram_bits}
+    return asdict(board) | {"family": board.family, "budget": budget}
+
+
+def _finding(tool: Tool) -> _Finding:
     hint, version = tool.hint, None
     try:
         found = tool.locate()

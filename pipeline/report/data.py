@@ -141,14 +141,34 @@ class Utilization:
 
 
 @dataclass(frozen=True)
+class BoardPace:
+    """What `retort deploy` measured on a board, in batches of `batch` frames."""
+
+    frames_per_second: float
+    latency_microseconds: float
+    batch: int
+
+
+@dataclass(frozen=True)
 class Performance:
-    """`performance.json`: the simulated core's pace, and the bound of its interval, in cycles a frame."""
+    """`performance.json`: the simulated core's pace, and the bound of its interval, in cycles a frame.
+
+    `board` is a real board's.
+    """
 
     interval_cycles: int
     interval_bound_cycles: int
     latency_cycles: int
     clock_hz: float
     frames_per_second: float
+    board: BoardPace | None = None
+
+
+@dataclass(frozen=True)
+class FinnLayers:
+    """Of `finn_rtl.json`, the layers: `hw.finn_rtl.Node`."""
+
+    layers: tuple[dict[str, JsonValue], ...]
 
 
 @dataclass(frozen=True)
@@ -215,11 +235,17 @@ def load(folder: Path) -> BuildData:
         training=_optional(folder / "training.json", Training),
         utilization=_optional(folder / "utilization.json", Utilization),
         performance=_optional(folder / "performance.json", Performance),
-        layers=_optional(folder / "layers.json", tuple[dict[str, JsonValue], ...]),
+        layers=_layers(folder),
         floorplan=_floorplan(folder / "floorplan.svg"),
         lock=lock,
         artefacts=_artefacts(folder, lock),
     )
+
+
+def _layers(folder: Path) -> tuple[dict[str, JsonValue], ...] | None:
+    """The layers of what the board gets: of FINN's RTL where the build has that, else of the core."""
+    finn = _optional(folder / "finn_rtl.json", FinnLayers)
+    return finn.layers if finn else _optional(folder / "layers.json", tuple[dict[str, JsonValue], ...])
 
 
 def _mandatory(path: Path, form: type[T]) -> T:

@@ -1,7 +1,11 @@
 """The stages, in one table. Their modules are imported when they run."""
 
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
 from hw import tools
-from hw.boards import find
+from hw.boards import find, find_amd
 from pipeline.config import Build, BuildConfig, NetworkBuild, brought, distilled
 from pipeline.config_data import data_key
 from pipeline.config_network import network_key
@@ -14,9 +18,18 @@ def _data_tools(config: Build) -> tuple[str, ...]:
     return ("scikit-learn",) if config.data and config.data.source in bundled else ()
 
 
+def _family(config: Build) -> str:
+    return find(config.board.name).family
+
+
+def _for_amd(config: Build) -> bool:
+    """Whether the build goes FINN's own way, to Vivado, or the open one, to a bitstream."""
+    return _family(config) == "amd"
+
+
 def _board_tools(config: Build) -> tuple[str, ...]:
     """Synthesis, place and route, packing for the build's board."""
-    family = find(config.board.name).family
+    family = _family(config)
     if config.board.toolchain == "native":
         return ("yosys", f"nextpnr-{family}")
     return ("pyosys", f"yowasp-nextpnr-{family}")
@@ -31,9 +44,11 @@ def chip_tools(config: Build) -> tuple[str, ...]:
 
     The decompiler counts where it is installed: with it there is one rung more to climb.
     """
+    common = ("verilator", "g++", "make")
+    if _for_amd(config):
+        return common
     decompiler = ("icebox_vlog",) if tools.find("icebox_vlog").locate() else ()
-    found = {"pyosys", f"yowasp-nextpnr-{find(config.board.name).family}", *decompiler}
-    return ("verilator", "g++", "make", *sorted(found))
+    return (*common, *sorted({"pyosys", f"yowasp-nextpnr-{_family(config)}", *decompiler}))
 
 
 def _verify_tools(config: Build) -> tuple[str, ...]:
@@ -43,7 +58,7 @@ def _verify_tools(config: Build) -> tuple[str, ...]:
 
 def _bitstream_outputs(config: Build) -> tuple[str, ...]:
     """Named after the board's family, as its tools name them."""
-    suffix, constraints = {"ice40": ("bin", "pcf"), "ecp5": ("bit", "lpf")}[find(config.board.name).family]
+    suffix, constraints = {"ice40": ("bin", "pcf"), "ecp5": ("bit", "lpf")}[_family(config)]
     return (
         f"bitstream.{suffix}",
         f"constraints.{constraints}",
@@ -108,12 +123,33 @@ def _before_compile(config: Build) -> tuple[str, ...]:
 
 def _before_verify(config: Build) -> tuple[str, ...]:
     before = ("data", "teacher", "export") if _distils(config) else _brought(config)
-    return (*before, "compile", "bitstream")
+    return (*before, "compile", _hardware(config))
 
 
 def _before_report(config: Build) -> tuple[str, ...]:
     trained = ("data", "teacher", "size", "distill", "export")
-    return (*(trained if _distils(config) else _brought(config)), "compile", "bitstream", "verify")
+    before = trained if _distils(config) else _brought(config)
+    return (*before, "compile", _hardware(config), "verify")
+
+
+def _hardware(config: Build) -> str:
+    """The last stage before the ladder."""
+    return "finn-rtl" if _for_amd(config) else "bitstream"
+
+
+def _part(config: Build) -> list[object]:
+    board = find_amd(config.board.name)
+    return [board.part, board.clock_hz]
+
+
+def _before_vivado(config: Build) -> tuple[str, ...]:
+    """Not the ladder, whose times are never the same; it is climbed before all the same."""
+    return (*(("data", "export") if _distils(config) else _brought(config)), "compile", "finn-rtl")
+
+
+def _vivado(name: str) -> Callable[[Build], Any]:
+    """A function of the stage's module, which is imported for builds that have the stage."""
+    return lambda config: getattr(import_module("pipeline.stages.vivado"), name)(config)
 
 
 STAGES: tuple[Stage, ...] = (
@@ -216,6 +252,18 @@ STAGES: tuple[Stage, ...] = (
         tools=_bitstream_tools,
         run="pipeline.stages.bitstream:run",
         outputs=_bitstream_outputs,
+        applies=lambda config: not _for_amd(config),
+    ),
+    Stage(
+        name="finn-rtl",
+        version=1,
+        inputs=("compile",),
+        config=_part,
+        tools=("finn-plus", "qonnx"),
+        run="pipeline.stages.finn_rtl:run",
+        outputs=("finn_rtl.zip", "finn_rtl.json", "implemented.onnx"),
+        seeded=False,
+        applies=_for_amd,
     ),
     Stage(
         name="verify",
@@ -241,5 +289,17 @@ STAGES: tuple[Stage, ...] = (
         run="pipeline.stages.report:run",
         outputs=("report.html",),
         volatile=("report.html",),
+    ),
+    Stage(
+        name="vivado",
+        version=1,
+        inputs=_before_vivado,
+        config=_vivado("key"),
+        tools=_vivado("tools"),
+        run="pipeline.stages.vivado:run",
+        outputs=_vivado("outputs"),
+        seeded=False,
+        applies=_for_amd,
+        elsewhere=True,
     ),
 )

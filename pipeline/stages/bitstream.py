@@ -8,11 +8,11 @@ from pipeline.stage import Facts, StageContext
 def run(ctx: StageContext) -> Facts:
     """Synthesize, place and route, pack; draw the placed design. Its one input stage made the core."""
     from hw import bitstream, floorplan
-    from hw.boards import find
+    from hw.boards import find_open
     from hw.interface import CoreInterface
     from hw.shell.protocol import design_identity
 
-    board = find(ctx.config.board.name)
+    board = find_open(ctx.config.board.name)
     native = ctx.config.board.toolchain == "native"
     (source,) = ctx.manifests
     core = ctx.input(source, "core.v")

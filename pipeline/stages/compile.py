@@ -13,7 +13,7 @@ def run(ctx: StageContext) -> Facts:
 
     `weights.bin` holds what has to be loaded into single-port RAM; nothing, where all is in the bitstream.
     """
-    from hw.block_rams import with_resources
+    from hw.block_rams import with_products, with_resources
     from hw.boards import find
     from hw.core import design
     from hw.finn_reader import read
@@ -23,7 +23,10 @@ def run(ctx: StageContext) -> Facts:
     model = _network(ctx) if brings else _student(ctx)
     board = find(ctx.config.board.name)
     budget = board.budget_of(ctx.config.board.shell)
-    graph = with_resources(read(model), ctx.config.compile.multiply, board.family, budget)
+    if board.family == "amd":  # its core is simulated beside FINN's RTL, and never placed
+        graph = with_products(read(model), "lut")
+    else:
+        graph = with_resources(read(model), ctx.config.compile.multiply, board.family, budget)
     if brings:
         from pipeline.stages.reference import write
 

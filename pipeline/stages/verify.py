@@ -4,13 +4,13 @@ import json
 
 from pipeline.errors import VerificationError
 from pipeline.stage import Facts, StageContext
-from pipeline.verification import Climbed, climb, failure
+from pipeline.verification import Climbed, climb, failure, hardware_stage
 
 
 def run(ctx: StageContext) -> Facts:
     """Climb the ladder; its findings stay when a rung fails."""
     folder = ctx.lay_out("artefacts")
-    key = ctx.manifests["bitstream"].key
+    key = ctx.manifests[hardware_stage(ctx.manifests)].key
     leave(ctx, climb(ctx.config, folder, key, ctx.log("verification.log"), ctx.progress))
     return None
 

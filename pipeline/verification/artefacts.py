@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hw.boards import Board, find
+from hw.amd_boards import AmdBoard
+from hw.boards import Board, find, find_open
+from hw.deployment import Target
 from hw.interface import CoreInterface, load_weights
 from models import data, integer
 from models.metrics import combine
@@ -44,7 +46,8 @@ class Finding:
 class Artefacts:
     """A build's folder; `work` is for scratch, `log` takes what tools print.
 
-    `port` is the serial port of a real board that holds the build, for the last rung.
+    For the last rung, `port` is the serial port of a real board that holds the build, `target` a board
+    reached by SSH.
     """
 
     config: Build
@@ -53,6 +56,7 @@ class Artefacts:
     log: Path
     step: Step
     port: str | None = None
+    target: Target | None = None
 
     @cached_property
     def dataset(self) -> data.Dataset:
@@ -113,9 +117,14 @@ class Artefacts:
         return self.x.reshape(-1, *self.interface.input.shape)
 
     @cached_property
-    def board(self) -> Board:
+    def board(self) -> Board | AmdBoard:
         """The build's board."""
         return find(self.config.board.name)
+
+    @property
+    def open_board(self) -> Board:
+        """The build's board, where open tools make its bitstream; raises `ConfigError` otherwise."""
+        return find_open(self.config.board.name)
 
     @property
     def core(self) -> Path:

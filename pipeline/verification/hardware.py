@@ -12,6 +12,7 @@ from pipeline.errors import StoreError
 from pipeline.verification import chip
 from pipeline.verification.artefacts import Artefacts, Finding
 from pipeline.verification.chip import Chip
+from pipeline.verification.deployed import deployed
 
 
 def chip_of(artefacts: Artefacts) -> Chip:
@@ -19,7 +20,7 @@ def chip_of(artefacts: Artefacts) -> Chip:
     return Chip(
         folder=artefacts.folder,
         interface=artefacts.interface,
-        board=artefacts.board,
+        board=artefacts.open_board,
         shell=artefacts.config.board.shell,
         frames=artefacts.frames,
         expected=artefacts.expected(),
@@ -86,5 +87,7 @@ def bitstream(artefacts: Artefacts) -> Finding:
 
 
 def board(artefacts: Artefacts) -> Finding:
-    """The board on `artefacts.port`, or the virtual one, against golden."""
+    """The board at `artefacts.target`, or on `artefacts.port`, or the virtual one, against golden."""
+    if artefacts.target:
+        return deployed(artefacts, artefacts.target)
     return chip.board(chip_of(artefacts))

@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from hw.boards import find
+from hw.boards import find_open
 from hw.interface import CoreInterface
 from models import data
 from models.tree import DecisionTree
@@ -60,7 +60,7 @@ def _chip(config: Build, folder: Path, work: Path, log: Path, step: Step, port: 
     return Chip(
         folder=folder,
         interface=interface,
-        board=find(config.board.name),
+        board=find_open(config.board.name),
         shell=config.board.shell,
         frames=x.reshape(-1, *interface.input.shape),
         expected=DecisionTree.load(folder / "tree.json").predict(x)[:, None],

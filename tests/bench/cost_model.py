@@ -20,7 +20,7 @@ from scipy.optimize import nnls
 from hw import tools
 from hw.bitstream import SYNTHESIS
 from hw.block_rams import use_block_rams, with_products
-from hw.boards import find
+from hw.boards import find_open
 from hw.core import design
 from hw.core.placing import Kernel, place
 from hw.cost import Cost, Estimate, estimate
@@ -210,7 +210,7 @@ def checked(bench: Bench, family: str, seeds: Iterable[int]) -> Iterator[Checked
     for seed in seeds:
         graph = random_case(np.random.default_rng(seed))[2]
         if seed % 2:
-            graph = use_block_rams(graph, family, find(BOARDS[family]).budget)
+            graph = use_block_rams(graph, family, find_open(BOARDS[family]).budget)
         real = bench.measured(design(graph, bench.work).verilog, family, "core")["core"]
         yield Checked(seed, estimate(graph, family), real)
 

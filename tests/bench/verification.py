@@ -19,7 +19,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_onnx
 from qonnx.util.cleanup import cleanup_model
 
-from hw.boards import find
+from hw.boards import find_open
 from hw.core import design
 from hw.finn_reader import read
 from hw.folding import fold
@@ -30,7 +30,7 @@ from models.topology import Conv, Dense, MaxPool, Topology
 from pipeline.verification.artefacts import BATCH
 from tests.models.networks import random_inputs, random_network
 
-BOARD = find("ulx3s-85f")
+BOARD = find_open("ulx3s-85f")
 TARGET_CYCLES = 8000
 FEW, SOME, MANY = 4, 256, 4096
 

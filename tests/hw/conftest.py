@@ -11,7 +11,7 @@ from amaranth.hdl import UnusedElaboratable
 
 from hw import bitstream
 from hw.bitstream import Utilization
-from hw.boards import Board, find
+from hw.boards import Board, find_open
 from hw.core import CoreDesign, design
 from hw.dataflow import DataflowGraph
 from hw.finn_reader import read
@@ -62,7 +62,7 @@ def compile_core(board: str, widths: list[int], folds: list[tuple[int, int]], fo
     graph = read(lowered(network, folder, [Fold(*fold) for fold in folds]))
     core = design(graph, folder / "amaranth")
     (folder / "core.v").write_text(core.verilog)
-    return Compiled(find(board), network, graph, core, folder)
+    return Compiled(find_open(board), network, graph, core, folder)
 
 
 def synthesize(compiled: Compiled, work: Path) -> None:

@@ -9,11 +9,11 @@ import pytest
 
 from hw import bitstream, tools
 from hw.bitstream import Utilization, pack, place_and_route, read_report
-from hw.boards import BOARDS, Board, find
+from hw.boards import BOARDS, Board, find_open
 from pipeline.errors import CapacityError, TimingError, ToolError, ToolMissingError
 from tests.hw.conftest import Built, build, compile_core, synthesize
 
-ICEBREAKER, ULX3S = find("icebreaker"), find("ulx3s-85f")
+ICEBREAKER, ULX3S = find_open("icebreaker"), find_open("ulx3s-85f")
 
 
 # With a made-up nextpnr

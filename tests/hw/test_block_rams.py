@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hw.block_rams import SHARE, use_block_rams, with_products
-from hw.boards import find
+from hw.boards import find_open
 from hw.budget import Budget
 from hw.core import design
 from hw.cost import estimate
@@ -15,7 +15,7 @@ from hw.dataflow import DataflowGraph, Integers, MatrixVector, Multiply
 from hw.simulate import CoreSimulator
 from tests.hw.networks import graph_of, random_folds, random_frames, random_network
 
-BUDGET = find("ulx3s-85f").budget
+BUDGET = find_open("ulx3s-85f").budget
 
 
 def chosen(graph: DataflowGraph, budget: Budget = BUDGET) -> list[Multiply]:
@@ -40,7 +40,7 @@ def test_tables_where_block_ram_is_free() -> None:
 
 
 def test_small_chips_keep_their_block_rams() -> None:
-    board = find("icebreaker")
+    board = find_open("icebreaker")
     found = use_block_rams(wide(), board.family, board.budget)
     assert estimate(found, board.family).total.block_rams <= board.budget.block_rams * SHARE
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hw import bitstream
-from hw.boards import find
+from hw.boards import find_open
 from hw.cost.shell import LOADER
 from hw.interface import CoreInterface, StreamFormat, WeightsFormat, load_weights
 from hw.shell import protocol
@@ -156,7 +156,7 @@ def test_more_than_the_link_takes() -> None:
 
 def test_parallel_shell_refuses_weights(tmp_path: Path) -> None:
     with pytest.raises(CapacityError, match=r"1200 bytes of weights to load .* take shell 'uart'"):
-        build_plan(find("icebreaker"), "", INTERFACE, DESIGN, shell="parallel")
+        build_plan(find_open("icebreaker"), "", INTERFACE, DESIGN, shell="parallel")
     with pytest.raises(CapacityError, match="parallel shell cannot"):
         chip_verilog(INTERFACE, DESIGN, tmp_path, port=PortWidths(1, 1, 8, 16))
 

@@ -16,7 +16,7 @@ from amaranth.utils import ceil_log2
 from numpy.typing import NDArray
 
 from hw import bitstream, netlist, parallel_board, verilator, virtual_board
-from hw.boards import find
+from hw.boards import find_open
 from hw.core import place
 from hw.host import Link
 from hw.netlist import ChipModel
@@ -193,13 +193,15 @@ def test_truncated_bitstream(icebreaker: Built, tmp_path: Path) -> None:
 
 def test_only_ice40_is_decompiled(tmp_path: Path) -> None:
     with pytest.raises(ToolError, match="no decompiler for ecp5 bitstreams"):
-        netlist.bitstream_model(find("ulx3s-85f"), tmp_path / "b", tmp_path / "c", tmp_path, tmp_path / "log")
+        netlist.bitstream_model(
+            find_open("ulx3s-85f"), tmp_path / "b", tmp_path / "c", tmp_path, tmp_path / "log"
+        )
 
 
 def test_decompiler_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ToolMissingError, match=r"icebox_vlog .* is not on this machine: apt-get install"):
-        netlist.decompile(find("icebreaker"), tmp_path / "unpacked.asc", tmp_path, tmp_path / "log")
+        netlist.decompile(find_open("icebreaker"), tmp_path / "unpacked.asc", tmp_path, tmp_path / "log")
 
 
 def test_decompiler_that_prints_no_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,7 +210,7 @@ def test_decompiler_that_prints_no_module(tmp_path: Path, monkeypatch: pytest.Mo
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     with pytest.raises(ToolError, match=r"icebox_vlog unpacked\.asc: exit code 0 but no module"):
-        netlist.decompile(find("icebreaker"), tmp_path / "unpacked.asc", tmp_path, tmp_path / "log")
+        netlist.decompile(find_open("icebreaker"), tmp_path / "unpacked.asc", tmp_path, tmp_path / "log")
 
 
 def test_ports_declared_once() -> None:
@@ -396,7 +398,7 @@ def test_block_rams_of_every_width(memories: Path) -> None:
 def test_block_ram_model_equals_the_rtl(memories: Path) -> None:
     (memories / "drive.cpp").write_text(DRIVE)
     log = memories / "log"
-    model = netlist.netlist_model(find("ulx3s-85f"), memories / "top.json", memories, log)
+    model = netlist.netlist_model(find_open("ulx3s-85f"), memories / "top.json", memories, log)
     simulator = verilator.build(
         [memories / "bench.v", memories / "rtl.v", *model.sources],
         top="bench",

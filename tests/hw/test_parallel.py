@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from hw import netlist, parallel_board
-from hw.boards import BOARDS, CONTROL_PINS, Board, find
+from hw.boards import BOARDS, CONTROL_PINS, Board, find_open
 from hw.interface import CoreInterface, StreamFormat
 from hw.parallel_board import ParallelRun
 from hw.shell.chip import build_plan, chip_verilog
@@ -45,7 +45,7 @@ def interface(in_lanes: int, out_dtype: str, out_lanes: int) -> CoreInterface:
     ],
 )
 def test_widths(name: str, io: CoreInterface, port: PortWidths) -> None:
-    assert parallel_port(find(name), io) == port
+    assert parallel_port(find_open(name), io) == port
 
 
 @given(
@@ -71,8 +71,8 @@ def test_widths_divide_the_words_and_fit_the_pins(board: Board, i: int, dtype: s
 
 
 def test_too_few_pins() -> None:
-    taken = tuple(pin.position for pin in find("orangecrab").user_pins()[8:])
-    small = replace(find("orangecrab"), reserved=taken)
+    taken = tuple(pin.position for pin in find_open("orangecrab").user_pins()[8:])
+    small = replace(find_open("orangecrab"), reserved=taken)
     with pytest.raises(CapacityError, match="needs 9 pins or more, orangecrab has 8 free on conn"):
         parallel_port(small, DIGITS)
     assert parallel_port(replace(small, reserved=taken[1:]), DIGITS) == PortWidths(1, 1, 64, 16)
@@ -101,7 +101,7 @@ def test_pins_are_the_boards_own_and_in_the_constraints(board: Board) -> None:
 
 
 def test_pins_file() -> None:
-    found = json.loads(pins_json(find("icebreaker"), DIGITS, "parallel"))
+    found = json.loads(pins_json(find_open("icebreaker"), DIGITS, "parallel"))
     assert found["input"] == {"bits": 8, "beats_per_word": 8, "beats_per_frame": 64}
     assert found["output"] == {"bits": 8, "beats_per_word": 2, "beats_per_frame": 20}
     assert found["clock_hz"] == 12_000_000 and len(found["pins"]) == 23
@@ -121,7 +121,7 @@ def test_pins_file() -> None:
 
 @pytest.mark.parametrize(("name", "signals"), [("icebreaker", []), ("orangecrab", ["rx", "tx"])])
 def test_pins_file_of_the_serial_shell(name: str, signals: list[str]) -> None:
-    found = json.loads(pins_json(find(name), DIGITS, "uart"))
+    found = json.loads(pins_json(find_open(name), DIGITS, "uart"))
     assert found["shell"] == "uart" and found["baud"] == 1_000_000
     assert [each["signal"] for each in found["pins"]] == signals
 

@@ -11,7 +11,7 @@ from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
 from hw import tools
-from hw.boards import BOARDS, Board, find
+from hw.boards import BOARDS, Board, find_open
 from hw.interface import CoreInterface, StreamFormat
 from hw.shell import protocol
 from hw.shell.chip import build_plan, chip_verilog
@@ -378,7 +378,7 @@ def test_build_plan(board: Board) -> None:
 @pytest.mark.slow
 def test_shell_is_small(tmp_path: Path) -> None:
     digits = CoreInterface(StreamFormat((64,), "uint8", 1), StreamFormat((10,), "int16", 1))
-    plan = build_plan(find("icebreaker"), "", digits, DESIGN)
+    plan = build_plan(find_open("icebreaker"), "", digits, DESIGN)
     (tmp_path / "top.il").write_text(plan.files["top.il"])
     (tmp_path / "core.v").write_text(
         "module core(input clk, rst, s_axis_tvalid, m_axis_tready, input [7:0] s_axis_tdata,"

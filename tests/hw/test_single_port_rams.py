@@ -8,7 +8,7 @@ import pytest
 
 from hw import bitstream, netlist, virtual_board
 from hw.block_rams import with_resources
-from hw.boards import find
+from hw.boards import find_open
 from hw.core import CoreDesign, design
 from hw.cost import estimate, shell_cost
 from hw.cost.memory import Store, mapped
@@ -22,7 +22,7 @@ from hw.single_port_rams import use_single_port_rams
 from pipeline.errors import LoweringError, ModelFileError
 from tests.hw.networks import graph_of, random_frames, random_network
 
-ICEBREAKER = find("icebreaker")
+ICEBREAKER = find_open("icebreaker")
 
 
 def dense(name: str, inputs: int, outputs: int, simd: int) -> MatrixVector:
@@ -61,7 +61,7 @@ def test_the_layer_that_spares_most() -> None:
 def test_boards_and_shells_without() -> None:
     large = alone(784, 128, 4)
     for name in ("hx8k", "ulx3s-85f"):
-        board = find(name)
+        board = find_open(name)
         assert memories(use_single_port_rams(large, board.family, board.budget)) == ["rom"]
     parallel = ICEBREAKER.budget_of("parallel")
     assert memories(with_resources(large, "auto", "ice40", parallel)) == ["rom"]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hw import tools
+from hw import tool_kinds, tools
 from pipeline.errors import ToolError, ToolMissingError
 
 
@@ -35,12 +35,12 @@ def test_wheel_digest_ignores_installer_launchers_and_bytecode() -> None:
         '"pkg/a,b.py",sha256=x,3',
         "",
     ]
-    assert [line for line in record if tools._is_payload(line)] == [record[0], record[5]]
+    assert [line for line in record if tool_kinds._is_payload(line)] == [record[0], record[5]]
 
 
 def test_absent_tools() -> None:
-    assert tools.WheelTool("no-such-distribution", "", (), "").locate() is None
-    absent = tools.CommandTool("no-such-command", "tests", (), "apt-get install nothing")
+    assert tool_kinds.WheelTool("no-such-distribution", "", (), "").locate() is None
+    absent = tool_kinds.CommandTool("no-such-command", "tests", (), "apt-get install nothing")
     assert absent.locate() is None
     with pytest.raises(ToolMissingError, match=r"no-such-command .* apt-get install nothing"):
         absent.require()
@@ -51,13 +51,32 @@ def test_command_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     script.write_text("#!/bin/sh\necho mytool 1.5\necho more\n")
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    first = tools.CommandTool("mytool", "", (), "").locate()
+    first = tool_kinds.CommandTool("mytool", "", (), "").locate()
     assert first is not None and first.version == "mytool 1.5"
     script.write_text("#!/bin/sh\necho mytool 1.5\necho patched\n")
-    second = tools.CommandTool("mytool", "", (), "").locate()
+    second = tool_kinds.CommandTool("mytool", "", (), "").locate()
     assert second is not None and second.digest != first.digest
-    silent = tools.CommandTool("mytool", "", (), "", version_arguments=()).locate()
+    silent = tool_kinds.CommandTool("mytool", "", (), "", version_arguments=()).locate()
     assert silent is not None and silent.version == f"sha256 {silent.digest[:12]}"
+
+
+def test_command_by_an_alias(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = tmp_path / "newname"
+    script.write_text("#!/bin/sh\necho 2.0\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    found = tool_kinds.CommandTool("oldname", "", (), "", aliases=("newname",)).locate()
+    assert found is not None and (found.name, found.version) == ("oldname", "2.0")
+
+
+def test_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RETORT_FIRST", raising=False)
+    monkeypatch.setenv("RETORT_SECOND", "2100@server")
+    found = tool_kinds.VariableTool(
+        "licence", "", (), "", variables=("RETORT_FIRST", "RETORT_SECOND")
+    ).locate()
+    assert found is not None and found.version == "RETORT_SECOND=2100@server"
+    assert tool_kinds.VariableTool("licence", "", (), "", variables=("RETORT_FIRST",)).locate() is None
 
 
 def test_identities() -> None:
@@ -65,7 +84,7 @@ def test_identities() -> None:
     assert first.version == "5.48.0"
     assert second.version.startswith("g++")
     with pytest.raises(KeyError):
-        tools.find("vivado")
+        tools.find("quartus")
 
 
 def test_run_appends_to_the_log(tmp_path: Path) -> None:

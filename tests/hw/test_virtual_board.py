@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from hw import virtual_board
-from hw.boards import find
+from hw.boards import find_open
 from hw.host import Link
 from hw.interface import CoreInterface, StreamFormat
 from hw.shell import protocol
@@ -113,7 +113,7 @@ def some_frames(count: int) -> NDArray[np.uint8]:
 @pytest.fixture(scope="module")
 def executable(tmp_path_factory: pytest.TempPathFactory) -> Path:
     work = tmp_path_factory.mktemp("board")
-    board = find("icebreaker")
+    board = find_open("icebreaker")
     chip = chip_verilog(
         INTERFACE, DESIGN, work, clocks_per_bit=board.clocks_per_bit, timeout_bits=TIMEOUT_BITS
     )

@@ -21,7 +21,7 @@ from typer.testing import CliRunner, Result
 from hw.interface import CoreInterface, StreamFormat, WeightsFormat
 from pipeline.cli import building, folder
 from pipeline.cli.app import app
-from pipeline.errors import RetortError, VerificationError
+from pipeline.errors import RetortError, ToolMissingError, VerificationError
 from pipeline.stage import StageContext
 
 FILE = str(BUILDS / "digits-icebreaker.toml")
@@ -72,6 +72,34 @@ def test_plan_then_build_then_cached(toys: Callable[..., None], tmp_path: Path) 
     assert [each["status"] for each in answer["stages"]] == ["cached"] * 3
     assert (Path(answer["folder"]) / "d.txt").read_text() == "SEED 1!"
     assert call("plan", FILE).stdout.splitlines()[0] == "first   cached  in the store"
+
+
+def test_the_rest_elsewhere(
+    toys: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lacking(name: str) -> str:
+        if name == "icepack":
+            raise ToolMissingError("icepack is not on this machine: install it")
+        return identify(name)
+
+    table = stages()
+    module(monkeypatch, "pipeline.stages", STAGES=(*table[:2], replace(table[2], elsewhere=True)))
+    monkeypatch.setattr(building, "fingerprint", lacking)
+    for built in (2, 0):
+        done = call("-q", "build", FILE, "--store", "kept")
+        assert done.exit_code == 4
+        assert (
+            done.stdout == f"digits-icebreaker: {built} of 2 stages built, files in out/digits-icebreaker\n"
+        )
+        assert done.stderr == (
+            "error: stage 'third': icepack is not on this machine: install it; where it is, with"
+            " out/digits-icebreaker/build.lock.json and the store copied there:"
+            " retort build out/digits-icebreaker/build.lock.json --store kept\n"
+        )
+    monkeypatch.setattr(building, "fingerprint", identify)
+    done = call("-q", "build", "out/digits-icebreaker/build.lock.json", "--store", "kept", "--json")
+    assert done.exit_code == 0
+    assert [each["status"] for each in json.loads(done.stdout)["stages"]] == ["cached", "cached", "built"]
 
 
 def test_store_and_out(toys: Callable[..., None], tmp_path: Path) -> None:
@@ -166,6 +194,7 @@ def test_doctor_without_a_needed_tool(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_boards_and_methods() -> None:
     assert [board["name"] for board in json.loads(call("boards", "--json").stdout)][:1] == ["icebreaker"]
     table = call("boards").stdout
+    assert "xc7z020clg400-1" in table and "u250: AMD Alveo U250" in table
     assert "iCEBreaker" in table and max(map(len, table.splitlines())) <= 100
     assert re.search(r"orangecrab +ecp5 25k +48 MHz +19 +12 bits +24288 +24288 +1008 kbit", table)
     methods = json.loads(call("methods", "--json").stdout)
@@ -201,17 +230,34 @@ FAILING = {"rung": "rtl", "against": "golden", "samples": 9, "mismatches": 2, "s
 
 
 def test_verify(toys: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    module(monkeypatch, "pipeline.verification", verify_folder=lambda path, step, port: RUNGS)
+    module(monkeypatch, "pipeline.verification", verify_folder=lambda path, step, *board: RUNGS)
     passed = call("verify", str(built(tmp_path)), "--junit", "junit.xml", "--json")
     assert passed.exit_code == 0 and json.loads(passed.stdout) == RUNGS
     assert 'tests="2" failures="0"' in Path("junit.xml").read_text()
 
-    module(monkeypatch, "pipeline.verification", verify_folder=lambda path, step, port: [*RUNGS, FAILING])
+    module(monkeypatch, "pipeline.verification", verify_folder=lambda path, step, *board: [*RUNGS, FAILING])
     failed = call("verify", "out/digits-icebreaker")
     assert failed.exit_code == 12
     assert failed.stderr == (
         "error: out/digits-icebreaker: rung 'rtl': 2 mismatches in 9 samples against golden\n"
     )
+
+
+def test_verify_is_given_one_board(
+    toys: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boards: list[Any] = []
+    module(
+        monkeypatch,
+        "pipeline.verification",
+        verify_folder=lambda path, step, port, target: boards.append((port, target)) or RUNGS,
+    )
+    folder = str(built(tmp_path))
+    assert call("verify", folder, "--host", "root@pynq", "--json").exit_code == 0
+    ((port, target),) = boards
+    assert port is None and target.remote.host == "root@pynq" and target.samples is None
+    both = call("verify", folder, "--host", "root@pynq", "--port", "/dev/ttyUSB1")
+    assert both.exit_code == 2 and "give one board" in both.stderr
 
 
 def test_a_folder_that_is_no_build(tmp_path: Path) -> None:
@@ -353,6 +399,15 @@ def test_build_without_a_serial_link(command: list[str], tmp_path: Path) -> None
     refused = call(*command, str(tmp_path), "--port", "/dev/board")
     assert refused.exit_code == 2
     assert "built with board.shell 'parallel', whose chip has no serial link" in refused.stderr
+
+
+def test_amd_boards_have_no_serial_link_and_no_programmer(tmp_path: Path) -> None:
+    lock = {"build": "b", "board": "pynq-z1", "stages": {}, "config": {"board": {"shell": "uart"}}}
+    (tmp_path / "build.lock.json").write_text(json.dumps(lock))
+    for command in (["flash"], ["verify", "--port", "/dev/board"]):
+        refused = call(command[0], str(tmp_path), *command[1:])
+        assert refused.exit_code == 2
+        assert "board 'pynq-z1' has an AMD chip, for which only Vivado makes bitstreams" in refused.stderr
 
 
 def test_infer_without_a_board(core: Path) -> None:

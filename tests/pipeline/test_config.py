@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -109,7 +110,18 @@ MALFORMED = {
     "unknown board": (
         'name = "icebreaker"',
         'name = "icebraker"',
-        "board.name: unknown board 'icebraker': the boards are icebreaker, hx8k, ulx3s-85f, orangecrab",
+        "board.name: unknown board 'icebraker': the boards are icebreaker, hx8k, ulx3s-85f, orangecrab,"
+        " pynq-z1, pynq-z2, ultra96-v2, zcu104, kv260, u250",
+    ),
+    "shell of an AMD board": (
+        'name = "icebreaker"\ntoolchain = "wheels"',
+        'name = "pynq-z1"\nshell = "parallel"',
+        "board.shell: 'parallel' is for open tools, pynq-z1 has FINN's shell and Vivado; remove it",
+    ),
+    "tools of an AMD board": (
+        'name = "icebreaker"\ntoolchain = "wheels"',
+        'name = "pynq-z1"\ntoolchain = "native"',
+        "board.toolchain: 'native' is for open tools, pynq-z1 has FINN's shell and Vivado; remove it",
     ),
     "name": (
         '"digits-icebreaker"',
@@ -161,6 +173,18 @@ def test_missing_file(tmp_path: Path) -> None:
         ConfigError, match="cannot be read \\(No such file or directory\\); give an existing build file"
     ):
         load(tmp_path / "none.toml")
+
+
+def test_a_lock_has_its_build(tmp_path: Path) -> None:
+    path = tmp_path / "build.lock.json"
+    for build in (SAMPLE, *BUILDS.glob("*.toml")):
+        config = load(build)
+        path.write_text(json.dumps({"config": config.model_dump(mode="json")}))
+        assert load(path) == config
+    for text in ("{}", "[]", "{"):
+        path.write_text(text)
+        with pytest.raises(ConfigError, match=r"build\.lock\.json: no lock of a build"):
+            load(path)
 
 
 def test_not_text(tmp_path: Path) -> None:

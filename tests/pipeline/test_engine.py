@@ -131,6 +131,20 @@ def test_a_missing_tool_is_told_before_anything_runs(store: Store) -> None:
     assert planned.why == "a tool is missing: icepack is not on this machine: install it"
 
 
+def test_what_may_run_elsewhere_is_left_out_where_its_tool_is_missing(store: Store, tmp_path: Path) -> None:
+    table = (*stages()[:2], replace(stages()[2], elsewhere=True))
+    result = build(config(), table, store, missing)
+    assert result.ran == ("first", "second")
+    assert [stage.name for stage in result.stages] == ["first", "second"]
+    assert result.elsewhere == "stage 'third': icepack is not on this machine: install it"
+    assert "third" not in read_lock(export(result, store, tmp_path / "out"))["stages"]
+    assert build(config(), table, store, missing).ran == ()
+    there = build(config(), table, store, identify, until="third")
+    assert there.elsewhere is None and there.ran[-1] == "third"
+    with pytest.raises(ToolMissingError):  # not for others
+        build(config(), (replace(table[0], tools=("icepack",)), *table[1:]), store, missing)
+
+
 def test_missing_output(store: Store) -> None:
     with pytest.raises(ToolError, match=r"stage 'second' ended without its output b\.txt, c\.txt"):
         build(config(), stages(second=lambda context: None), store, identify)

@@ -13,7 +13,7 @@ from onnx import numpy_helper
 
 from pipeline import config
 from pipeline.errors import ModelFileError
-from pipeline.verification import failure, hardware, networks
+from pipeline.verification import failure, hardware, hardware_stage, networks
 from pipeline.verification.artefacts import Artefacts, compare
 from tests.conftest import retort
 
@@ -117,6 +117,13 @@ def test_bitstream_without_the_decompiler_is_skipped_with_the_reason(tampered, m
     found = hardware.bitstream(tampered)
     assert found.passed is None
     assert "icebox_vlog is not installed" in found.skipped
+
+
+def test_the_stage_that_names_a_build():
+    assert hardware_stage(["data", "compile", "finn-rtl", "verify"]) == "finn-rtl"
+    assert hardware_stage(["compile", "bitstream"]) == "bitstream"
+    with pytest.raises(KeyError):
+        hardware_stage(["data", "compile"])
 
 
 def test_compare_counts_samples():

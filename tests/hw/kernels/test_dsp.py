@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hw import netlist, verilator
-from hw.boards import find
+from hw.boards import find_open
 from hw.kernels.dsp import DspPairs
 from hw.kernels.matrix_vector import MatrixVector
 from hw.kernels.products import Fold
@@ -75,7 +75,7 @@ def test_netlist_of_ecp5_equals_the_rtl(tmp_path: Path) -> None:
     assert sum(cell["type"] == "MULT18X18D" for cell in cells) == 2 * 8
     (tmp_path / "bench.v").write_text(BENCH.format(bits=8 * 8, o_bits=4 * kernel.o_shape.width))
     (tmp_path / "drive.cpp").write_text(DRIVE)
-    model = netlist.netlist_model(find("ulx3s-85f"), tmp_path / "top.json", tmp_path, tmp_path / "log")
+    model = netlist.netlist_model(find_open("ulx3s-85f"), tmp_path / "top.json", tmp_path, tmp_path / "log")
     simulator = verilator.build(
         [tmp_path / "bench.v", tmp_path / "rtl.v", *model.sources],
         top="bench",

@@ -30,6 +30,17 @@ def test_artefacts_are_all_files_but_logs_leftovers_and_the_report(tmp_path: Pat
     assert artefacts["metrics.json"].stage == ""
 
 
+def test_layers_are_those_that_the_board_gets(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "out")
+    described = {"finn": "1.6.1", "layers": [{"name": "MVAU_rtl_0", "kind": "MVAU", "cycles": 64, "pe": 8}]}
+    (folder / "finn_rtl.json").write_text(json.dumps(described))
+    layers = load(folder).layers
+    assert layers and [row["name"] for row in layers] == ["MVAU_rtl_0"]
+    (folder / "finn_rtl.json").write_text("{}")
+    with pytest.raises(StoreError, match=r"finn_rtl\.json: layers: "):
+        load(folder)
+
+
 @pytest.mark.parametrize("name", ["metrics.json", "verification.json"])
 def test_mandatory_files(tmp_path: Path, name: str) -> None:
     folder = write_folder(tmp_path / "out")

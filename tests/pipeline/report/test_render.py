@@ -168,6 +168,13 @@ def test_the_layer_that_bounds_is_marked(folder: Path) -> None:
     assert "the input stream is slower than all of them" in render(folder)
 
 
+def test_pace_of_a_board_is_shown_where_there_is_one(folder: Path) -> None:
+    assert "On the board" not in render(folder)
+    pace = {"frames_per_second": 51234.0, "latency_microseconds": 80.0, "batch": 1000, "driver": "retort"}
+    change(folder, "performance.json", PERFORMANCE | {"board": pace})
+    assert re.search(r"On the board</th><td class=.number.>51,234<", render(folder))
+
+
 def test_ladder(folder: Path) -> None:
     ladder = make(load(folder))
     steps = {step.label: step for step in ladder.steps}

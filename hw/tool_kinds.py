@@ -1,0 +1,123 @@
+"""Kinds of outside tools, and what tells one from another.
+
+A tool comes as a Python wheel or as a command on the PATH. Its identity (name, version, digest) goes into the
+keys of the store, so that a build made with other tools is another build.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+from pipeline.errors import ToolError, ToolMissingError
+
+
+@dataclass(frozen=True)
+class ToolIdentity:
+    """What tells one tool from another: name, version, and a SHA-256 of what is executed."""
+
+    name: str
+    version: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Tool:
+    """An outside tool, what it is for, which stages need it, and how to get it."""
+
+    name: str
+    purpose: str
+    needed_by: tuple[str, ...]
+    hint: str
+    optional: bool = False
+
+    def locate(self) -> ToolIdentity | None:
+        """The tool's identity, or None where it is not on this machine."""
+        raise NotImplementedError
+
+    def require(self) -> ToolIdentity:
+        """The tool's identity; raises `ToolMissingError` with the hint where it is not here."""
+        identity = self.locate()
+        if identity is None:
+            raise ToolMissingError(f"{self.name} ({self.purpose}) is not on this machine: {self.hint}")
+        return identity
+
+
+@dataclass(frozen=True)
+class WheelTool(Tool):
+    """A tool from a Python distribution named `name`, identified without importing it."""
+
+    def locate(self) -> ToolIdentity | None:
+        """Version and digest of the wheel's recorded files."""
+        return _wheel_identity(self.name)
+
+
+@dataclass(frozen=True)
+class CommandTool(Tool):
+    """A command on the PATH, by its name or an alias; without `version_arguments` its digest tells it."""
+
+    version_arguments: tuple[str, ...] = ("--version",)
+    aliases: tuple[str, ...] = ()
+
+    def locate(self) -> ToolIdentity | None:
+        """First line that the command prints about its version, and digest of the file."""
+        path = next(filter(None, map(shutil.which, (self.name, *self.aliases))), None)
+        return None if path is None else _command_identity(self.name, Path(path), self.version_arguments)
+
+
+@dataclass(frozen=True)
+class VariableTool(Tool):
+    """What a tool finds by a variable of the environment: the first that is set of `variables`."""
+
+    variables: tuple[str, ...] = ()
+
+    def locate(self) -> ToolIdentity | None:
+        """The variable and its value."""
+        for variable in self.variables:
+            if value := os.environ.get(variable):
+                digest = hashlib.sha256(value.encode()).hexdigest()
+                return ToolIdentity(self.name, f"{variable}={value}", digest)
+        return None
+
+
+@cache
+def _wheel_identity(name: str) -> ToolIdentity | None:
+    try:
+        distribution = metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        return None
+    record = distribution.read_text("RECORD") or ""
+    # Only what the wheel brought: launchers (below ../) hold the venv's path, *.dist-info the installer.
+    lines = sorted(line for line in record.splitlines() if _is_payload(line))
+    text = "\n".join([name, distribution.version, *lines])
+    return ToolIdentity(name, distribution.version, hashlib.sha256(text.encode()).hexdigest())
+
+
+def _is_payload(record_line: str) -> bool:
+    path, digest, _ = record_line.rsplit(",", 2) if record_line.count(",") >= 2 else ("", "", "")
+    path = path.strip('"')
+    top = path.split("/", 1)[0]
+    return bool(digest) and not path.endswith(".pyc") and top != ".." and not top.endswith(".dist-info")
+
+
+def _command_identity(name: str, path: Path, version_arguments: tuple[str, ...]) -> ToolIdentity:
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if not version_arguments:
+        return ToolIdentity(name, f"sha256 {digest[:12]}", digest)
+    try:
+        done = subprocess.run(
+            [str(path), *version_arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=20,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ToolError(f"{path}: does not tell its version ({error}); reinstall {name}") from error
+    lines = done.stdout.decode(errors="replace").strip().splitlines()
+    return ToolIdentity(name, lines[0] if lines else f"sha256 {digest[:12]}", digest)

@@ -1,0 +1,67 @@
+"""`retort deploy`: a build's package on a PYNQ board, proven there, and how fast it is."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hw.ssh import Remote
+from pipeline import junit
+from pipeline.cli.app import AsJson, Folder, print_json, print_table, shown
+from pipeline.errors import VerificationError
+from pipeline.outputs import read_lock
+
+LOG = Path("logs") / "deploy.log"
+
+
+def deploy(
+    ctx: typer.Context,
+    folder: Folder,
+    host: Annotated[str, typer.Option(help="The board: user@name, or a name of your ssh configuration.")],
+    port_ssh: Annotated[int | None, typer.Option(help="Port of the board's SSH server.")] = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="Test frames to run, instead of all.")] = None,
+    identity: Annotated[Path | None, typer.Option(help="Private key file.")] = None,
+    known_hosts: Annotated[Path | None, typer.Option(help="File of known hosts, instead of yours.")] = None,
+    ssh_config: Annotated[Path | None, typer.Option(help="ssh configuration, instead of yours.")] = None,
+    board_folder: Annotated[
+        str | None, typer.Option(help="Folder on the board for packages, instead of .retort.")
+    ] = None,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds that the frames may take.")] = 120.0,
+    junit_file: Annotated[Path | None, typer.Option("--junit", help="Write a JUnit file.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send a built folder's package to a PYNQ board, run the test frames there, compare with golden."""
+    build = str(read_lock(folder)["build"])
+    from hw.deployment import FOLDER, Target
+    from pipeline.verification import climb_board, record
+
+    remote = Remote(host, port_ssh, identity, known_hosts, ssh_config)
+    target = Target(remote, samples, timeout, board_folder or FOLDER)
+    with shown(ctx, as_json) as display:
+        display.step("board", 0, 1)
+        row = climb_board(folder, target, folder.resolve() / LOG, display.step)
+        display.step("board", 1, 1)
+    record(folder, row)
+    if junit_file:
+        junit.write(junit_file, build, [row])
+    if as_json:
+        print_json(row)
+    else:
+        print_table(_table(row))
+    if row["passed"] is False:
+        raise VerificationError(f"{folder}: rung 'board' on {host}: {junit.summary(row)}")
+
+
+def _table(row: Mapping[str, Any]) -> list[tuple[str, str]]:
+    metrics = row["metrics"]
+    return [
+        ("package", "sent" if metrics["sent"] else "there already"),
+        ("board", junit.summary(row)),
+        ("accelerator", f"{metrics['frames_per_second']:,.0f} frames/s in batches of {metrics['batch']:,}"),
+        ("latency", f"{metrics['latency_microseconds']:,.0f} microseconds, one frame"),
+        (
+            "with copies",
+            f"{metrics['frames_per_second_with_copies']:,.0f} frames/s, driver '{metrics['driver']}'",
+        ),
+    ]

@@ -1,0 +1,20 @@
+"""Stage `finn-rtl`: FINN's own RTL of the hardware graph, for the AMD chip of the board."""
+
+from pipeline.stage import Facts, StageContext
+
+
+def run(ctx: StageContext) -> Facts:
+    """Choose FINN's variants for the chip, and have FINN write those that are RTL."""
+    from hw.boards import find_amd
+    from hw.finn_rtl import generate
+    from hw.lowering import load_hardware
+
+    board = find_amd(ctx.config.board.name)
+    found = generate(
+        load_hardware(ctx.input("compile", "hardware.onnx")),
+        part=board.part,
+        clock_hz=board.clock_hz,
+        folder=ctx.work,
+        log=ctx.log("finn.log"),
+    )
+    return {"estimated_interval_cycles": found.estimate.interval_cycles}

@@ -1,0 +1,101 @@
+"""Stage `vivado`: the proven network through FINN's builder and Vivado, as far as the build asks."""
+
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hw.boards import find_amd
+from pipeline.config import Build
+from pipeline.config_vivado import VivadoConfig
+from pipeline.stage import Facts, StageContext
+from pipeline.verification.artefacts import Artefacts
+
+if TYPE_CHECKING:
+    from hw.vivado import Place
+
+FOLDER = "vivado"
+"""Where in a build's folder products are that no board gets."""
+
+
+def run(ctx: StageContext) -> Facts:
+    """Plan, build, and keep what was checked, the deployment package in `deploy/`."""
+    from hw.finn_rtl import GRAPH
+    from hw.vivado import Device, build, make_plan
+
+    asked, board = settings(ctx.config), find_amd(ctx.config.board.name)
+    folder = ctx.lay_out("build")
+    artefacts = Artefacts(ctx.config, folder, ctx.work / "scratch", ctx.log("onnxruntime.log"), ctx.step)
+    count = min(asked.samples, len(artefacts.x))
+    plan = make_plan(
+        (folder / GRAPH).read_bytes(),
+        Device(board.part, board.finn_board, board.finn_shell, board.clock_hz),
+        target=asked.target,
+        frames=artefacts.frames[:count],
+        expected=artefacts.expected()[:count],
+        vivado=asked.version,
+        cpp_driver=asked.cpp_driver,
+    )
+    # Gigabytes, which are kept where a build fails, for whoever wants to look, until the next try.
+    job = ctx.partial / "job"
+    shutil.rmtree(job, ignore_errors=True)
+    found = build(plan, place(asked), work=job, log=ctx.log("vivado.log"), hours=asked.hours)
+    for name in found.files:
+        path = ctx.work / _kept(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(found.folder / name, path)
+    facts = {"plan": plan.digest, "verified_samples": found.verified, "versions": dict(found.versions)}
+    if found.utilization is None:
+        return facts
+    replace(found.utilization, board=board.name).save(ctx.work / "utilization.json")
+    return facts | {"fmax_hz": found.utilization.fmax_hz}
+
+
+def _kept(name: str) -> str:
+    """A product's name in the build's folder."""
+    return name if name.startswith("deploy/") else f"{FOLDER}/{name}"
+
+
+def outputs(config: Build) -> tuple[str, ...]:
+    """The checked products, and `utilization.json` where the design was placed and routed."""
+    from hw.vivado import products_of
+
+    asked, board = settings(config), find_amd(config.board.name)
+    names = products_of(asked.target, board.finn_shell, cpp_driver=asked.cpp_driver is not None)
+    measured = () if asked.target == "stitched-ip" else ("utilization.json",)
+    return (*map(_kept, names), *measured)
+
+
+def key(config: Build) -> list[object]:
+    """What the products depend on, besides the stage's inputs."""
+    board = find_amd(config.board.name)
+    shell = [board.part, board.finn_board, board.finn_shell, board.clock_hz]
+    return [settings(config).key, *shell, config.compile.output]
+
+
+def settings(config: Build) -> VivadoConfig:
+    """The build's `[vivado]`, or what it is where there is none."""
+    return config.vivado or VivadoConfig()
+
+
+def place(asked: VivadoConfig) -> "Place":
+    """Where the build file says that Vivado is."""
+    from hw.ssh import Remote
+    from hw.vivado import Docker, Local, Ssh
+
+    if asked.where == "docker":
+        return Docker(str(asked.image), asked.mounts, asked.settings, asked.python or "python3")
+    if asked.where == "ssh":
+        config = Path(asked.ssh_config).expanduser() if asked.ssh_config else None
+        remote = Remote(str(asked.host), config=config)
+        return Ssh(remote, asked.settings, asked.python or "python3", asked.folder)
+    return Local(asked.settings, asked.python or sys.executable)
+
+
+def tools(config: Build) -> tuple[str, ...]:
+    """What the stage needs on this machine; Vivado itself where no script leads to it."""
+    asked = settings(config)
+    if asked.where != "local":
+        return ("finn-plus", {"docker": "docker", "ssh": "ssh"}[asked.where])
+    return ("finn-plus",) if asked.settings else ("finn-plus", "vivado")

@@ -1,0 +1,16 @@
+"""The rung on a board that is reached by SSH, with FINN's package."""
+
+from hw.deployment import Target, execute, find_package
+from pipeline.verification.artefacts import Artefacts, Finding, compare
+
+
+def deployed(artefacts: Artefacts, target: Target) -> Finding:
+    """The accelerator on the board against golden, and how fast the board is.
+
+    Raises `LinkError` by what went wrong with the board, `StoreError` where the folder holds no package.
+    """
+    package = find_package(artefacts.folder, artefacts.interface)
+    x = artefacts.frames[: target.samples]
+    ran = execute(target, package, x, artefacts.log)
+    metrics = {**ran.measured, "package": package.digest, "sent": ran.sent}
+    return compare("golden", artefacts.expected()[: len(x)], ran.outputs, **metrics)
