@@ -5,7 +5,8 @@ flip-flops are sums of a kernel's features, such as bits of its adders, times co
 what Yosys makes of such kernels (`python -m tests.bench.cost_model --fit`).
 """
 
-from hw.cost.estimate import Cost, Estimate, LayerCost, estimate
+from hw.cost.estimate import Estimate, LayerCost, estimate
+from hw.cost.part import Cost
 from hw.cost.shell import shell_cost
 from hw.cost.synthetic import fold_places, synthetic_graph
 

@@ -1,7 +1,7 @@
 """The cost of every layer of a graph, and of all together."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from amaranth.hdl import Value
@@ -9,27 +9,12 @@ from amaranth.hdl import Value
 from hw.core.module import interface_of
 from hw.core.placing import Placed, place
 from hw.cost.features import parts_of
+from hw.cost.finn import finn_cost
 from hw.cost.memory import mapped
-from hw.cost.part import Part
+from hw.cost.part import Cost, Part
 from hw.cost.table import coefficients
 from hw.dataflow import DataflowGraph
 from hw.interface import CoreInterface
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What something takes, in the units of `hw.budget.Budget`: LUTs as the family's place and route counts
-    them, on iCE40 logic cells, with those that hold a flip-flop alone.
-    """
-
-    luts: float = 0.0
-    flip_flops: float = 0.0
-    block_rams: int = 0
-    single_port_rams: int = 0
-    dsps: int = 0
-
-    def __add__(self, other: "Cost") -> "Cost":
-        return Cost(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -76,7 +61,9 @@ class Estimate:
 
 
 def estimate(graph: DataflowGraph, family: str) -> Estimate:
-    """What a graph's core will take of a chip of `family`, "ice40" or "ecp5", without any shell."""
+    """What a graph's core will take of a chip of `family`, without any shell: of "ice40" or "ecp5" the open
+    kernels, of "amd" FINN's layers.
+    """
     placed = place(graph)
     layers = tuple(_layer(each, family) for each in placed)
     return Estimate(family, layers, graph.interval_bound, interface_of(graph, placed))
@@ -90,16 +77,20 @@ def layers_cost(graph: DataflowGraph, family: str) -> Cost:
 def _layer(placed: Placed, family: str) -> LayerCost:
     kernel, layer = placed.kernel, placed.layer
     kernel._MustUse__used = True  # Amaranth warns of components that are never elaborated
-    cost = sum((part_cost(part, family) for part in parts_of(kernel)), Cost())
     streams = kernel.i if isinstance(kernel.i, tuple) else (kernel.i,)
     outlet = kernel.o[0] if isinstance(kernel.o, tuple) else kernel.o
+    i_bits, o_bits = sum(_bits(stream.payload) for stream in streams), _bits(outlet.payload)
+    if family == "amd":
+        cost = finn_cost(layer, i_bits, o_bits)
+    else:
+        cost = sum((part_cost(part, family) for part in parts_of(kernel)), Cost())
     return LayerCost(
         placed.name,
         type(layer).__name__,
         cost,
         layer.cycles,
-        sum(_bits(stream.payload) for stream in streams),
-        _bits(outlet.payload),
+        i_bits,
+        o_bits,
         getattr(layer, "pe", None),
         getattr(layer, "simd", None),
     )

@@ -1,10 +1,27 @@
 """A part of a kernel as costs see it, and the parts that several kernels have."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from hw.cost.memory import Store
 from hw.kernels.streams import counter_width
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What something takes, in the units of `hw.budget.Budget`: LUTs as the family's place and route counts
+    them, on iCE40 logic cells, with those that hold a flip-flop alone.
+    """
+
+    luts: float = 0.0
+    flip_flops: float = 0.0
+    block_rams: int = 0
+    single_port_rams: int = 0
+    dsps: int = 0
+    ultra_rams: int = 0
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
 
 
 @dataclass(frozen=True)

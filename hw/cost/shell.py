@@ -1,8 +1,8 @@
 """What the shells take, by the widths of their streams."""
 
-from hw.cost.estimate import Cost, part_cost
+from hw.cost.estimate import part_cost
 from hw.cost.memory import Store
-from hw.cost.part import Part
+from hw.cost.part import Cost, Part
 from hw.interface import CoreInterface
 from hw.kernels.streams import counter_width
 from hw.shell.port import PortWidths

@@ -2,8 +2,8 @@
 
 Of the graph come a description (`FinnRtl`, as JSON: every layer, what it is made with, FINN's estimates), an
 archive of Verilog and memory files, and the graph in the variants that are in it, which FINN's builder goes
-on from. Layers that FINN has as HLS only are named with what they need;
-without them there is no whole to simulate, and the archive holds the other layers.
+on from. Layers that FINN has as HLS only are named with what they need; without them there is no whole to
+simulate, and the archive holds the other layers.
 """
 
 import json

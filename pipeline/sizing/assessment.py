@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product
-from math import floor
+from math import ceil, floor
 
+from hw.amd_boards import AmdBoard
 from hw.block_rams import with_resources
 from hw.boards import Board, find
 from hw.budget import Budget
@@ -18,7 +19,7 @@ from pipeline.config import BuildConfig
 from pipeline.config_size import SizeConfig
 from pipeline.errors import CapacityError, ConfigError
 
-RESOURCES = ("luts", "flip_flops", "block_rams", "single_port_rams", "dsps")
+RESOURCES = ("luts", "flip_flops", "block_rams", "single_port_rams", "ultra_rams", "dsps")
 SCARCITY = 8
 """By how much a resource that is exceeded weighs more when folds are chosen anew."""
 TITLES = {
@@ -26,7 +27,9 @@ TITLES = {
     "flip_flops": "flip-flops",
     "block_rams": "block RAMs",
     "single_port_rams": "single-port RAMs",
+    "ultra_rams": "UltraRAMs",
     "dsps": "DSPs",
+    "stream_bits": "bits a cycle of a stream",
     "stream_pins": "pins for streams",
     "cycles": "cycles a frame",
 }
@@ -94,7 +97,7 @@ class Assessment:
         """Cycles between frames, those that the parallel shell needs counted in."""
         return max(self.estimate.interval, _beats(self.estimate.interface, self.port))
 
-    def require_fit(self, board: Board) -> None:
+    def require_fit(self, board: Board | AmdBoard) -> None:
         """Raise `CapacityError` where a limit is exceeded; names it and the layer that takes most."""
         if self.fits:
             return
@@ -140,17 +143,20 @@ def _assess(topology: Topology, config: BuildConfig, scarce: str | None) -> Asse
     folds = _folds(topology, config, board, target, scarce)
     graph = synthetic_graph(topology, folds, label=config.compile.output == "label")
     budget = board.budget_of(config.board.shell)
-    graph = with_resources(graph, config.compile.multiply, board.family, budget)
-    found = estimate(graph, board.family)
-    parallel = config.board.shell == "parallel"
-    port = parallel_port(board, found.interface) if parallel else None
-    shell = shell_cost(found.interface, board.family, port)
+    port = None
+    if isinstance(board, AmdBoard):
+        found, shell = estimate(graph, board.family), Cost()  # of FINN's shell only Vivado knows
+    else:
+        graph = with_resources(graph, config.compile.multiply, board.family, budget)
+        found = estimate(graph, board.family)
+        port = parallel_port(board, found.interface) if config.board.shell == "parallel" else None
+        shell = shell_cost(found.interface, board.family, port)
     limits = tuple(_limits(found, shell, port, budget, config, target))
     return Assessment(topology, folds, target, found, shell, port, limits, share(found.total, budget))
 
 
 def _folds(
-    topology: Topology, config: BuildConfig, board: Board, target: int | None, scarce: str | None
+    topology: Topology, config: BuildConfig, board: Board | AmdBoard, target: int | None, scarce: str | None
 ) -> tuple[Fold, ...]:
     """Folds for the target, at a higher price of the resource that is `scarce`; or those given by hand."""
     if target is not None:
@@ -182,6 +188,8 @@ def _limits(
     if port is not None:
         need = _stream_pins(found.interface, target)
         yield Limit("stream_pins", need, budget.stream_bits, budget.stream_bits)
+    if found.family == "amd":
+        yield Limit("stream_bits", _stream_bits(found, target), budget.stream_bits, budget.stream_bits)
     if target is not None:
         yield Limit("cycles", max(found.interval, _beats(found.interface, port)), target, target)
 
@@ -202,6 +210,12 @@ def _stream_pins(interface: CoreInterface, target: int | None) -> int:
         fast = [width for width in widths if target is None or stream.word_bits // width <= beats]
         need += min(fast)
     return need
+
+
+def _stream_bits(found: Estimate, target: int | None) -> int:
+    """Bits that DMA has to move in a cycle, one way: a frame in `target` cycles, or at the core's rate."""
+    streams = (found.interface.input, found.interface.output)
+    return max(ceil(stream.words * stream.word_bits / (target or found.interval)) for stream in streams)
 
 
 def require_feasible(config: BuildConfig, input_shape: tuple[int, ...]) -> None:

@@ -43,7 +43,7 @@ def described(found: Assessment, config: BuildConfig) -> dict[str, Any]:
         "frames_per_second": board.clock_hz / found.interval,
         "products": found.topology.products,
         "layers": [_layer(layer, found) for layer in found.estimate.layers],
-        "shell": {"kind": config.board.shell, **_rounded(found.shell)},
+        "shell": {"kind": getattr(board, "finn_shell", config.board.shell), **_rounded(found.shell)},
         "total": _rounded(total),
         "limits": [
             asdict(limit) | {"title": TITLES[limit.name], "fits": limit.fits} for limit in found.limits

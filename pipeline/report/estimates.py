@@ -1,0 +1,44 @@
+"""`estimates.json` as the report shows it: FINN's estimates beside Yosys's counts (`hw.finn_rtl.estimates`)."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a layer takes; FINN estimates no flip-flops."""
+
+    luts: int
+    block_rams_18k: int
+    ultra_rams: int
+    dsps: int
+    flip_flops: int | None = None
+
+
+@dataclass(frozen=True)
+class LayerEstimate:
+    """A layer; without `yosys` where FINN has no RTL of it."""
+
+    name: str
+    kind: str
+    cycles: int
+    finn: Resources
+    yosys: Resources | None
+
+
+@dataclass(frozen=True)
+class Total:
+    """Sums; `yosys_layers` are counted of all."""
+
+    finn: Resources
+    yosys: Resources
+    yosys_layers: int
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """All layers, for an AMD part."""
+
+    part: str
+    interval_cycles: int
+    layers: tuple[LayerEstimate, ...]
+    total: Total
