@@ -1,4 +1,4 @@
-"""`estimates.json` as the report shows it: FINN's estimates beside Yosys's counts (`hw.finn_rtl.estimates`)."""
+"""`estimates.json` in the report: FINN's estimates beside Yosys's counts, see `hw.finn_rtl.estimates`."""
 
 from dataclasses import dataclass
 

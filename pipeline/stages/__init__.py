@@ -129,8 +129,7 @@ def _before_verify(config: Build) -> tuple[str, ...]:
 def _before_report(config: Build) -> tuple[str, ...]:
     trained = ("data", "teacher", "size", "distill", "export")
     before = trained if _distils(config) else _brought(config)
-    estimates = ("estimates",) if _for_amd(config) else ()
-    return (*before, "compile", _hardware(config), *estimates, "verify")
+    return (*before, "compile", _hardware(config), "verify")
 
 
 def _hardware(config: Build) -> str:
@@ -263,17 +262,6 @@ STAGES: tuple[Stage, ...] = (
         tools=("finn-plus", "qonnx"),
         run="pipeline.stages.finn_rtl:run",
         outputs=("finn_rtl.zip", "finn_rtl.json", "implemented.onnx"),
-        seeded=False,
-        applies=_for_amd,
-    ),
-    Stage(
-        name="estimates",
-        version=1,
-        inputs=("finn-rtl",),
-        config=_part,
-        tools=("finn-plus", "qonnx", "pyosys"),
-        run="pipeline.stages.estimates:run",
-        outputs=("estimates.json",),
         seeded=False,
         applies=_for_amd,
     ),

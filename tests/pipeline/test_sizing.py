@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hw.boards import find_amd
 from hw.dataflow.fold import Fold
 from models.data import Dataset, Split
 from models.distill import HardLabels
@@ -296,3 +297,34 @@ def test_damaged_sizing(tmp_path: Path) -> None:
     path.write_text('{"folds": 3}')
     with pytest.raises(StoreError, match="holds no sizing"):
         load_sized(path)
+
+
+def test_amd_board_is_sized_by_what_finns_layers_take() -> None:
+    found = assess(build(closed(), name="pynq-z1").student.topology(SHAPE), build(closed(), name="pynq-z1"))
+    assert found.fits and found.target == 64 and found.interval <= 64
+    assert [limit.name for limit in found.limits] == [
+        "luts", "flip_flops", "block_rams", "dsps", "stream_bits", "cycles"
+    ]  # fmt: skip
+    assert found.estimate.family == "amd"
+    assert found.total.dsps == sum(-(-fold.pe // 4) * fold.simd for fold in found.folds)
+
+
+def test_dma_of_an_amd_board_limits_the_rate() -> None:
+    """784 bytes in 32 cycles are 196 bits a cycle: more than a Zynq's port has, less than a card's."""
+    for name, fits in (("pynq-z1", False), ("zcu104", False), ("u250", True)):
+        config = build(closed(), {"target_cycles": 32}, name=name)
+        found = assess(config.student.topology((1, 1, 784)), config)
+        (stream,) = (limit for limit in found.limits if limit.name == "stream_bits")
+        assert (stream.need, stream.fits) == (196, fits)
+
+
+def test_binding_limit_of_an_amd_board() -> None:
+    """FINN takes a DSP slice for four outputs and an input; all 64 outputs at once take too many."""
+    layers = [{"outputs": 64, "weight_bits": 4, "activation_bits": 4}, LAST]
+    config = build(
+        layers, {"headroom": 0.5}, {"fold": [{"pe": 64, "simd": 16}, {"pe": 1, "simd": 8}]}, name="pynq-z1"
+    )
+    found = assess(config.student.topology(SHAPE), config)
+    assert found.binding.name == "dsps" and found.binding.need == 16 * 16 + 8
+    with pytest.raises(CapacityError, match=r"needs 264 DSPs, the budget of pynq-z1 is 110 \(220 less the"):
+        found.require_fit(find_amd("pynq-z1"))
