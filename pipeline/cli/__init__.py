@@ -6,8 +6,8 @@ from types import FrameType
 from pipeline.cli.app import app
 from pipeline.cli.building import build, plan
 from pipeline.cli.comparing import compare
-from pipeline.cli.detection import detect
 from pipeline.cli.deploying import deploy
+from pipeline.cli.detection import detect
 from pipeline.cli.experiments import experiment
 from pipeline.cli.folder import flash, report, verify
 from pipeline.cli.inference import infer
