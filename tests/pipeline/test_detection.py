@@ -14,6 +14,7 @@ from models.detection.boxes import mean_average_precision
 from models.detection.grid import Grid
 from models.detection.scenes import SceneConfig, make_scenes
 from pipeline.cli.app import app
+from pipeline.config import load
 from pipeline.detection import _compare
 from pipeline.errors import VerificationError
 from tests.conftest import retort
@@ -55,9 +56,8 @@ def test_the_files_tell_how_to_decode(found, tiny_file):
     done = retort("build", tiny_file, "--until", "data", "--store", base / "store", "--out", base / "data")
     assert done.returncode == 0, done.stderr[-2000:]
     dataset = data.load(base / "data" / "tiny" / "data.safetensors")
-    scenes = make_scenes(
-        dataset.test, dataset.input_shape, 10, SceneConfig.of(dataset.input_shape), 20, [1, 2]
-    )
+    asked, seed = SceneConfig.of(dataset.input_shape), load(tiny_file).seed
+    scenes = make_scenes(dataset.test, dataset.input_shape, 10, asked, 20, [seed, 2])
     session = ort.InferenceSession(folder / "golden.onnx", providers=["CPUExecutionProvider"])
     (outputs,) = session.run(["logits"], {"x": scenes.x})
     score = mean_average_precision(grid.detections(outputs * decode["scale"]), scenes)
