@@ -24,15 +24,13 @@ STALL_PERCENT = 30
 LINK_TIMEOUT = 120.0  # seconds of silence: a simulated netlist on a busy machine is slow
 
 
-@dataclass(frozen=True, eq=False)
-class Chip:
-    """A core on a board, and what it has to give.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Core:
+    """A core, and what it has to give.
 
     Attributes:
-        folder: of `core.v` and of what stage `bitstream` made of it.
+        folder: of `core.v` and of what was made of it.
         interface: the core's streams.
-        board: the board.
-        shell: how the core meets the world.
         frames: uint8 (n, *shape), as the core takes them.
         expected: (n, outputs), what the core has to give for them, bit for bit.
         against: whose that is.
@@ -41,13 +39,10 @@ class Chip:
         log: takes what tools print.
         step: told of every frame over a serial link.
         weights: what has to be loaded before the core works.
-        port: the serial port of a real board that holds the bitstream; None for the virtual one.
     """
 
     folder: Path
     interface: CoreInterface
-    board: Board
-    shell: Shell
     frames: NDArray[np.uint8]
     expected: NDArray[np.int64]
     against: str
@@ -56,10 +51,9 @@ class Chip:
     log: Path
     step: Step
     weights: bytes = b""
-    port: str | None = None
 
     @property
-    def core(self) -> Path:
+    def verilog(self) -> Path:
         """The core's Verilog."""
         return self.folder / "core.v"
 
@@ -72,7 +66,7 @@ class Chip:
     def simulator(self, name: str, taps: tuple[simulate.Tap, ...] = ()) -> simulate.CoreSimulator:
         """The core compiled by Verilator; `name` tells its scratch from others'."""
         return simulate.CoreSimulator(
-            self.core,
+            self.verilog,
             self.interface,
             work=self.scratch(name),
             log=self.log,
@@ -86,16 +80,31 @@ class Chip:
         return compare(self.against, expected, outputs.astype(np.int64), **metrics)
 
 
-def rtl(chip: Chip, bound: int) -> Finding:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Chip(Core):
+    """A core on a board of open tools.
+
+    Attributes:
+        board: the board.
+        shell: how the core meets the world.
+        port: the serial port of a real board that holds the bitstream; None for the virtual one.
+    """
+
+    board: Board
+    shell: Shell
+    port: str | None = None
+
+
+def rtl(core: Core, bound: int) -> Finding:
     """`core.v` in Verilator: all frames at full rate, and again with random stalls.
 
     `bound` is the cycles a frame that the core has to reach, exactly.
     """
     threads = os.cpu_count() or 1
-    simulator = chip.simulator("rtl")
-    free = simulator.run(chip.frames, threads=threads)
+    simulator = core.simulator("rtl")
+    free = simulator.run(core.frames, threads=threads)
     stalled = simulator.run(
-        chip.frames, stall_percent=STALL_PERCENT, seed=chip.limits.stall_seed, threads=threads
+        core.frames, stall_percent=STALL_PERCENT, seed=core.limits.stall_seed, threads=threads
     )
     metrics = {
         "interval_cycles": free.interval,
@@ -103,12 +112,12 @@ def rtl(chip: Chip, bound: int) -> Finding:
         "latency_cycles": free.latency,
         "stalled_interval_cycles": stalled.interval,
     }
-    found = chip.compared(free.outputs, **metrics)
+    found = core.compared(free.outputs, **metrics)
     if found.passed:
-        found = chip.compared(stalled.outputs, **metrics)
+        found = core.compared(stalled.outputs, **metrics)
     if found.passed and free.interval != bound:
         text = f"interval {free.interval} cycles, the slowest layer allows {bound}"
-        return Finding(False, chip.against, found.samples, 0, metrics, text)
+        return Finding(False, core.against, found.samples, 0, metrics, text)
     return found
 
 
@@ -132,9 +141,9 @@ def board(chip: Chip) -> Finding:
     samples = chip.limits.board_samples
     if chip.port:
         return _infer(chip, "board", chip.port, samples)
-    identity = design_identity(chip.core.read_bytes())
+    identity = design_identity(chip.verilog.read_bytes())
     model = netlist.rtl_model(
-        chip.board, chip.core, chip.interface, identity, chip.scratch("board"), shell=chip.shell
+        chip.board, chip.verilog, chip.interface, identity, chip.scratch("board"), shell=chip.shell
     )
     return _simulated(chip, "board", model, samples)
 
@@ -180,7 +189,7 @@ def _infer(chip: Chip, rung: str, port: str, samples: int) -> Finding:
     """The first frames through whatever is behind a serial port."""
     x = chip.frames[:samples]
     with Link(port, chip.board.baud, timeout=LINK_TIMEOUT) as link:
-        link.expect(design_identity(chip.core.read_bytes()))
+        link.expect(design_identity(chip.verilog.read_bytes()))
         outputs = link.infer(
             x,
             chip.interface,

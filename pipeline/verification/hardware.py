@@ -11,32 +11,43 @@ from hw import simulate
 from pipeline.errors import StoreError
 from pipeline.verification import chip
 from pipeline.verification.artefacts import Artefacts, Finding
-from pipeline.verification.chip import Chip
+from pipeline.verification.chip import Chip, Core
 from pipeline.verification.deployed import deployed
 
 
+def core_of(artefacts: Artefacts) -> Core:
+    """The build's core, which has to give what golden gives."""
+    return Core(**_core(artefacts))
+
+
 def chip_of(artefacts: Artefacts) -> Chip:
-    """The build's core on its board, which has to give what golden gives."""
+    """The same on its board."""
     return Chip(
-        folder=artefacts.folder,
-        interface=artefacts.interface,
+        **_core(artefacts),
         board=artefacts.open_board,
         shell=artefacts.config.board.shell,
-        frames=artefacts.frames,
-        expected=artefacts.expected(),
-        against="golden",
-        limits=artefacts.config.verify,
-        work=artefacts.work,
-        log=artefacts.log,
-        step=artefacts.step,
-        weights=artefacts.weights,
         port=artefacts.port,
     )
 
 
+def _core(artefacts: Artefacts) -> dict[str, Any]:
+    return {
+        "folder": artefacts.folder,
+        "interface": artefacts.interface,
+        "frames": artefacts.frames,
+        "expected": artefacts.expected(),
+        "against": "golden",
+        "limits": artefacts.config.verify,
+        "work": artefacts.work,
+        "log": artefacts.log,
+        "step": artefacts.step,
+        "weights": artefacts.weights,
+    }
+
+
 def rtl(artefacts: Artefacts) -> Finding:
     """`core.v` in Verilator against golden; where they differ, with the first layer that does."""
-    found = chip.rtl(chip_of(artefacts), interval_bound(artefacts.folder))
+    found = chip.rtl(core_of(artefacts), interval_bound(artefacts.folder))
     if found.differs_at is None:
         return found
     where = first_layer(artefacts, found.differs_at)
@@ -67,7 +78,7 @@ def first_layer(artefacts: Artefacts, sample: int) -> str:
         if layer["kind"] == "Threshold"
     )
     wanted = artefacts.tapped(artefacts.x[sample : sample + 1])
-    simulator = chip_of(artefacts).simulator("taps", taps)
+    simulator = core_of(artefacts).simulator("taps", taps)
     for tap, values, found in zip(
         taps, wanted, simulator.run(artefacts.frames[sample : sample + 1]).taps, strict=True
     ):
