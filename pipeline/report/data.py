@@ -8,7 +8,6 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from pipeline.errors import StoreError
 from pipeline.outputs import FAILED, LOCK
-from pipeline.report.estimates import Estimates
 from pipeline.stage import LOGS
 
 T = TypeVar("T")
@@ -215,7 +214,6 @@ class BuildData:
     utilization: Utilization | None
     performance: Performance | None
     layers: tuple[dict[str, JsonValue], ...] | None
-    estimates: Estimates | None
     floorplan: str | None
     lock: Lock | None
     artefacts: tuple[Artefact, ...]
@@ -238,7 +236,6 @@ def load(folder: Path) -> BuildData:
         utilization=_optional(folder / "utilization.json", Utilization),
         performance=_optional(folder / "performance.json", Performance),
         layers=_layers(folder),
-        estimates=_optional(folder / "estimates.json", Estimates),
         floorplan=_floorplan(folder / "floorplan.svg"),
         lock=lock,
         artefacts=_artefacts(folder, lock),
