@@ -1,10 +1,11 @@
 """What FINN's own layers take of an AMD chip, in closed form.
 
-Block RAMs and DSPs are by the formulas of FINN's layers (`bram_estimation`, `dsp_estimation` in
-`finn.custom_op.fpgadataflow`, after FINN-R, arXiv 1809.04570); FINN takes UltraRAM only where asked to. Those
-formulas leave out most LUTs, for layers in RTL, and all flip-flops: these are the bits that a layer's
-structure has to hold, times two factors, from one network of which `synth_xilinx` counted FINN's RTL
-(64-32-32-10 in docs/benchmarks.md: 4,371 LUTs, 8,766 flip-flops). Expect no more of them than their order.
+Block RAMs and DSPs of dense layers are by FINN's own formulas (`bram_estimation`, `dsp_estimation` in
+`finn.custom_op.fpgadataflow`, after FINN-R, arXiv 1809.04570), and tested against them; those of other layers
+are of the same kind, and not tested. FINN takes UltraRAM only where asked to. FINN's formulas leave out most
+LUTs, for layers in RTL, and all flip-flops: these are the bits that a layer's structure has to hold, times
+two factors, from one network of which `synth_xilinx` counted FINN's RTL (64-32-32-10 in docs/benchmarks.md:
+4,371 LUTs, 8,766 flip-flops). Expect no more of them than their order.
 """
 
 from dataclasses import replace
