@@ -298,7 +298,7 @@ def test_core_takes_bytes_alone(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("unbuilt")
 def test_outputs_too_wide(tmp_path: Path) -> None:
     graph = DataflowGraph((4,), 8, (MatrixVector("mv", np.full((2, 4), 1 << 30), 8, 1, 1),))
-    with pytest.raises(LoweringError, match="mv: outputs of 41 bits do not fit 32"):
+    with pytest.raises(LoweringError, match="mv: outputs of 40 bits do not fit 32"):
         design(graph, tmp_path)
 
 
@@ -333,7 +333,7 @@ def test_fifo_joins_the_line_buffer() -> None:
 @pytest.mark.usefixtures("unbuilt")
 def test_types_must_meet() -> None:
     layers = (
-        MatrixVector("a", np.ones((2, 4), np.int64), 8, 1, 1),
+        MatrixVector("a", -np.ones((2, 4), np.int64), 8, 1, 1),
         MatrixVector("b", np.ones((1, 2)), 4, 1, 1),
     )
     with pytest.raises(LoweringError, match="b: takes unsigned values of 4 bits, signed ones of 11 come"):

@@ -1,6 +1,7 @@
 import os
 import stat
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,14 @@ def test_lying_tool(tmp_path: Path) -> None:
         tools.run(python(code), cwd=tmp_path, log=log, what="fake", products=[Path("out.bin")])
 
 
+def running(process: int) -> bool:
+    """Whether a process is there, and more than an entry that nobody asked for yet."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().split()[2] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def test_hanging_tool_is_killed_with_its_children(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     child = "import time; time.sleep(600)"
@@ -128,10 +137,11 @@ def test_hanging_tool_is_killed_with_its_children(tmp_path: Path) -> None:
         f"p = subprocess.Popen([sys.executable, '-c', {child!r}]); "
         f"open({str(pids)!r}, 'w').write(str(p.pid)); p.wait()"
     )
-    with pytest.raises(ToolError, match="fake: not done after 2 s, killed"):
-        tools.run(python(code), cwd=tmp_path, log=tmp_path / "log", what="fake", timeout=2)
-    state = Path(f"/proc/{pids.read_text()}/stat")
-    assert not state.exists() or state.read_text().split()[2] == "Z"
+    with pytest.raises(ToolError, match="fake: not done after 5 s, killed"):
+        tools.run(python(code), cwd=tmp_path, log=tmp_path / "log", what="fake", timeout=5)
+    child_id = int(pids.read_text())
+    while running(child_id):  # a busy machine takes its time to end what is killed; pytest's limit ends this
+        time.sleep(0.01)
 
 
 def test_command_that_cannot_start(tmp_path: Path) -> None:
