@@ -32,7 +32,7 @@ class Work:
         frees: for each word of input the step after which its place is free; it may be of a frame to come.
         gives: for each word of output the step that makes it.
         latency: cycles from a step to its word, at the most.
-        least_latency: and at the least: from then on the word waits, and the layer with it.
+        early: cycles by which the word may come before that, and wait, and the layer with it.
         paced: steps spread over the interval, not taken as soon as possible.
     """
 
@@ -41,12 +41,7 @@ class Work:
     gives: Integers
     latency: int
     paced: bool = False
-    least_latency: int | None = None
-
-    @property
-    def early(self) -> int:
-        """Cycles by which a word may come before the latest."""
-        return 0 if self.least_latency is None else self.latency - self.least_latency
+    early: int = 0
 
 
 def _word_by_word(gives: Integers, words: int, latency: int, paced: bool = False) -> Work:
@@ -120,7 +115,7 @@ def _converter(layer: WidthConverter) -> Work:
         needs = (np.arange(steps) * words_in // steps // ratio + 1) * ratio - 1
     frees = np.arange(words_in) * steps // words_in
     gives = (np.arange(1, words_out + 1) * steps - 1) // words_out
-    return Work(needs, frees, gives, 4, least_latency=0)
+    return Work(needs, frees, gives, 4, early=4)
 
 
 def work_of(layer: Layer, repeated: bool) -> Work:

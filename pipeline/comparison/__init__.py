@@ -76,22 +76,8 @@ def compare(
     from pipeline.stages import STAGES
 
     built = engine.build(config, STAGES, store, identify, until="teacher", progress=display)
-    runs = [
-        Run(
-            store=str(store.root),
-            config=config.model_dump(mode="json", exclude_none=True),
-            inputs={name: built.keys[name] for name in ("data", "teacher")},
-            tools={name: identify(name) for name in TOOLS},
-            method=method,
-            bits=bits,
-            seed=config.seed + index,
-            epochs=plan.epochs or config.student.epochs,
-            samples=plan.samples,
-        )
-        for bits in plan.bits or (None,)
-        for index in range(plan.seeds)
-        for method in methods
-    ]
+    inputs = {name: built.keys[name] for name in ("data", "teacher")}
+    runs = _runs(config, plan, methods, inputs, store, identify)
     found = perform_all(runs, workers, cluster, display.step)
     results = [
         {"method": run.method, "bits": run.bits, "seed": run.seed, **{key: facts[key] for key in SAVED}}
@@ -107,6 +93,33 @@ def compare(
         "rows": [asdict(row) for row in rows(results, BASELINE)],
         "runs": results,
     }
+
+
+def _runs(
+    config: BuildConfig,
+    plan: Plan,
+    methods: Sequence[str],
+    inputs: dict[str, str],
+    store: Store,
+    identify: Callable[[str], str],
+) -> list[Run]:
+    """Every method at every bit width and seed; `inputs` are keys of stages."""
+    return [
+        Run(
+            store=str(store.root),
+            config=config.model_dump(mode="json", exclude_none=True),
+            inputs=inputs,
+            tools={name: identify(name) for name in TOOLS},
+            method=method,
+            bits=bits,
+            seed=config.seed + index,
+            epochs=plan.epochs or config.student.epochs,
+            samples=plan.samples,
+        )
+        for bits in plan.bits or (None,)
+        for index in range(plan.seeds)
+        for method in methods
+    ]
 
 
 def _misfits(config: BuildConfig, methods: Sequence[str], plan: Plan) -> dict[str, str]:
