@@ -1,11 +1,12 @@
 """What FINN's own layers take of an AMD chip, in closed form.
 
-Block RAMs and DSPs of dense layers are by FINN's own formulas (`bram_estimation`, `dsp_estimation` in
-`finn.custom_op.fpgadataflow`, after FINN-R, arXiv 1809.04570), and tested against them; those of other layers
-are of the same kind, and not tested. FINN takes UltraRAM only where asked to. FINN's formulas leave out most
-LUTs, for layers in RTL, and all flip-flops: these are the bits that a layer's structure has to hold, times
-two factors, from one network of which `synth_xilinx` counted FINN's RTL (64-32-32-10 in docs/benchmarks.md:
-4,371 LUTs, 8,766 flip-flops). Expect no more of them than their order.
+Block RAMs of dense layers are by FINN's own formula (`bram_estimation` in `finn.custom_op.fpgadataflow`,
+after FINN-R, arXiv 1809.04570), and tested against it; those of other layers are of the same kind, and not
+tested. DSPs are as FINN's RTL instantiates them (`mvu.sv`), tested against Yosys's count of it: FINN's own
+estimate of four products a slice holds for 4 bits by 4 alone. FINN takes UltraRAM only where asked to. FINN's
+formulas leave out most LUTs, for layers in RTL, and all flip-flops: these are the bits that a layer's
+structure has to hold, times two factors, from one network of which `synth_xilinx` counted FINN's RTL
+(64-32-32-10 in docs/benchmarks.md: 4,371 LUTs, 8,766 flip-flops). Expect no more of them than their order.
 """
 
 from dataclasses import replace
@@ -19,8 +20,8 @@ SHAPES = ((16384, 1), (8192, 2), (4096, 4), (2048, 9), (1024, 18))
 """A RAMB18 with a port each way, UG573 table 1-10: words, bits; 512 of 36 too."""
 LUT_RAM = 64
 """Words that a LUT holds."""
-PER_DSP = 4
-"""Outputs that share a DSP slice in FINN's estimate."""
+MULTIPLIER = 25
+"""Bits of a DSP48E1's input on which weights lie side by side (UG479); a DSP48E2 has two more (UG579)."""
 CONTROL = 30
 """LUTs, and flip-flops, of a layer's counters and handshakes."""
 LUTS, FLIP_FLOPS = 1.94, 2.59
@@ -63,8 +64,14 @@ def _matrix_vector(layer: dataflow.MatrixVector, i_bits: int, o_bits: int) -> Co
         luts=CONTROL + sums + o_bits + replay,
         flip_flops=CONTROL + sums + 2 * width + i_bits + o_bits,
         block_rams=blocks(width, layer.folded),
-        dsps=ceil(layer.pe / PER_DSP) * layer.simd,
+        dsps=ceil(layer.pe / _lanes(layer)) * layer.simd,
     )
+
+
+def _lanes(layer: dataflow.MatrixVector) -> int:
+    """Products in a DSP slice: `NUM_LANES` in `mvu.sv`, for weights of a symmetric range."""
+    weight, activation = max(2, _bits(layer)), max(2, layer.x_bits)
+    return 1 + (MULTIPLIER - weight) // (weight + activation - 1)
 
 
 def _depthwise(layer: dataflow.Depthwise, i_bits: int, o_bits: int) -> Cost:

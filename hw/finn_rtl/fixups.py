@@ -1,10 +1,11 @@
 """What of FINN's Verilog open tools do not take, changed in as few words as can be.
 
-They keep its meaning. Each is checked against the text that it is to change, in one version of FINN: where
+They keep its meaning. `FIXUPS` are for Verilator, in what is simulated; `FOR_YOSYS` come on top where Yosys
+counts cells. Each is checked against the text that it is to change, in one version of FINN: where
 either differs, there is an error, and no archive. Vivado reads FINN's files as they are.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -47,6 +48,45 @@ FIXUPS: tuple[FixUp, ...] = (
     ),
 )
 
+_NO_DIRECTIVES = (("`default_nettype none\n", ""), ("`default_nettype wire\n", ""))
+_RECOVERY = """\
+	if(1) begin : blkRecoveryWatch
+		logic  Dirty = 1;
+		initial begin
+			#100ns;
+			Dirty <= 0;
+		end
+
+		always_ff @(posedge clk) begin
+			assert(!Dirty || rst || !en || zero) else begin
+				$warning("%m: Feeding input during DSP startup recovery. Expect functional errors.");
+			end
+		end
+	end : blkRecoveryWatch
+"""
+
+FOR_YOSYS: tuple[FixUp, ...] = (
+    *(
+        FixUp(file, "a directive may not stand within a module", _NO_DIRECTIVES)
+        for file in ("fifo.sv", "vpc.sv")
+    ),
+    FixUp(
+        "mvu.sv",
+        "a clock edge with a condition, and a delay, are refused; both are of assertions only",
+        ((" iff en && !rst", ""), (_RECOVERY, "")),
+    ),
+    FixUp(
+        "thresholding.sv",
+        "a part select of no bits, as it is in the first stage, is refused; a shift gives the same bits",
+        (("p.ptr[M-1:SN+1] <", "(p.ptr >> (SN+1)) <"),),
+    ),
+    FixUp(
+        "skid.sv",
+        "a message that lacks what it is to print is refused",
+        (("Requested number of %0d FEED_STAGES", "Requested number of FEED_STAGES"),),
+    ),
+)
+
 
 def check_version() -> None:
     """Raise `LoweringError` where FINN is not of the version that the changes are for."""
@@ -57,13 +97,13 @@ def check_version() -> None:
         )
 
 
-def fixed(files: Mapping[str, str]) -> dict[str, str]:
-    """The files, by name, with every change that is for one of them.
+def fixed(files: Mapping[str, str], fixups: Sequence[FixUp] = FIXUPS) -> dict[str, str]:
+    """The files, by name, with every change of `fixups` that is for one of them.
 
     Raises `LoweringError` where a text to change is not there, or there more than once.
     """
     found = dict(files)
-    for fixup in FIXUPS:
+    for fixup in fixups:
         for old, new in fixup.edits if fixup.file in found else ():
             times = found[fixup.file].count(old)
             if times != 1:

@@ -61,8 +61,28 @@ def implement(model: Any, part: str) -> Any:
         op.set_nodeattr("preferred_impl_style", "rtl")
         if "resType" in op.get_nodeattr_types():
             op.set_nodeattr("resType", "auto")  # it was chosen for HLS, where LUTs multiply
-    passes = [SpecializeLayers(part), InsertDWC(), InsertFIFO(create_shallow_fifos=True)]
-    return apply(model, [*passes, SpecializeLayers(part), *naming()])
+    model = apply(model, [SpecializeLayers(part), InsertDWC()])
+    for node in model.graph.node:
+        _hold_a_vector(model, node)
+    return apply(model, [InsertFIFO(create_shallow_fifos=True), SpecializeLayers(part), *naming()])
+
+
+def _hold_a_vector(model: Any, node: Any) -> None:
+    """Before a layer that reads a vector once, and then reckons with it, a FIFO that holds the next one.
+
+    Without it what comes before stands still meanwhile. A window has a memory of its own, and vectors of the
+    first layer come from without.
+    """
+    from qonnx.custom_op.registry import getCustomOp
+
+    before = model.find_producer(node.input[0])
+    if base_kind(node) != "MVAU" or before is None or base_kind(before) == "ConvolutionInputGenerator":
+        return
+    op = getCustomOp(node)
+    words = op.get_nodeattr("MW") // op.get_nodeattr("SIMD")
+    depths = list(op.get_nodeattr("inFIFODepths"))
+    if op.get_nodeattr("MH") > op.get_nodeattr("PE") and words > depths[0]:
+        op.set_nodeattr("inFIFODepths", [words, *depths[1:]])
 
 
 def listing(model: Any) -> tuple[Node, ...]:
@@ -110,7 +130,8 @@ def write_verilog(model: Any, part: str, clock_hz: float) -> Any:
     for node in list(written.graph.node):
         if not node.op_type.endswith("_rtl"):
             written.graph.node.remove(node)
-    return written.transform(PrepareIP(part, 1e9 / clock_hz))
+    # Sorting, part of qonnx's cleanup, drops nodes that are alone now.
+    return written.transform(PrepareIP(part, 1e9 / clock_hz), cleanup=False)
 
 
 def products(node: Any) -> tuple[list[Path], list[Path]]:

@@ -119,13 +119,17 @@ def _workshop(run: Run, store: Store, checkpoints: Path) -> Any:
     ensemble = load_ensemble(
         teacher_config(build, build.seed), dataset, _input(run, store, "teacher", "teacher.safetensors")
     )
-    whole = transfer.load(_input(run, store, "teacher", "transfer.safetensors"))
+    seen = part_of(
+        transfer.load(_input(run, store, "teacher", "transfer.safetensors")), run.samples, build.seed
+    )
+    if run.samples is not None:  # methods that make samples of the training split start from the same few
+        dataset = replace(dataset, train=seen.split)
     topology = build.student.topology(dataset.input_shape)
     training = training_config(build, build.student, run.seed)
     return Workshop(
         topology=topology if run.bits is None else at_bits(topology, run.bits),
         dataset=dataset,
-        transfer=part_of(whole, run.samples, build.seed),
+        transfer=seen,
         members=ensemble.members,
         loss=build.distill.recipe().loss,
         training=replace(training, epochs=run.epochs),

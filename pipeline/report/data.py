@@ -8,6 +8,7 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from pipeline.errors import StoreError
 from pipeline.outputs import FAILED, LOCK
+from pipeline.report.finn import Estimates, FinnLayers
 from pipeline.stage import LOGS
 
 T = TypeVar("T")
@@ -165,13 +166,6 @@ class Performance:
 
 
 @dataclass(frozen=True)
-class FinnLayers:
-    """Of `finn_rtl.json`, the layers: `hw.finn_rtl.Node`."""
-
-    layers: tuple[dict[str, JsonValue], ...]
-
-
-@dataclass(frozen=True)
 class StageEntry:
     """A stage in `build.lock.json`; tools by name, each with version and digest in one text."""
 
@@ -214,6 +208,7 @@ class BuildData:
     utilization: Utilization | None
     performance: Performance | None
     layers: tuple[dict[str, JsonValue], ...] | None
+    estimates: Estimates | None
     floorplan: str | None
     lock: Lock | None
     artefacts: tuple[Artefact, ...]
@@ -236,6 +231,7 @@ def load(folder: Path) -> BuildData:
         utilization=_optional(folder / "utilization.json", Utilization),
         performance=_optional(folder / "performance.json", Performance),
         layers=_layers(folder),
+        estimates=_optional(folder / "estimates.json", Estimates),
         floorplan=_floorplan(folder / "floorplan.svg"),
         lock=lock,
         artefacts=_artefacts(folder, lock),

@@ -129,7 +129,8 @@ def _before_verify(config: Build) -> tuple[str, ...]:
 def _before_report(config: Build) -> tuple[str, ...]:
     trained = ("data", "teacher", "size", "distill", "export")
     before = trained if _distils(config) else _brought(config)
-    return (*before, "compile", _hardware(config), "verify")
+    estimates = ("estimates",) if _for_amd(config) else ()
+    return (*before, "compile", _hardware(config), *estimates, "verify")
 
 
 def _hardware(config: Build) -> str:
@@ -256,12 +257,23 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="finn-rtl",
-        version=1,
+        version=2,
         inputs=("compile",),
         config=_part,
         tools=("finn-plus", "qonnx"),
         run="pipeline.stages.finn_rtl:run",
         outputs=("finn_rtl.zip", "finn_rtl.json", "implemented.onnx"),
+        seeded=False,
+        applies=_for_amd,
+    ),
+    Stage(
+        name="estimates",
+        version=1,
+        inputs=("finn-rtl",),
+        config=_part,
+        tools=("finn-plus", "qonnx", "pyosys"),
+        run="pipeline.stages.estimates:run",
+        outputs=("estimates.json",),
         seeded=False,
         applies=_for_amd,
     ),

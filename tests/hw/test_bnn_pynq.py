@@ -52,7 +52,7 @@ def made(name: str, folds: tuple[Fold, ...], folder: Path) -> tuple[Any, FinnRtl
 
 @pytest.mark.parametrize(
     ("name", "folds", "interval"),
-    [("TFC_2W2A", TFC, 64), pytest.param("SFC_2W2A", SFC, 256, marks=pytest.mark.nightly)],
+    [("TFC_2W2A", TFC, 64), ("SFC_2W2A", SFC, 256)],
     ids=["tfc", "sfc"],
 )
 def test_two_bits_run_in_rtl_at_finns_estimate(
@@ -70,11 +70,7 @@ def test_two_bits_run_in_rtl_at_finns_estimate(
 
 @pytest.mark.parametrize(
     ("name", "folds", "hls"),
-    [
-        ("TFC_1W1A", TFC, {"MVAU"}),
-        pytest.param("SFC_1W1A", SFC, {"MVAU"}, marks=pytest.mark.nightly),
-        pytest.param("CNV_2W2A", CNV, {"StreamingMaxPool"}, marks=pytest.mark.nightly),
-    ],
+    [("TFC_1W1A", TFC, {"MVAU"}), ("SFC_1W1A", SFC, {"MVAU"}), ("CNV_2W2A", CNV, {"Pool"})],
 )
 def test_what_needs_hls_is_lowered_and_named(
     name: str, folds: tuple[Fold, ...], hls: set[str], tmp_path: Path

@@ -7,6 +7,7 @@ import pytest
 from hw.tools import fingerprint
 from models.distill import METHODS, HardLabels, WeightedSum
 from models.distill.schedules import OneStep
+from models.distill.sources import Munge
 from models.topology import AveragePool, Conv, Dense, MaxPool, Residual, Topology
 from pipeline import comparison, config
 from pipeline.comparison import Plan, compare
@@ -125,6 +126,15 @@ def test_a_run_is_plain_data_with_a_key_of_its_own(build, store, found):
     changes = [{"method": "softened-softmax"}, {"seed": 4}, {"bits": 3}, {"epochs": 2}, {"samples": 9}]
     keys = {replace(run, **change).key(store) for change in ({}, *changes)}
     assert len(keys) == 6 and run.key(store) in keys
+
+
+def test_few_samples_are_all_that_a_method_sees(build, store, found, monkeypatch):
+    seen, original = [], Munge.one_pass
+    monkeypatch.setattr(
+        Munge, "one_pass", lambda own, real, seed: seen.append(len(real)) or original(own, real, seed)
+    )
+    compare(build, Plan(("munge",), bits=(2,), seeds=2, epochs=1, samples=9), store, fingerprint, Silent())
+    assert seen == [9] * 2 * Munge().multiple
 
 
 def test_one_seed_is_refused():

@@ -319,12 +319,12 @@ def test_dma_of_an_amd_board_limits_the_rate() -> None:
 
 
 def test_binding_limit_of_an_amd_board() -> None:
-    """FINN takes a DSP slice for four outputs and an input; all 64 outputs at once take too many."""
+    """A DSP slice takes two outputs of an input of 8 bits; all 64 outputs at once take too many."""
     layers = [{"outputs": 64, "weight_bits": 4, "activation_bits": 4}, LAST]
     config = build(
         layers, {"headroom": 0.5}, {"fold": [{"pe": 64, "simd": 16}, {"pe": 1, "simd": 8}]}, name="pynq-z1"
     )
     found = assess(config.student.topology(SHAPE), config)
-    assert found.binding.name == "dsps" and found.binding.need == 16 * 16 + 8
-    with pytest.raises(CapacityError, match=r"needs 264 DSPs, the budget of pynq-z1 is 110 \(220 less the"):
+    assert found.binding.name == "dsps" and found.binding.need == 32 * 16 + 8
+    with pytest.raises(CapacityError, match=r"needs 520 DSPs, the budget of pynq-z1 is 110 \(220 less the"):
         found.require_fit(find_amd("pynq-z1"))

@@ -224,3 +224,22 @@ def test_names_are_escaped(folder: Path) -> None:
     html = render(folder)
     assert "&lt;b&gt;&amp;" in html
     assert "3, 3, 16" in html
+
+
+def test_estimates_stand_beside_counts(folder: Path) -> None:
+    assert "Yosys" not in Page(render(folder)).text["layers"]
+    finn = {"luts": 352, "block_rams_18k": 8, "ultra_rams": 0, "dsps": 16}
+    yosys = finn | {"luts": 3015, "flip_flops": 5283, "dsps": 32}
+    layers = [
+        {"name": "MVAU_rtl_0", "kind": "MVAU", "cycles": 64, "finn": finn, "yosys": yosys},
+        {"name": "Pool_hls_0", "kind": "Pool", "cycles": 49, "finn": finn, "yosys": None},
+    ]
+    total = {"finn": {key: 2 * value for key, value in finn.items()}, "yosys": yosys, "yosys_layers": 1}
+    found = {"part": "xc7z020clg400-1", "interval_cycles": 64, "layers": layers, "total": total}
+    change(folder, "estimates.json", found)
+    html = render(folder)
+    text = Page(html).text["layers"]
+    assert "For xc7z020clg400-1." in text and "of 1 of 2 layers" in text
+    (row,) = re.findall("<tr><td>MVAU_rtl_0</td>(.*?)</tr>", html)
+    cells = re.findall(">([^<]+)</td>", row)
+    assert cells == ["64", "352", "3,015", "–", "5,283", "8", "8", "0", "0", "16", "32"]
