@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipeline.errors import ModelFileError
 
 WEIGHTS = "weights.bin"
-DTYPES = ("uint8", "int8", "int16", "int32")
+DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from filelock import FileLock
 from pipeline.config import load
 from pipeline.verification.artefacts import Artefacts
 from pipeline.verification.finn_rtl import finn_rtl
-from tests.conftest import TINY, Built, retort
+from tests.conftest import ROOT, TINY, Built, retort
 
 pytestmark = pytest.mark.slow
 
@@ -60,6 +62,16 @@ def test_what_is_left_and_what_is_not(amd: Built) -> None:
     assert "MVAU_rtl_1" in page and "finn-rtl" in page
 
 
+def test_estimates_stand_beside_counts_of_yosys(amd: Built) -> None:
+    found = amd.json("estimates.json")
+    described = amd.json("finn_rtl.json")
+    assert [row["name"] for row in found["layers"]] == [row["name"] for row in described["layers"]]
+    assert found["interval_cycles"] == described["estimate"]["interval_cycles"]
+    assert all(row["yosys"]["luts"] + row["yosys"]["flip_flops"] > 0 for row in found["layers"])
+    page = (amd.folder / "report.html").read_text()
+    assert f"{found['total']['yosys']['luts']:,}" in page and f"{found['total']['finn']['luts']:,}" in page
+
+
 def test_second_run_builds_nothing(amd: Built) -> None:
     done = retort("build", amd.file, "--store", amd.store, "--out", amd.folder.parent)
     assert ": 0 of " in done.stdout
@@ -74,6 +86,28 @@ def test_one_command_compares_both_cores_again(amd: Built) -> None:
     rows = {row["rung"]: row for row in json.loads(done.stdout)}
     for name in ("rtl", "finn-rtl"):
         assert (rows[name]["samples"], rows[name]["mismatches"]) == (360, 0)
+
+
+def test_published_network_of_one_bit(tmp_path: Path) -> None:
+    """Brevitas's own, of random weights: lowered whole, through the open core; FINN has HLS of it."""
+    script, name = ROOT / "builds" / "bnn_pynq.py", "tfc-w1a1-pynq-z1"
+    made = subprocess.run(
+        [sys.executable, script, "TFC_1W1A", "--untrained"], cwd=tmp_path, capture_output=True, check=False
+    )
+    assert made.returncode == 0, made.stderr[-2000:]
+    done = retort("build", ROOT / "builds" / f"{name}.toml", "--store", "store", cwd=tmp_path)
+    built = Built(script, tmp_path / "out" / name, tmp_path / "store", done.stdout)
+    assert done.returncode == 4, done.stderr[-2000:]
+    assert (built.rung("rtl")["samples"], built.rung("rtl")["mismatches"]) == (256, 0)
+    assert built.rung("rtl")["metrics"]["interval_cycles"] == 64
+    assert built.rung("network")["metrics"]["recorded_agreement"] == 1
+    dense = [row for row in built.json("finn_rtl.json")["layers"] if row["kind"] == "MVAU"]
+    assert [(row["pe"], row["simd"], row["needs"]) for row in dense] == [
+        (pe, simd, "Vitis HLS") for pe, simd in ((16, 49), (8, 8), (8, 8), (10, 8))
+    ]
+    assert all(row["name"] in built.rung("finn-rtl")["skipped"] for row in dense)
+    counted = [row for row in built.json("estimates.json")["layers"] if row["yosys"]]
+    assert {"Thresholding", "StreamingFIFO"} <= {row["kind"] for row in counted}
 
 
 def artefacts(amd: Built, tmp_path: Path) -> Artefacts:

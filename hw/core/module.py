@@ -25,7 +25,7 @@ from pipeline.errors import LoweringError
 def interface_of(graph: DataflowGraph, placed: Sequence[Placed]) -> CoreInterface:
     """Formats of a core's streams and of the weights to load, `placed` its kernels.
 
-    Logits travel in the narrowest of int8, int16 and int32 that fits.
+    Logits travel in the narrowest of 8, 16 and 32 bits that fits, unsigned where none can be negative.
     """
     if graph.input_bits != 8:
         raise LoweringError(f"the core takes uint8, the graph {graph.input_bits}-bit values")

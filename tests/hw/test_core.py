@@ -177,10 +177,13 @@ def test_converter_before_thresholds_and_at_the_end(tmp_path: Path) -> None:
 
 
 @ICARUS
-@pytest.mark.parametrize(("weight", "dtype"), [(1, "int16"), (127, "int32")])
-def test_logits_travel_in_the_narrowest_type(tmp_path: Path, weight: int, dtype: str) -> None:
+@pytest.mark.parametrize(
+    ("weight", "other", "dtype"),
+    [(1, -1, "int16"), (127, -127, "int32"), (1, 3, "uint16"), (127, 1, "uint32")],
+)
+def test_logits_travel_in_the_narrowest_type(tmp_path: Path, weight: int, other: int, dtype: str) -> None:
     weights = np.full((2, 64), weight, np.int64)
-    weights[1] *= -1
+    weights[1] = other
     core = design(DataflowGraph((64,), 8, (MatrixVector("mv", weights, 8, 1, 16),)), tmp_path / "amaranth")
     assert core.interface.output.dtype == dtype
     frames = random_frames(4, 64)
