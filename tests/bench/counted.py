@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hw.finn_rtl import synthesis
 from hw.netlist import HARNESS
 from hw.tools import fingerprint, run_yosys
 from pipeline.errors import ToolError
@@ -31,10 +32,7 @@ LUTS: Mapping[str, Mapping[str, int]] = {
     # TRELLIS_COMB, as nextpnr counts: a CCU2C is two, 16 by 4 bits of RAM are four
     "ecp5": {"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 4},
     "ice40": {"SB_LUT4": 1},
-    # An inverter is a LUT where nothing takes it up; LUT RAM as in UG474, table 2-3.
-    "xc7": {"INV": 1, "LUT1": 1, "LUT2": 1, "LUT3": 1, "LUT4": 1, "LUT5": 1, "LUT6": 1, "LUT6_2": 1}
-    | {"SRL16E": 1, "SRLC32E": 1, "RAM32X1S": 1, "RAM64X1S": 1, "RAM128X1S": 2, "RAM256X1S": 4}
-    | {"RAM32X1D": 2, "RAM64X1D": 2, "RAM128X1D": 4, "RAM32M": 4, "RAM64M": 4},
+    "xc7": synthesis.LUTS,
 }
 FLIP_FLOPS = ("TRELLIS_FF", "SB_DFF", "FDRE", "FDSE", "FDCE", "FDPE")
 BLOCK_RAMS = {"DP16KD": 1, "PDPW16KD": 1, "SB_RAM40_4K": 1, "RAMB18E1": 1, "RAMB36E1": 2}

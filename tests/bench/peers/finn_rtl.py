@@ -1,13 +1,13 @@
 """FINN's own RTL of the network, joined by a generated top, and made readable for Yosys."""
 
 import os
-import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyosys
 
+from hw.finn_rtl.fixups import FOR_YOSYS, fixed
+from hw.finn_rtl.synthesis import READ, UNREAD, amd_cell
 from hw.lowering import Fold, Folding, lower
 from hw.lowering.session import PART, apply
 from models.export import qonnx_model, save_model
@@ -16,28 +16,10 @@ from models.integer import IntegerLayer, IntegerNetwork
 from tests.bench.peers.network import ACTIVATION_BITS, WEIGHT_BITS, Layers, inputs
 
 TOP = "finn_top"
-READ = f"read_slang --allow-use-before-declare --ignore-assertions --ignore-timing --top {TOP}"
-
-# What read_slang refuses, and the same said in a way that it takes.
-FIXES = (
-    (r"^`default_nettype.*$", ""),
-    (r"\$error\(\"%m: Requested number of %0d FEED", '$error("%m: Requested number of FEED'),
-    (r"typedef struct \{", "typedef struct packed {"),
-    (r" iff en && !rst", ""),
-    (r"\tif\(1\) begin : blkRecoveryWatch.*?end : blkRecoveryWatch", ""),
-    (r"\(SCOPE_REDUCE == 0\)\? 1 : p\.ptr\[M-1:SN\+1\] < 2\*\*stage - SCOPE_REDUCE", "1"),
-    # a function out of its generate block
-    (
-        r"(\tif\(L < 1\) begin : genTrivial.*?)(\t\ttypedef int unsigned  leaf_load_t.*?"
-        r"endfunction : init_leaf_loads)",
-        r"\2\n\1",
-    ),
-)
 BEHAVIOURAL = ("`ifdef FINN_SIMULATION\n\t.FORCE_BEHAVIORAL(1),\n`endif", "\t.FORCE_BEHAVIORAL(1),")
 LIBRARY = ("memstream/hdl/memstream.sv", "memstream/hdl/memstream_axi.sv", "skid/skid.sv")
 AMD_CELLS = ("DSP48E1", "LUT6_2")
 """Instantiated where multiplications are not behavioural; stay cells."""
-UNUSED = ("fifo_gauge.sv", "mvu_vvu_8sx9_dsp58.sv")
 
 
 def integer_network(layers: Layers) -> IntegerNetwork:
@@ -98,33 +80,19 @@ def write(model: Any, work: Path, *, behavioural: bool) -> tuple[str, int]:
     for number, op in enumerate(ops):
         folder = Path(op.get_nodeattr("code_gen_dir_ipgen"))
         paths = [Path(path) for path in op.get_rtl_file_list(abspath=True)] + sorted(folder.glob("*.v"))
-        files |= {path.name: path for path in paths if path.name not in UNUSED}
+        files |= {path.name: path for path in paths if path.name not in UNREAD}
         for path in folder.glob("*.dat"):
             name = f"memblock{number}.dat" if path.name == "memblock.dat" else path.name
             (work / name).write_bytes(path.read_bytes())
-    for name, path in files.items():
-        text = path.read_text()
-        for pattern, new in FIXES:
-            text = re.sub(pattern, new, text, flags=re.MULTILINE | re.DOTALL if ".*?" in pattern else re.M)
+    texts = fixed({name: path.read_text() for name, path in files.items()})
+    for name, text in fixed(texts, FOR_YOSYS).items():
         (work / name).write_text(text.replace(*BEHAVIOURAL) if behavioural else text)
     (work / f"{TOP}.sv").write_text(top_module(ops))
     order = [*sorted(files, key=lambda name: "pkg" not in name), f"{TOP}.sv"]
     if not behavioural:
-        (work / "amd_cells.v").write_text(amd_cells())
+        (work / "amd_cells.v").write_text("\n".join(map(amd_cell, AMD_CELLS)))
         order = [*(f"--blackboxed-module {cell}" for cell in AMD_CELLS), "amd_cells.v", *order]
-    return f"{READ} {' '.join(order)}", max(op.get_exp_cycles() for op in ops)
-
-
-def amd_cells() -> str:
-    """Declarations of the cells, from Yosys's models: ports and parameters, no more."""
-    text = (Path(pyosys.__file__).parent / "share" / "xilinx" / "cells_sim.v").read_text()
-    declared = []
-    for cell in AMD_CELLS:
-        model = re.search(rf"^module {cell}\b.*?^endmodule", text, re.M | re.S)
-        assert model, f"no {cell} in Yosys's cells_sim.v"
-        head, body = model[0].split(");", maxsplit=1)
-        declared.append("\n".join([f"{head});", *re.findall(r"^ *parameter .*;", body, re.M), "endmodule\n"]))
-    return "\n".join(declared)
+    return f"{READ} --top {TOP} {' '.join(order)}", max(op.get_exp_cycles() for op in ops)
 
 
 def top_module(ops: list[Any]) -> str:
