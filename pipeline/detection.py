@@ -1,11 +1,10 @@
-"""Distilled detectors on scenes of a build's pictures: what `retort detect` answers.
+"""Distilled detectors on scenes of a build's pictures, measured, and the first one's core.
 
 The student is fully convolutional, and all of it is in the core: for each cell of the scene logits and a box,
 as integers. Scales, softmax, boxes in pixels and suppression are the host's (`models.detection.grid`).
 """
 
 import json
-import tempfile
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw.block_rams import with_resources
-from hw.boards import find
+from hw.boards import find_open
 from hw.core import design
 from hw.cost import estimate
 from hw.dataflow import DataflowGraph
@@ -22,8 +21,7 @@ from hw.finn_reader import read
 from hw.folding import fold
 from hw.interface import WEIGHTS
 from hw.lowering import Folding, lower
-from hw.simulate import CoreSimulator
-from models import data
+from models import integer
 from models.data import Dataset
 from models.detection.boxes import mean_average_precision
 from models.detection.grid import Grid
@@ -41,9 +39,7 @@ from pipeline.comparison.summary import summarize
 from pipeline.config import BuildConfig
 from pipeline.errors import ConfigError, VerificationError
 from pipeline.progress import Step
-from pipeline.verification.artefacts import run_onnx
-
-FOLDER = "detection"
+from pipeline.verification.artefacts import compare, run_onnx
 
 BACKBONE = "backbone"
 """As a hint's layer: the last before the head."""
@@ -100,57 +96,24 @@ class DetectionRun:
 
 
 @dataclass(frozen=True, eq=False)
-class _Plan:
-    """A run on a data set, checked before anything is trained."""
+class DetectionPlan:
+    """What a run comes to on a data set."""
 
     config: BuildConfig
     run: DetectionRun
-    school: School
-    test: Scenes
+    scenes: SceneConfig
+    grid: Grid
     topology: Topology
     loss: DetectionLoss
 
-    def score(self, outputs: NDArray[np.floating[Any]]) -> float:
-        """The mean average precision on the test scenes of outputs (n, values), scales applied."""
-        return mean_average_precision(self.school.grid.detections(outputs), self.test)
 
-
-def detect(config: BuildConfig, dataset: Path, run: DetectionRun, folder: Path, step: Step) -> dict[str, Any]:
-    """Train teacher and students; write golden model, core and `detection.json` to `detection/` of `folder`.
-
-    `dataset` is the file that stage `data` left. The core is that of the distilled student of the first seed,
-    and is simulated on all test scenes. Gives what `detection.json` holds.
+def planned(config: BuildConfig, dataset: Dataset, run: DetectionRun) -> DetectionPlan:
+    """Check a run against its data set and board; quick.
 
     Raises:
-        ConfigError: a setting that the data set or the student does not allow; before any training.
+        ConfigError: a setting that the data set or the student does not allow.
         CapacityError: no fold of the student takes so few cycles.
-        VerificationError: golden model or core give another value than the student; names the scene.
     """
-    plan = _planned(config, data.load(dataset), run, step)
-    out = folder / FOLDER
-    out.mkdir(parents=True, exist_ok=True)
-    teacher, students, network = _trained(plan)
-    graph = _lowered(plan, network, out)
-    hardware = _verified(network, graph, plan.test.x, out)
-    found = {
-        "build": config.name,
-        "settings": asdict(replace(run, loss=plan.loss)),
-        "objects": int((plan.test.labels >= 0).sum()),
-        "teacher": teacher,
-        "students": students,
-        **{
-            key: asdict(summarize(np.array([row[key] for row in students])))
-            for key in ("distilled", "labels")
-        },
-        "decode": asdict(plan.school.grid) | {"scale": network.logit_scale},
-        "hardware": hardware | _takes(plan, graph),
-        "folder": str(out),
-    }
-    (out / "detection.json").write_text(json.dumps(found, indent=2) + "\n")
-    return found
-
-
-def _planned(config: BuildConfig, dataset: Dataset, run: DetectionRun, step: Step) -> _Plan:
     asked = SceneConfig.of(dataset.input_shape, run.side)
     grid = Grid.of(asked, run.networks.stride, dataset.classes)
     shape = (asked.side, asked.side, dataset.input_shape[2])
@@ -159,23 +122,76 @@ def _planned(config: BuildConfig, dataset: Dataset, run: DetectionRun, step: Ste
         loss = replace(loss, hint_layer=topology.steps[-2].name)
     check_hint(topology, loss)
     run.training(config, run.epochs, config.seed)
-    board = find(config.board.name)
+    board = find_open(config.board.name)
     fold(topology, run.cycles, board.family, board.budget)
+    return DetectionPlan(config, run, asked, grid, topology, loss)
+
+
+def make_detector(
+    plan: DetectionPlan, dataset: Dataset, out: Path, *, work: Path, log: Path, step: Step
+) -> dict[str, Any]:
+    """Train teacher and students; write the first distilled student, its core, and what is told of all.
+
+    To `out` go `detection.json`, `frozen.safetensors`, `student.qonnx.onnx`, `golden.onnx`, `core.v`,
+    `io.json`, `weights.bin` and the test scenes, `scenes.safetensors`. Gives what `detection.json` holds.
+
+    Raises:
+        LoweringError, ToolError: there is no core of it.
+        VerificationError: golden gives another value than the student; names the scene.
+    """
+    run = plan.run
+    train, validation, test = _scenes(plan, dataset)
+    school = School(plan.grid, train, validation, step)
+    teacher, students, network = _trained(plan, school, test)
+    integer.save(network, out / "frozen.safetensors")
+    test.save(out / "scenes.safetensors")
+    graph = _lowered(plan, network, out, log)
+    _compare(network, out, test.x)
+    core = design(graph, work)
+    (out / "core.v").write_text(core.verilog)
+    core.interface.save(out / "io.json")
+    (out / WEIGHTS).write_bytes(core.weights)
+    found = {
+        "settings": asdict(replace(run, loss=plan.loss)),
+        "objects": int((test.labels >= 0).sum()),
+        "teacher": teacher,
+        "students": students,
+        **{
+            key: asdict(summarize(np.array([row[key] for row in students])))
+            for key in ("distilled", "labels")
+        },
+        "decode": asdict(plan.grid) | {"scale": network.logit_scale},
+        "hardware": _takes(plan, graph),
+    }
+    (out / "detection.json").write_text(json.dumps(found, indent=2) + "\n")
+    return found
+
+
+def _scenes(plan: DetectionPlan, dataset: Dataset) -> list[Scenes]:
+    """Scenes to learn from, to choose the best epoch by, and to measure on."""
+    run = plan.run
     counts = (run.scenes, max(1, run.scenes // 10), run.test_scenes)
     splits = (dataset.train, dataset.validation, dataset.test)
-    train, validation, test = (
-        make_scenes(split, dataset.input_shape, dataset.classes, asked, count, [config.seed, number])
+    return [
+        make_scenes(
+            split, dataset.input_shape, dataset.classes, plan.scenes, count, [plan.config.seed, number]
+        )
         for number, (split, count) in enumerate(zip(splits, counts, strict=True))
-    )
-    return _Plan(config, run, School(grid, train, validation, step), test, topology, loss)
+    ]
 
 
-def _trained(plan: _Plan) -> tuple[float, list[dict[str, Any]], IntegerNetwork]:
-    """The teacher's score, those of all students, and the first distilled one, frozen."""
-    config, run, school = plan.config, plan.run, plan.school
+def _trained(
+    plan: DetectionPlan, school: School, test: Scenes
+) -> tuple[float, list[dict[str, Any]], IntegerNetwork]:
+    """The teacher's mean average precision, those of all students, and the first distilled one, frozen."""
+    config, run = plan.config, plan.run
+
+    def score(outputs: NDArray[np.floating[Any]]) -> float:
+        return mean_average_precision(plan.grid.detections(outputs), test)
+
     teacher, _ = school.teach(run.networks, run.training(config, run.teacher_epochs, config.seed))
     with deterministic(config.training.threads):
-        score = plan.score(predict(teacher, plan.test.x))
+        best = score(predict(teacher, test.x))
     rows: list[dict[str, Any]] = []
     first: IntegerNetwork | None = None
     for seed in range(config.seed, config.seed + run.seeds):
@@ -184,62 +200,41 @@ def _trained(plan: _Plan) -> tuple[float, list[dict[str, Any]], IntegerNetwork]:
             student, _ = school.distil(plan.topology, loss, training, teacher, f"student {seed} ({name})")
             network = freeze(student, "detector")
             first = first or network
-            row[name] = plan.score(network.forward(plan.test.x) * network.logit_scale)
+            row[name] = score(network.forward(test.x) * network.logit_scale)
         rows.append(row)
     assert first is not None
-    return score, rows, first
+    return best, rows, first
 
 
-def _lowered(plan: _Plan, network: IntegerNetwork, out: Path) -> DataflowGraph:
+def _lowered(plan: DetectionPlan, network: IntegerNetwork, out: Path, log: Path) -> DataflowGraph:
     """The student's golden model in `golden.onnx`, and its dataflow graph by way of FINN, folded."""
     save_model(golden_model(network), out / "golden.onnx")
     save_model(qonnx_model(network), out / "student.qonnx.onnx")
-    config, board = plan.config, find(plan.config.board.name)
+    config, board = plan.config, find_open(plan.config.board.name)
     folds = fold(plan.topology, plan.run.cycles, board.family, board.budget)
-    model = lower(out / "student.qonnx.onnx", folding=Folding(folds=folds), label=False, log=out / "finn.log")
+    model = lower(out / "student.qonnx.onnx", folding=Folding(folds=folds), label=False, log=log)
     budget = board.budget_of(config.board.shell)
     return with_resources(read(model), config.compile.multiply, board.family, budget)
 
 
-def _verified(
-    network: IntegerNetwork, graph: DataflowGraph, x: NDArray[np.uint8], out: Path
-) -> dict[str, Any]:
-    """Write the core; compare golden model with student, and core with golden model, on scenes `x`."""
+def _compare(network: IntegerNetwork, out: Path, x: NDArray[np.uint8]) -> None:
+    """Check golden against the frozen student on scenes x (n, values)."""
     (golden,) = run_onnx(out / "golden.onnx", {"x": x}, ["logits"])
-    _compare("golden model", golden, network.forward(x))
-    with tempfile.TemporaryDirectory(prefix="retort-detect-") as name:
-        work = Path(name)
-        core = design(graph, work / "amaranth")
-        (out / "core.v").write_text(core.verilog)
-        core.interface.save(out / "io.json")
-        if core.weights:
-            (out / WEIGHTS).write_bytes(core.weights)
-        simulator = CoreSimulator(
-            out / "core.v", core.interface, work=work, log=out / "simulation.log", weights=core.weights
-        )
-        simulation = simulator.run(x.reshape(-1, *core.interface.input.shape))
-    _compare("core", simulation.outputs, golden)
-    return {"samples": len(x), "mismatches": 0, "interval_cycles": simulation.interval}
-
-
-def _compare(what: str, given: NDArray[Any], wanted: NDArray[Any]) -> None:
-    """Check that two sets of outputs (n, values) are equal."""
-    differing = np.argwhere(given != wanted)
-    if len(differing):
-        scene, place = (int(each) for each in differing[0])
-        count = len(np.unique(differing[:, 0]))
+    found = compare("frozen student", network.forward(x).astype(np.int64), golden.astype(np.int64))
+    if not found.passed:
         raise VerificationError(
-            f"detection: the {what} differs on {count} of {len(wanted)} scenes, first on {scene}, value"
-            f" {place}: {given[scene, place]} for {wanted[scene, place]}; report this"
+            f"detection: golden differs on {found.mismatches} of {found.samples} scenes, first:"
+            f" {found.first_mismatch}; report this"
         )
 
 
-def _takes(plan: _Plan, graph: DataflowGraph) -> dict[str, Any]:
+def _takes(plan: DetectionPlan, graph: DataflowGraph) -> dict[str, Any]:
     """What the core alone will take of the build's board, estimated, and what the board has."""
-    board = find(plan.config.board.name)
+    board = find_open(plan.config.board.name)
     budget, total = board.budget_of(plan.config.board.shell), estimate(graph, board.family).total
     return {
         "board": board.name,
+        "interval_bound_cycles": graph.interval_bound,
         "scenes_per_second": board.clock_hz / graph.interval_bound,
         "estimate": {key: round(value) for key, value in asdict(total).items()},
         "budget": {key: getattr(budget, key) for key in asdict(total)},

@@ -133,9 +133,9 @@ def _fit(ctx: StageContext, plan: TreePlan) -> Facts:
 def _verify(ctx: StageContext) -> Facts:
     """Climb from the tree to its core, and on to the board where there is a bitstream."""
     from pipeline.stages.verify import leave
-    from pipeline.verification import climb_tree
+    from pipeline.verification import climb_own
 
     folder = ctx.lay_out("artefacts")
     keys = {name: manifest.key for name, manifest in ctx.manifests.items()}
-    leave(ctx, climb_tree(ctx.config, folder, keys, ctx.log("verification.log"), ctx.progress))
+    leave(ctx, climb_own(ctx.config, folder, keys, ctx.log("verification.log"), ctx.progress))
     return None

@@ -4,13 +4,16 @@ Everything is drawn from a seed and computed in integers: the same seed gives th
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.data import Split
+from models.tensorfile import read_tensors, write_tensors
 from pipeline.errors import ConfigError, DataError
 
+KIND = "scenes"
 NONE = -1
 """In place of the class of an object that is not there."""
 
@@ -103,6 +106,26 @@ class Scenes:
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def save(self, path: Path) -> None:
+        """Write the scenes to one safetensors file."""
+        header = {"shape": self.shape, "classes": self.classes}
+        write_tensors(path, KIND, header, {"x": self.x, "labels": self.labels, "boxes": self.boxes})
+
+    @classmethod
+    def load(cls, path: Path) -> "Scenes":
+        """Read what `save` wrote.
+
+        Raises:
+            DataError: the file is missing, truncated, or of another kind.
+        """
+        header, tensors = read_tensors(path, KIND, DataError)
+        try:
+            height, width, channels = header["shape"]
+            shape = (height, width, channels)
+            return cls(tensors["x"], tensors["labels"], tensors["boxes"], shape, header["classes"])
+        except (KeyError, ValueError, TypeError) as error:
+            raise DataError(f"{path}: scenes without {error!r}; make them again") from error
 
 
 def check_pictures(shape: tuple[int, ...]) -> None:

@@ -1,13 +1,16 @@
 """`retort detect`: distilled detectors on scenes of a build's pictures."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from hw.tools import fingerprint
-from pipeline import engine
+from pipeline import junit
 from pipeline.cli.app import DEFAULT_STORE, AsJson, BuildFile, StoreFolder, print_json, print_table, shown
+from pipeline.cli.folder import verdict
 from pipeline.config import distilled, load
 from pipeline.errors import ConfigError
 from pipeline.store import Store
@@ -38,17 +41,20 @@ def detect(
     teacher_epochs: Annotated[int, typer.Option(help="Of the teacher.")] = 10,
     seeds: Annotated[int, typer.Option(help="Students of each kind, with other seeds.")] = 3,
     cycles: Annotated[int, typer.Option(help="That a scene may take in the core.")] = 20_000,
+    bitstream: Annotated[
+        bool, typer.Option("--bitstream/--no-bitstream", help="Whether to go on from the core to the board.")
+    ] = True,
     out: Annotated[Path, typer.Option(help="The build's folder is made in this one.")] = Path("out"),
     store: StoreFolder = DEFAULT_STORE,
     as_json: AsJson = False,
 ) -> None:
-    """Distil an object detector (Chen et al., NeurIPS 2017); write its core, simulated on all test scenes."""
+    """Distil an object detector (Chen et al., NeurIPS 2017), its core, and the board's bitstream."""
     config = distilled(load(file))
     from models.detection.losses import DetectionLoss
     from models.detection.networks import DetectorConfig
     from pipeline.detection import DetectionRun
-    from pipeline.detection import detect as run
-    from pipeline.stages import STAGES
+    from pipeline.detector_build import FOLDER, DetectorBuild
+    from pipeline.detector_build import detect as run
 
     loss = DetectionLoss(
         hard_label_weight=hard_label_weight,
@@ -77,18 +83,19 @@ def detect(
         seeds=seeds,
         cycles=cycles,
     )
-    opened = Store(store)
+    folder = out / config.name / FOLDER
     with shown(ctx, as_json) as display:
-        result = engine.build(config, STAGES, opened, fingerprint, until="data", progress=display)
-        dataset = opened.path(result.manifests["data"], "data.safetensors")
-        found = run(config, dataset, wanted, out / config.name, display.step)
+        found = run(config, DetectorBuild(wanted, bitstream), Store(store), fingerprint, display, folder)
+    rungs = json.loads((folder / "verification.json").read_text())
     if as_json:
-        print_json(found)
+        print_json({**found, "rungs": rungs, "folder": str(folder)})
         return
     _tell(found)
+    print_table([(rung["rung"], verdict(rung), junit.summary(rung)) for rung in rungs])
+    typer.echo(f"files in {folder}")
 
 
-def _tell(found: dict[str, Any]) -> None:
+def _tell(found: Mapping[str, Any]) -> None:
     typer.echo(f"mean average precision at IoU 0.5, {found['objects']} objects in the test scenes")
     rows = [
         (title, f"{found[key]['mean']:.2%}", f"{found[key]['interval']:.2%}")
@@ -97,11 +104,10 @@ def _tell(found: dict[str, Any]) -> None:
     print_table([("", "mAP", "interval"), ("teacher", f"{found['teacher']:.2%}", ""), *rows])
     made = found["hardware"]
     typer.echo(
-        f"core: logits and boxes of all cells, a scene every {made['interval_cycles']} cycles,"
+        f"core: logits and boxes of all cells, a scene every {made['interval_bound_cycles']} cycles,"
         f" {made['scenes_per_second']:,.0f} a second on {made['board']}, about {made['estimate']['luts']:,}"
         f" of its {made['budget']['luts']:,} LUTs; host: softmax, boxes in pixels, suppression"
     )
-    typer.echo(f"core equal on {made['samples']} of {made['samples']} scenes; in {found['folder']}")
 
 
 def _numbers(option: str, text: str) -> tuple[int, ...]:

@@ -2,14 +2,14 @@
 
 from pipeline.verification.folder import climb_board, verify_folder
 from pipeline.verification.ladder import Climbed, climb, failure, hardware_stage
+from pipeline.verification.own import climb_own
 from pipeline.verification.recording import record
-from pipeline.verification.tree import climb_tree
 
 __all__ = [
     "Climbed",
     "climb",
     "climb_board",
-    "climb_tree",
+    "climb_own",
     "failure",
     "hardware_stage",
     "record",

@@ -14,7 +14,7 @@ from pipeline.progress import Step
 from pipeline.verification.artefacts import Artefacts
 from pipeline.verification.deployed import deployed
 from pipeline.verification.ladder import Row, climb, hardware_stage, row_of
-from pipeline.verification.tree import climb_tree
+from pipeline.verification.own import COMMANDS, climb_own, own_stage
 
 
 def verify_folder(
@@ -25,17 +25,17 @@ def verify_folder(
     Raises `StoreError` where the folder is no build's, or nothing on a board could be like it.
     """
     config, keys = _built(folder)
-    tree = "tree" in keys
+    own = own_stage(keys)
     key = _key(keys)
-    if key is None and (port or not tree):
-        command = "retort tree, without --no-bitstream" if tree else "retort build to its end"
+    if key is None and (port or not own):
+        command = f"{COMMANDS[own]}, without --no-bitstream" if own else "retort build to its end"
         raise StoreError(f"{folder}: built without a bitstream; run {command}")
-    if tree and target:
-        raise StoreError(f"{folder}: a tree has no package for a board by SSH; give the folder of a build")
+    if own and target:
+        raise StoreError(f"{folder}: a {own} has no package for a board by SSH; give the folder of a build")
     with tempfile.TemporaryDirectory(prefix="retort-log-") as logs:
         log = Path(logs) / "verification.log"
-        if tree:
-            return climb_tree(config, folder, keys, log, step, port).rungs
+        if own:
+            return climb_own(config, folder, keys, log, step, port).rungs
         return climb(config, folder, str(key), log, step, port, target).rungs
 
 

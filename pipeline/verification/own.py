@@ -1,0 +1,119 @@
+"""The rungs of cores that compute no build's student: a decision tree's, a detector's."""
+
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw.boards import find_open
+from hw.interface import CoreInterface, load_weights
+from models import data
+from models.detection.scenes import Scenes
+from models.tree import DecisionTree
+from pipeline.config import Build
+from pipeline.errors import StoreError
+from pipeline.progress import Step
+from pipeline.verification import chip
+from pipeline.verification.artefacts import run_onnx
+from pipeline.verification.chip import Chip
+from pipeline.verification.ladder import Climbed, Rungs, climb_side_by_side, performance
+
+CHIP: Rungs[Chip] = {
+    "netlist": (chip.synthesized, ("pyosys", "verilator", "g++")),
+    "bitstream": (chip.bitstream, ("verilator", "g++")),
+    "board": (chip.board, ("amaranth", "pyosys", "verilator", "g++")),
+}
+"""By rung, in order: what it does, and the tools that it does it with."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """What a core has to give.
+
+    Attributes:
+        x: uint8 (n, features), what it is given.
+        expected: (n, outputs).
+        name: whose that is.
+        bound: the cycles a frame that the core has to reach.
+    """
+
+    x: NDArray[np.uint8]
+    expected: NDArray[np.int64]
+    name: str
+    bound: int
+
+
+def _tree(folder: Path, interface: CoreInterface) -> Reference:
+    """The tree's labels of the test split; its core takes a word in every cycle."""
+    x = data.load(folder / "data.safetensors").test.x
+    labels = DecisionTree.load(folder / "tree.json").predict(x)
+    return Reference(x, labels[:, None], "tree", interface.input.words)
+
+
+def _detector(folder: Path, _interface: CoreInterface) -> Reference:
+    """Golden's integers of the test scenes."""
+    x = Scenes.load(folder / "scenes.safetensors").x
+    (golden,) = run_onnx(folder / "golden.onnx", {"x": x}, ["logits"])
+    path = folder / "detection.json"
+    try:
+        bound = int(json.loads(path.read_text())["hardware"]["interval_bound_cycles"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{path}: tells no interval ({error!r}); run retort detect again") from error
+    return Reference(x, golden.astype(np.int64), "golden", bound)
+
+
+OWN: Mapping[str, Callable[[Path, CoreInterface], Reference]] = {"tree": _tree, "detector": _detector}
+"""By the stage that makes the core, what the core has to give."""
+COMMANDS: Mapping[str, str] = {"tree": "retort tree", "detector": "retort detect"}
+
+
+def own_stage(stages: Iterable[str]) -> str | None:
+    """Which of a folder's stages made a core of its own; None where the folder is a build's."""
+    return next((name for name in stages if name in OWN), None)
+
+
+def climb_own(
+    config: Build,
+    folder: Path,
+    keys: Mapping[str, str],
+    log: Path,
+    step: Step,
+    port: str | None = None,
+) -> Climbed:
+    """Climb from the reference in `folder` to its core, and on to the board where `keys` have a bitstream.
+
+    `keys` are the stages', one of `OWN` among them; the rest is as `climb` has it.
+    """
+    name = own_stage(keys)
+    assert name is not None, "a folder of `retort tree` or `retort detect`"
+    interface = CoreInterface.load(folder / "io.json")
+    reference = OWN[name](folder, interface)
+    rungs: Rungs[Chip] = {"rtl": (partial(chip.rtl, bound=reference.bound), ("verilator", "g++"))}
+    if "bitstream" in keys:
+        rungs |= CHIP
+    with tempfile.TemporaryDirectory(prefix="retort-verify-") as scratch:
+        own = Chip(
+            folder=folder,
+            interface=interface,
+            board=find_open(config.board.name),
+            shell=config.board.shell,
+            frames=reference.x.reshape(-1, *interface.input.shape),
+            expected=reference.expected,
+            against=reference.name,
+            limits=config.verify,
+            work=Path(scratch),
+            log=log,
+            step=step,
+            weights=load_weights(folder, interface),
+            port=port,
+        )
+        rows = []
+        for row in climb_side_by_side(own, rungs, keys.get("bitstream", keys[name]), reference.name):
+            rows.append(row)
+            step("rungs", len(rows), len(rungs))
+    return Climbed(rows, performance(own.board, rows))
