@@ -13,7 +13,8 @@ from pipeline.config import Build, BuildConfig, distilled
 from pipeline.detection import DetectionRun, make_detector, planned
 from pipeline.progress import Display
 from pipeline.stage import Facts, Stage, StageContext
-from pipeline.stages import STAGES, chip_tools
+from pipeline.stages import STAGES
+from pipeline.stages.reads import chip_tools
 from pipeline.store import Store
 
 FOLDER = "detection"

@@ -11,7 +11,8 @@ from pipeline import engine, outputs
 from pipeline.config import BuildConfig
 from pipeline.progress import Display
 from pipeline.stage import Facts, Stage, StageContext
-from pipeline.stages import STAGES, chip_tools
+from pipeline.stages import STAGES
+from pipeline.stages.reads import chip_tools
 from pipeline.store import Store
 
 FOLDER = "tree"
