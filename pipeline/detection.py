@@ -18,9 +18,8 @@ from hw.core import design
 from hw.cost import estimate
 from hw.dataflow import DataflowGraph
 from hw.finn_reader import read
-from hw.folding import fold
 from hw.interface import WEIGHTS
-from hw.lowering import Folding, lower
+from hw.lowering import Fold, Folding, lower
 from models import integer
 from models.data import Dataset
 from models.detection.boxes import mean_average_precision
@@ -39,6 +38,7 @@ from pipeline.comparison.summary import summarize
 from pipeline.config import BuildConfig
 from pipeline.errors import ConfigError, VerificationError
 from pipeline.progress import Step
+from pipeline.sizing.assessment import assess
 from pipeline.verification.artefacts import compare, run_onnx
 
 BACKBONE = "backbone"
@@ -104,15 +104,16 @@ class DetectionPlan:
     scenes: SceneConfig
     grid: Grid
     topology: Topology
+    folds: tuple[Fold, ...]
     loss: DetectionLoss
 
 
-def planned(config: BuildConfig, dataset: Dataset, run: DetectionRun) -> DetectionPlan:
+def planned(config: BuildConfig, dataset: Dataset, run: DetectionRun, *, fits: bool = False) -> DetectionPlan:
     """Check a run against its data set and board; quick.
 
     Raises:
         ConfigError: a setting that the data set or the student does not allow.
-        CapacityError: no fold of the student takes so few cycles.
+        CapacityError: no fold takes so few cycles, or, with `fits`, the board has no room for the student.
     """
     asked = SceneConfig.of(dataset.input_shape, run.side)
     grid = Grid.of(asked, run.networks.stride, dataset.classes)
@@ -122,9 +123,11 @@ def planned(config: BuildConfig, dataset: Dataset, run: DetectionRun) -> Detecti
         loss = replace(loss, hint_layer=topology.steps[-2].name)
     check_hint(topology, loss)
     run.training(config, run.epochs, config.seed)
-    board = find_open(config.board.name)
-    fold(topology, run.cycles, board.family, board.budget)
-    return DetectionPlan(config, run, asked, grid, topology, loss)
+    folded = config.compile.model_copy(update={"target_cycles": run.cycles, "fold": None, "output": "logits"})
+    assessed = assess(topology, config.model_copy(update={"compile": folded, "size": None}))
+    if fits:
+        assessed.require_fit(find_open(config.board.name))
+    return DetectionPlan(config, run, asked, grid, topology, assessed.folds, loss)
 
 
 def make_detector(
@@ -211,8 +214,7 @@ def _lowered(plan: DetectionPlan, network: IntegerNetwork, out: Path, log: Path)
     save_model(golden_model(network), out / "golden.onnx")
     save_model(qonnx_model(network), out / "student.qonnx.onnx")
     config, board = plan.config, find_open(plan.config.board.name)
-    folds = fold(plan.topology, plan.run.cycles, board.family, board.budget)
-    model = lower(out / "student.qonnx.onnx", folding=Folding(folds=folds), label=False, log=log)
+    model = lower(out / "student.qonnx.onnx", folding=Folding(folds=plan.folds), label=False, log=log)
     budget = board.budget_of(config.board.shell)
     return with_resources(read(model), config.compile.multiply, board.family, budget)
 

@@ -87,7 +87,7 @@ def detect(
     named, stages = config.model_copy(update={"name": f"{config.name}-detector"}), wanted.stages()
     first = engine.build(named, stages, store, identify, until="data", progress=display)
     dataset = data.load(store.path(first.manifests["data"], "data.safetensors"))
-    planned(config, dataset, wanted.run)
+    planned(config, dataset, wanted.run, fits=wanted.bitstream)
     result = engine.build(
         named,
         stages,

@@ -27,7 +27,7 @@ class DetectorConfig:
         ConfigError: no stages, other numbers of them, or channels out of range.
     """
 
-    widths: tuple[int, ...] = (8, 16, 32)
+    widths: tuple[int, ...] = (8, 16, 24)
     teacher_widths: tuple[int, ...] = (16, 32, 64)
     weight_bits: int = 4
     activation_bits: int = 4

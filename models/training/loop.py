@@ -7,8 +7,10 @@ the same bits.
 
 import logging
 import math
+import tempfile
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,11 +53,14 @@ def fit(job: Job, progress: Progress = silent) -> tuple[nn.Module, History]:
     """
     several = job.config.devices > 1
     fabric = _fabric(job.config)
-    # A partial, and a plain result: Fabric refuses to hand frozen dataclasses from process to process.
-    result = fabric.launch(partial(_train, job=job, progress=silent if several else progress))
+    with tempfile.TemporaryDirectory(prefix="retort-training-") as name:
+        # In a file: Fabric waits for the end of its processes before it reads what they give, and they wait
+        # for it to be read, if it is more than a pipe holds. A partial: Fabric refuses frozen dataclasses.
+        left = Path(name) / "trained"
+        fabric.launch(partial(_train, job=job, progress=silent if several else progress, left=left))
+        result = checkpoints.load(left)
     module = _build(job)
-    weights = {name: torch.from_numpy(array) for name, array in result["weights"].items()}
-    checkpoints.restore(module, weights, job.label)
+    checkpoints.restore(module, result["weights"], job.label)
     epochs = tuple(Epoch(**epoch) for epoch in result["epochs"])
     return module.eval(), History(epochs, result["chosen"])
 
@@ -76,7 +81,8 @@ def _fabric(config: TrainingConfig) -> Fabric:
         raise ConfigError(f"{where}: {str(cause).splitlines()[0]}; give cpu, or what is here") from cause
 
 
-def _train(fabric: Fabric, job: Job, progress: Progress) -> dict[str, Any]:
+def _train(fabric: Fabric, job: Job, progress: Progress, left: Path) -> None:
+    """Train, and leave in a file `left` the best weights, all epochs, and which was chosen."""
     config = job.config
     with deterministic(config.threads):
         run = _start(job)
@@ -91,9 +97,9 @@ def _train(fabric: Fabric, job: Job, progress: Progress) -> dict[str, Any]:
             if fabric.is_global_zero and job.checkpoint and _is_due(config, epoch):
                 checkpoints.save(job.checkpoint, _state(job, run))
             progress(job.label, epoch + 1, config.epochs)
-        # As numpy arrays: tensors would be shared with a process that is about to end.
-        weights = {name: tensor.numpy() for name, tensor in run.best.items()}
-        return {"weights": weights, "epochs": [asdict(epoch) for epoch in run.epochs], "chosen": run.chosen}
+        if fabric.is_global_zero:
+            epochs = [asdict(epoch) for epoch in run.epochs]
+            checkpoints.save(left, {"weights": run.best, "epochs": epochs, "chosen": run.chosen})
 
 
 def _is_due(config: TrainingConfig, epoch: int) -> bool:

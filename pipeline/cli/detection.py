@@ -24,7 +24,7 @@ def detect(
     ] = None,
     scenes: Annotated[int, typer.Option(help="Scenes to learn from.")] = 1500,
     test_scenes: Annotated[int, typer.Option(help="Scenes to measure and to verify on.")] = 300,
-    widths: Annotated[str, typer.Option(help="The student's channels, stage by stage.")] = "8,16,32",
+    widths: Annotated[str, typer.Option(help="The student's channels, stage by stage.")] = "8,16,24",
     teacher_widths: Annotated[str, typer.Option(help="The teacher's.")] = "16,32,64",
     bits: Annotated[int, typer.Option(help="Of the student's weights and activations; its head has 8.")] = 4,
     hard_label_weight: Annotated[float, typer.Option(help="mu; 1 for no soft targets.")] = 0.5,

@@ -142,6 +142,7 @@ def test_scenes_are_read_as_they_were_written(tmp_path):
         (("--widths", "8,8"), "2 stages of the student, 3 of the teacher"),
         (("--bits", 0), "0-bit weights"),
         (("--seeds", 1), "seeds is 1; give at least 2"),
+        (("--widths", "8,32,64"), "the student needs .* the budget of icebreaker is"),
         (("--cycles", 100), "takes .* cycles a frame however it is folded"),
     ],
 )

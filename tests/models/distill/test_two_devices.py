@@ -1,4 +1,4 @@
-"""Losses that look at some layers only, on two devices."""
+"""Losses that look at some layers only, or bring much with them, on two devices."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from models.distill import SoftenedSoftmax, WeightedSum
-from models.distill.methods import FitNetHints
+from models.distill.methods import ContrastiveRepresentation, FitNetHints
 from models.distill.recipe import Recipe
 from models.distill.schedules import SCHEDULES
 from models.distill.workshop import Workshop
@@ -22,18 +22,38 @@ from .test_every_method import TOPOLOGY
 TRAINING = TrainingConfig(epochs=2, batch_size=32, learning_rate=1e-2, weight_decay=1e-3, seed=3)
 
 
-@pytest.mark.slow
-def test_hints_first(tmp_path):
-    """In the first stage no gradient comes to the layers behind the hints; adapters are trained, too."""
+@pytest.fixture(scope="module")
+def school():
+    """A data set, and its teacher's members."""
     dataset = toy_dataset()
     teacher = TeacherConfig((Cnn(((8,),), dense=(16,)),), TRAINING)
-    members = train_ensemble(teacher, dataset).members
+    return dataset, train_ensemble(teacher, dataset).members
+
+
+def on_two_devices(school, loss, folder):
+    dataset, members = school
     examples = make_transfer_set(members, dataset, views=1)
-    loss = WeightedSum(((1.0, SoftenedSoftmax()), (1.0, FitNetHints())))
     several = replace(TRAINING, devices=2)
-    workshop = Workshop(TOPOLOGY, dataset, examples, members, loss, several, checkpoints=tmp_path)
+    return Workshop(TOPOLOGY, dataset, examples, members, loss, several, checkpoints=folder)
+
+
+@pytest.mark.slow
+def test_more_weights_than_a_pipe_holds(school, tmp_path):
+    """The banks of a contrast are trained, and handed on, with the student."""
+    loss = WeightedSum(((1.0, SoftenedSoftmax()), (1.0, ContrastiveRepresentation(dimensions=256))))
+    student, history = Recipe(loss).train(on_two_devices(school, loss, tmp_path))
+    validation = school[0].validation
+    assert len(history.epochs) == 2
+    assert history.validation_accuracy == accuracy(predict(student, validation.x), validation.y)
+
+
+@pytest.mark.slow
+def test_hints_first(school, tmp_path):
+    """In the first stage no gradient comes to the layers behind the hints; adapters are trained, too."""
+    dataset = school[0]
+    loss = WeightedSum(((1.0, SoftenedSoftmax()), (1.0, FitNetHints())))
     schedule = SCHEDULES["fitnets"](hint_epochs=1)
-    student, history = Recipe(loss, schedule=schedule).train(workshop)
+    student, history = Recipe(loss, schedule=schedule).train(on_two_devices(school, loss, tmp_path))
     assert len(history.epochs) == 2 and {"hints"} < {path.stem for path in tmp_path.iterdir()}
     validation = dataset.validation
     assert history.validation_accuracy == accuracy(predict(student, validation.x), validation.y)
