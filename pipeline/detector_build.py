@@ -1,23 +1,22 @@
 """A detector on its board: the stages of `retort detect`, beside those of a build."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hw.boards import find_open
 from models import data
-from pipeline import engine, outputs
+from pipeline import engine
 from pipeline.config import Build, BuildConfig, distilled
 from pipeline.detection import DetectionRun, make_detector, planned
+from pipeline.own_core import COMMON, bring, named, to_board
 from pipeline.progress import Display
 from pipeline.stage import Facts, Stage, StageContext
-from pipeline.stages import STAGES
-from pipeline.stages.reads import chip_tools
 from pipeline.store import Store
 
-FOLDER = "detection"
+FOLDER, KIND = "detection", "detector"
 OWN = ("detector", "bitstream", "verify")
 """The stages whose files a detector's folder has."""
 
@@ -31,7 +30,6 @@ class DetectorBuild:
 
     def stages(self) -> tuple[Stage, ...]:
         """The build's data, the detector, and the build's way from a core to the board."""
-        common = {stage.name: stage for stage in STAGES}
         detector = Stage(
             name="detector",
             version=1,
@@ -44,19 +42,7 @@ class DetectorBuild:
                 *("core.v", "io.json", "weights.bin", "scenes.safetensors"),
             ),
         )
-        placed = (replace(common["bitstream"], inputs=("detector",)),) if self.bitstream else ()
-        verify = replace(
-            common["verify"],
-            version=1,
-            inputs=("detector", *(stage.name for stage in placed)),
-            config=lambda config: [
-                config.verify.model_dump(mode="json"),
-                config.board.model_dump(mode="json"),
-            ],
-            tools=chip_tools if self.bitstream else ("verilator", "g++", "make"),
-            run=_verify,
-        )
-        return (common["data"], detector, *placed, verify)
+        return (COMMON["data"], detector, *to_board("detector", read=("detector",), bitstream=self.bitstream))
 
     def _key(self, config: Build) -> object:
         """All that the detector depends on."""
@@ -83,21 +69,11 @@ def detect(
         RetortError: see `pipeline.engine.build`.
     """
     find_open(config.board.name)
-    # Under a name of its own, so that neither explains the other's stages by its own last ones.
-    named, stages = config.model_copy(update={"name": f"{config.name}-detector"}), wanted.stages()
-    first = engine.build(named, stages, store, identify, until="data", progress=display)
+    stages = wanted.stages()
+    first = engine.build(named(config, KIND), stages, store, identify, until="data", progress=display)
     dataset = data.load(store.path(first.manifests["data"], "data.safetensors"))
     planned(config, dataset, wanted.run, fits=wanted.bitstream)
-    result = engine.build(
-        named,
-        stages,
-        store,
-        identify,
-        progress=display,
-        keep_failed=lambda stage, work: outputs.keep_failed(work, folder),
-    )
-    own = tuple(stage for stage in result.stages if stage.name in OWN)
-    outputs.export(replace(result, stages=own), store, folder)
+    result = bring(config, KIND, stages, OWN, store, identify, display, folder)
     return result.manifests["detector"].facts
 
 
@@ -111,14 +87,3 @@ def _make(ctx: StageContext, run: DetectionRun) -> Facts:
         log=ctx.log("detector.log"),
         step=ctx.progress,
     )
-
-
-def _verify(ctx: StageContext) -> Facts:
-    """Climb from golden to the core, and on to the board where there is a bitstream."""
-    from pipeline.stages.verify import leave
-    from pipeline.verification import climb_own
-
-    folder = ctx.lay_out("artefacts")
-    keys = {name: manifest.key for name, manifest in ctx.manifests.items()}
-    leave(ctx, climb_own(ctx.config, folder, keys, ctx.log("verification.log"), ctx.progress))
-    return None

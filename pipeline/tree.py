@@ -1,18 +1,17 @@
 """A build's teacher as a decision tree on its board: the stages of `retort tree`, beside those of a build."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from models.tree import DecisionTree, check_size
-from pipeline import engine, outputs
+from pipeline import engine
 from pipeline.config import BuildConfig
+from pipeline.own_core import COMMON, bring, to_board
 from pipeline.progress import Display
 from pipeline.stage import Facts, Stage, StageContext
-from pipeline.stages import STAGES
-from pipeline.stages.reads import chip_tools
 from pipeline.store import Store
 
 FOLDER = "tree"
@@ -42,7 +41,6 @@ class TreePlan:
 
     def stages(self) -> tuple[Stage, ...]:
         """The build's stages up to the teacher, the tree, and the build's way from a core to the board."""
-        common = {stage.name: stage for stage in STAGES}
         tree = Stage(
             name="tree",
             version=1,
@@ -53,19 +51,8 @@ class TreePlan:
             outputs=("tree.json", "core.v", "io.json"),
             seeded=False,
         )
-        placed = (replace(common["bitstream"], inputs=("tree",)),) if self.bitstream else ()
-        verify = replace(
-            common["verify"],
-            version=1,
-            inputs=("data", "tree", *(stage.name for stage in placed)),
-            config=lambda config: [
-                config.verify.model_dump(mode="json"),
-                config.board.model_dump(mode="json"),
-            ],
-            tools=chip_tools if self.bitstream else ("verilator", "g++", "make"),
-            run=_verify,
-        )
-        return (common["data"], common["teacher"], tree, *placed, verify)
+        on = to_board("tree", read=("data", "tree"), bitstream=self.bitstream)
+        return (COMMON["data"], COMMON["teacher"], tree, *on)
 
 
 def distil_tree(
@@ -84,18 +71,7 @@ def distil_tree(
     Raises:
         RetortError: see `pipeline.engine.build`.
     """
-    # Under a name of its own, so that neither explains the other's stages by its own last ones.
-    named = config.model_copy(update={"name": f"{config.name}-tree"})
-    result = engine.build(
-        named,
-        plan.stages(),
-        store,
-        identify,
-        progress=display,
-        keep_failed=lambda stage, work: outputs.keep_failed(work, folder),
-    )
-    own = tuple(stage for stage in result.stages if stage.name in OWN)
-    outputs.export(replace(result, stages=own), store, folder)
+    result = bring(config, "tree", plan.stages(), OWN, store, identify, display, folder)
     return DecisionTree.load(folder / "tree.json"), result.manifests["tree"].facts
 
 
@@ -129,14 +105,3 @@ def _fit(ctx: StageContext, plan: TreePlan) -> Facts:
         "teacher_accuracy": accuracy(reference, test.y),
         "agreement": float(np.mean(found == reference.argmax(axis=1))),
     }
-
-
-def _verify(ctx: StageContext) -> Facts:
-    """Climb from the tree to its core, and on to the board where there is a bitstream."""
-    from pipeline.stages.verify import leave
-    from pipeline.verification import climb_own
-
-    folder = ctx.lay_out("artefacts")
-    keys = {name: manifest.key for name, manifest in ctx.manifests.items()}
-    leave(ctx, climb_own(ctx.config, folder, keys, ctx.log("verification.log"), ctx.progress))
-    return None
