@@ -5,6 +5,7 @@ same independently trained base models and takes as many steps. Accuracies are t
 """
 
 import json
+import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hw.boards import BOARDS, find_open
 from models import export, integer
 from models.data.scenes import ANSWERS, TEMPLATES, Questions, scenes
 from models.distill.specialists import independent, specialize
@@ -25,9 +27,12 @@ from models.student import Student
 from models.topology import AveragePool, Conv, Dense, Topology
 from models.training import TrainingConfig
 from pipeline.comparison.summary import summarize
+from pipeline.config import BoardConfig, RungsConfig
 from pipeline.errors import ConfigError, VerificationError
-from pipeline.progress import Display, track
-from pipeline.verification.artefacts import compare, run_onnx
+from pipeline.progress import Display, Step, track
+from pipeline.stages.bitstream import implement
+from pipeline.verification import Reference, climb_core, failure
+from pipeline.verification.artefacts import run_onnx
 
 INDEPENDENT = "independent"
 BATCH, RATE, LATER_RATE, DECAY = 64, 1e-2, 3e-3, 1e-4
@@ -52,9 +57,11 @@ class Specialization:
         base_epochs: of the base models.
         epochs: of each ensemble, after the base models.
         seed: of the scenes, and the first of the students'.
+        board: to take the members of the first MCL-KD ensemble to; None to end with their cores.
 
     Raises:
-        ConfigError: a single member, overlap outside of 1..members, temperature not above 0, beta below 0,
+        ConfigError: a board without open tools, a single member, overlap outside of 1..members, temperature
+            not above 0, beta below 0,
             fewer than two seeds, or less than a batch of samples.
     """
 
@@ -68,8 +75,11 @@ class Specialization:
     base_epochs: int = 20
     epochs: int = 8
     seed: int = 1
+    board: str | None = None
 
     def __post_init__(self) -> None:
+        if self.board:
+            find_open(self.board)
         for loss in self.losses().values():
             loss.check_members(self.members)
         if self.seeds < 2:
@@ -121,7 +131,7 @@ def perform(asked: Specialization, folder: Path, display: Display) -> dict[str, 
             display.note(f"{name}: {found[name]['top1']:.2%} top-1, {found[name]['oracle']:.2%} oracle")
         runs.append({"seed": first.seed, **found})
     cores = [
-        build_core(network, questions, folder / f"member{place}")
+        build_core(network, questions, folder / f"member{place}", asked, display.step)
         for place, network in enumerate(track(display.step, "cores", built))
     ]
     answer = {"settings": asdict(asked), **_table(runs, questions), "runs": runs, "cores": cores}
@@ -158,17 +168,18 @@ def measure(networks: Sequence[IntegerNetwork], questions: Questions) -> dict[st
     }
 
 
-def build_core(network: IntegerNetwork, questions: Questions, folder: Path) -> dict[str, Any]:
-    """Write a member's golden model and core, and compare them on all test questions.
+def build_core(
+    network: IntegerNetwork, questions: Questions, folder: Path, asked: Specialization, step: Step
+) -> dict[str, Any]:
+    """Write a member's golden model and core, compare them on all test questions, and go on to the board.
 
     Raises:
-        LoweringError, ToolError: there is no core of it.
-        VerificationError: the core differs; names the question.
+        LoweringError, ToolError: there is no core of it, or no room for it.
+        VerificationError: core or chip differ; names the first question.
     """
     from hw.core import design
     from hw.finn_reader import read
     from hw.lowering import Folding, lower
-    from hw.simulate import CoreSimulator
 
     folder.mkdir(parents=True, exist_ok=True)
     integer.save(network, folder / "frozen.safetensors")
@@ -178,18 +189,45 @@ def build_core(network: IntegerNetwork, questions: Questions, folder: Path) -> d
     graph = read(lower(folder / "student.qonnx.onnx", folding=folding, label=False, log=log))
     with tempfile.TemporaryDirectory(prefix="retort-specialize-") as name:
         core = design(graph, Path(name))
-        (folder / "core.v").write_text(core.verilog)
-        core.interface.save(folder / "io.json")
-        simulator = CoreSimulator(folder / "core.v", core.interface, work=Path(name), log=log)
-        simulation = simulator.run(questions.frames())
-    (expected,) = run_onnx(folder / "golden.onnx", {"x": questions.split().x}, ["logits"])
-    found = compare("golden", expected.astype(np.int64), simulation.outputs.astype(np.int64))
-    if not found.passed:
-        raise VerificationError(
-            f"{folder / 'core.v'}: differs from golden on {found.mismatches} of {found.samples} questions, "
-            f"first: {found.first_mismatch}; report this"
-        )
-    return {"folder": folder.name, "questions": found.samples, "interval_cycles": simulation.interval}
+    (folder / "core.v").write_text(core.verilog)
+    core.interface.save(folder / "io.json")
+    x = questions.split().x
+    (golden,) = run_onnx(folder / "golden.onnx", {"x": x}, ["logits"])
+    reference = Reference(x, golden.astype(np.int64), "golden", graph.interval_bound)
+    rungs = _climbed(reference, folder, asked, step)
+    return {
+        "folder": folder.name,
+        "questions": len(x),
+        "interval_cycles": rungs[0]["metrics"]["interval_cycles"],
+        "rungs": rungs,
+    }
+
+
+def _climbed(reference: Reference, folder: Path, asked: Specialization, step: Step) -> list[dict[str, Any]]:
+    """The rungs from the core in `folder` on, and what the board gets."""
+    wanted = BoardConfig(name=asked.board or BOARDS[0].name)
+    if asked.board:
+        with tempfile.TemporaryDirectory(prefix="retort-specialize-") as name:
+            made = Path(name)
+            core, interface = folder / "core.v", folder / "io.json"
+            implement(wanted, core, interface, made, seed=asked.seed, log=folder.joinpath, step=step)
+            for path in made.iterdir():
+                if path.is_file():
+                    shutil.copyfile(path, folder / path.name)
+    found = climb_core(
+        reference,
+        wanted,
+        RungsConfig(),
+        folder,
+        folder.name,
+        folder / "verification.log",
+        step,
+        placed=asked.board is not None,
+    )
+    failed = failure(found.rungs)
+    if failed:
+        raise VerificationError(f"{folder}: {failed}; report this")
+    return found.rungs
 
 
 def _frozen(students: Sequence[Student]) -> list[IntegerNetwork]:

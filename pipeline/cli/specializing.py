@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
+from pipeline import junit
 from pipeline.cli.app import AsJson, print_json, print_table, shown
+from pipeline.cli.folder import verdict
 
 
 def specialize(
@@ -20,6 +22,9 @@ def specialize(
     base_epochs: Annotated[int, typer.Option(help="Of the base models.")] = 20,
     epochs: Annotated[int, typer.Option(help="Of each ensemble, after the base models.")] = 8,
     seed: Annotated[int, typer.Option(help="Of scenes and students.")] = 1,
+    board: Annotated[
+        str | None, typer.Option(help="To take the cores to, such as hx8k; else they end as cores.")
+    ] = None,
     name: Annotated[str, typer.Option(help="The folder for the table and the cores.")] = "specialize",
     out: Annotated[Path, typer.Option(help="That folder is made in this one.")] = Path("out"),
     as_json: AsJson = False,
@@ -38,6 +43,7 @@ def specialize(
         base_epochs=base_epochs,
         epochs=epochs,
         seed=seed,
+        board=board,
     )
     with shown(ctx, as_json) as display:
         found = perform(asked, out / name, display)
@@ -54,7 +60,7 @@ def specialize(
         for row in found["table"]
     ]
     print_table([("ensemble", "top-1", "to independent", "oracle", "to independent", "a member"), *rows])
-    questions = found["cores"][0]["questions"]
-    typer.echo(
-        f"{len(found['cores'])} cores equal to golden on {questions} of {questions}; in {found['folder']}"
-    )
+    for core in found["cores"]:
+        rungs = [(rung["rung"], verdict(rung), junit.summary(rung)) for rung in core["rungs"]]
+        print_table([(core["folder"], "", ""), *rungs])
+    typer.echo(f"in {found['folder']}")

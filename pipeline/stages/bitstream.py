@@ -1,49 +1,74 @@
 """Stage `bitstream`: the core with its shell, on the board's chip."""
 
 import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from pipeline.config import BoardConfig
+from pipeline.progress import Step
 from pipeline.stage import Facts, StageContext
+
+if TYPE_CHECKING:
+    from hw.bitstream import Utilization
 
 
 def run(ctx: StageContext) -> Facts:
     """Synthesize, place and route, pack; draw the placed design. Its one input stage made the core."""
+    (source,) = ctx.manifests
+    core, interface = (ctx.input(source, name) for name in ("core.v", "io.json"))
+    utilization = implement(
+        ctx.config.board, core, interface, ctx.work, seed=ctx.seed, log=ctx.log, step=ctx.progress
+    )
+    return {"fmax_hz": utilization.fmax_hz}
+
+
+def implement(
+    wanted: BoardConfig,
+    core: Path,
+    interface: Path,
+    out: Path,
+    *,
+    seed: int,
+    log: Callable[[str], Path],
+    step: Step,
+) -> "Utilization":
+    """Take a core, `core.v` with its `io.json`, to the bitstream of a board of open tools; all goes to `out`.
+
+    `log` gives the file that a tool's output goes to. Raises as the functions of `hw.bitstream` do.
+    """
     from hw import bitstream, floorplan
     from hw.boards import find_open
     from hw.interface import CoreInterface
     from hw.shell.protocol import design_identity
 
-    board = find_open(ctx.config.board.name)
-    native = ctx.config.board.toolchain == "native"
-    (source,) = ctx.manifests
-    core = ctx.input(source, "core.v")
-    interface = CoreInterface.load(ctx.input(source, "io.json"))
-    work = ctx.work / "build"
+    board, native = find_open(wanted.name), wanted.toolchain == "native"
+    work = out / "build"
     work.mkdir()
     steps = ("synthesis", "place and route", "packing")
-    ctx.progress(steps[0], 0, 3)
-    identity = design_identity(core.read_bytes())
+    step(steps[0], 0, 3)
     bitstream.synthesize(
         board,
         core,
-        interface,
-        identity,
+        CoreInterface.load(interface),
+        design_identity(core.read_bytes()),
         work=work,
-        log=ctx.log("synthesis.log"),
-        shell=ctx.config.board.shell,
+        log=log("synthesis.log"),
+        shell=wanted.shell,
         native=native,
     )
-    ctx.progress(steps[1], 1, 3)
+    step(steps[1], 1, 3)
     utilization = bitstream.place_and_route(
-        board, work=work, log=ctx.log("place_and_route.log"), seed=ctx.seed, native=native
+        board, work=work, log=log("place_and_route.log"), seed=seed, native=native
     )
-    ctx.progress(steps[2], 2, 3)
-    packed = bitstream.pack(board, work=work, log=ctx.log("packing.log"), native=native)
-    shutil.copyfile(packed, ctx.work / f"bitstream{packed.suffix}")
+    step(steps[2], 2, 3)
+    packed = bitstream.pack(board, work=work, log=log("packing.log"), native=native)
+    shutil.copyfile(packed, out / f"bitstream{packed.suffix}")
     constraints = work / bitstream.CONSTRAINTS[board.family]
-    shutil.copyfile(constraints, ctx.work / f"constraints{constraints.suffix}")
-    shutil.copyfile(work / bitstream.NETLIST, ctx.work / "netlist.json")
-    shutil.copyfile(work / bitstream.PINS, ctx.work / "pins.json")
-    utilization.save(ctx.work / "utilization.json")
-    (ctx.work / "floorplan.svg").write_text(floorplan.draw(work / bitstream.PLACED, board.family))
-    ctx.progress(steps[2], 3, 3)
-    return {"fmax_hz": utilization.fmax_hz}
+    shutil.copyfile(constraints, out / f"constraints{constraints.suffix}")
+    shutil.copyfile(work / bitstream.NETLIST, out / "netlist.json")
+    shutil.copyfile(work / bitstream.PINS, out / "pins.json")
+    utilization.save(out / "utilization.json")
+    (out / "floorplan.svg").write_text(floorplan.draw(work / bitstream.PLACED, board.family))
+    step(steps[2], 3, 3)
+    return utilization

@@ -2,13 +2,15 @@
 
 from pipeline.verification.folder import climb_board, verify_folder
 from pipeline.verification.ladder import Climbed, climb, failure, hardware_stage
-from pipeline.verification.own import climb_own
+from pipeline.verification.own import Reference, climb_core, climb_own
 from pipeline.verification.recording import record
 
 __all__ = [
     "Climbed",
+    "Reference",
     "climb",
     "climb_board",
+    "climb_core",
     "climb_own",
     "failure",
     "hardware_stage",

@@ -15,7 +15,7 @@ from hw.interface import CoreInterface, load_weights
 from models import data
 from models.detection.scenes import Scenes
 from models.tree import DecisionTree
-from pipeline.config import Build
+from pipeline.config import BoardConfig, Build, RungsConfig
 from pipeline.errors import StoreError
 from pipeline.progress import Step
 from pipeline.verification import chip
@@ -91,21 +91,40 @@ def climb_own(
     """
     name = own_stage(keys)
     assert name is not None, "a folder of `retort tree` or `retort detect`"
+    reference = OWN[name](folder, CoreInterface.load(folder / "io.json"))
+    key, placed = keys.get("bitstream", keys[name]), "bitstream" in keys
+    return climb_core(
+        reference, config.board, config.verify, folder, key, log, step, placed=placed, port=port
+    )
+
+
+def climb_core(
+    reference: Reference,
+    wanted: BoardConfig,
+    limits: RungsConfig,
+    folder: Path,
+    key: str,
+    log: Path,
+    step: Step,
+    *,
+    placed: bool,
+    port: str | None = None,
+) -> Climbed:
+    """Climb from a reference to the core in `folder`, and on to the board where it is `placed` on one."""
     interface = CoreInterface.load(folder / "io.json")
-    reference = OWN[name](folder, interface)
     rungs: Rungs[Chip] = {"rtl": (partial(chip.rtl, bound=reference.bound), ("verilator", "g++"))}
-    if "bitstream" in keys:
+    if placed:
         rungs |= CHIP
     with tempfile.TemporaryDirectory(prefix="retort-verify-") as scratch:
         own = Chip(
             folder=folder,
             interface=interface,
-            board=find_open(config.board.name),
-            shell=config.board.shell,
+            board=find_open(wanted.name),
+            shell=wanted.shell,
             frames=reference.x.reshape(-1, *interface.input.shape),
             expected=reference.expected,
             against=reference.name,
-            limits=config.verify,
+            limits=limits,
             work=Path(scratch),
             log=log,
             step=step,
@@ -113,7 +132,7 @@ def climb_own(
             port=port,
         )
         rows = []
-        for row in climb_side_by_side(own, rungs, keys.get("bitstream", keys[name]), reference.name):
+        for row in climb_side_by_side(own, rungs, key, reference.name):
             rows.append(row)
             step("rungs", len(rows), len(rungs))
     return Climbed(rows, performance(own.board, rows))

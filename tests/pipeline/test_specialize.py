@@ -7,10 +7,11 @@ import pytest
 from typer.testing import CliRunner
 
 from models import integer
-from models.data.scenes import TEMPLATES, ask, scenes
+from models.data.scenes import ANSWERS, TEMPLATES, ask, scenes
+from models.topology import AveragePool, Conv, Dense, Topology
 from pipeline.cli.app import app
 from pipeline.errors import ConfigError
-from pipeline.specialize import Specialization, measure, student
+from pipeline.specialize import Specialization, build_core, measure, student
 from tests.conftest import retort
 from tests.models.networks import random_network
 
@@ -42,6 +43,8 @@ def test_measures():
         ("seeds", 1, "--seeds: 1"),
         ("samples", 10, "--samples: 10"),
         ("epochs", 0, "epochs is 0"),
+        ("board", "hx9k", "unknown board 'hx9k'"),
+        ("board", "pynq-z1", "board 'pynq-z1' has an AMD chip"),
     ],
 )
 def test_refuses_before_anything_runs(option, value, why, tmp_path):
@@ -82,3 +85,19 @@ def test_the_command(tmp_path):
     for core in found["cores"]:
         files = {path.name for path in (folder / core["folder"]).iterdir()}
         assert {"golden.onnx", "student.qonnx.onnx", "core.v", "io.json", "core.log"} <= files
+
+
+@pytest.mark.slow
+def test_a_member_goes_to_the_board(tmp_path):
+    """A smaller one than the command's, which takes nearly all of the chip."""
+    small = Topology(
+        (3, 3, 67), (Conv(4, (1, 1), 3, 3), AveragePool(None, None), Dense(len(ANSWERS), 3, None))
+    )
+    network, asked = random_network(3, small), Specialization(board="hx8k")
+    found = build_core(network, ask(24, seed=4), tmp_path / "member0", asked, lambda *_: None)
+    assert [rung["rung"] for rung in found["rungs"]] == ["rtl", "netlist", "bitstream", "board"]
+    for rung in found["rungs"]:
+        assert rung["mismatches"] in (0, None), rung
+        assert rung["passed"] or "icebox_vlog is not installed" in rung["skipped"]
+    assert (tmp_path / "member0" / "bitstream.bin").stat().st_size > 10_000
+    assert found["interval_cycles"] == found["rungs"][0]["metrics"]["interval_bound_cycles"]
