@@ -14,6 +14,7 @@ from pipeline.detection import DetectionRun, make_detector, planned
 from pipeline.own_core import COMMON, bring, named, to_board
 from pipeline.progress import Display
 from pipeline.stage import Facts, Stage, StageContext
+from pipeline.stages.reads import training
 from pipeline.store import Store
 
 FOLDER, KIND = "detection", "detector"
@@ -46,10 +47,8 @@ class DetectorBuild:
 
     def _key(self, config: Build) -> object:
         """All that the detector depends on."""
-        build = distilled(config)
-        training = build.training.model_dump(mode="json", exclude={"checkpoint_every"})
-        board = [build.board.name, build.board.shell, build.compile.multiply]
-        return [asdict(self.run), training, board]
+        board = [config.board.name, config.board.shell, config.compile.multiply]
+        return [asdict(self.run), training(config), board]
 
 
 def detect(

@@ -5,7 +5,6 @@ same independently trained base models and takes as many steps. Accuracies are t
 """
 
 import json
-import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -61,8 +60,7 @@ class Specialization:
 
     Raises:
         ConfigError: a board without open tools, a single member, overlap outside of 1..members, temperature
-            not above 0, beta below 0,
-            fewer than two seeds, or less than a batch of samples.
+            not above 0, beta below 0, fewer than two seeds, or less than a batch of samples.
     """
 
     members: int = 3
@@ -208,12 +206,16 @@ def _climbed(reference: Reference, folder: Path, asked: Specialization, step: St
     wanted = BoardConfig(name=asked.board or BOARDS[0].name)
     if asked.board:
         with tempfile.TemporaryDirectory(prefix="retort-specialize-") as name:
-            made = Path(name)
-            core, interface = folder / "core.v", folder / "io.json"
-            implement(wanted, core, interface, made, seed=asked.seed, log=folder.joinpath, step=step)
-            for path in made.iterdir():
-                if path.is_file():
-                    shutil.copyfile(path, folder / path.name)
+            implement(
+                wanted,
+                folder / "core.v",
+                folder / "io.json",
+                folder,
+                work=Path(name) / "build",
+                seed=asked.seed,
+                log=folder.joinpath,
+                step=step,
+            )
     found = climb_core(
         reference,
         wanted,

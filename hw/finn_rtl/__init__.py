@@ -16,8 +16,8 @@ from hw.finn_rtl.nodes import Estimate, Node, estimate, implement, listing, requ
 from hw.finn_rtl.streams import FinnStream, streams_of
 from hw.finn_rtl.top import NAME, top
 from hw.lowering import save_hardware
-from hw.lowering.session import finn_session
-from pipeline.errors import LoweringError, ModelFileError
+from hw.lowering.session import finn_failures, finn_session
+from pipeline.errors import ModelFileError
 
 ARCHIVE, DESCRIPTION, GRAPH = "finn_rtl.zip", "finn_rtl.json", "implemented.onnx"
 
@@ -73,18 +73,11 @@ def generate(model: Any, *, part: str, clock_hz: float, folder: Path, log: Path)
     Raises `LoweringError` where FINN fails, or is not of the version that is known.
     """
     fixups.check_version()
-    with finn_session(log) as build:
-        try:
-            model = implement(model, part)
-            written = write_verilog(model, part, clock_hz)
-            files, modules = sources.gather(written, build)
-            nodes, (taken, given), speed = listing(model), streams_of(model), estimate(model)
-        except LoweringError:
-            raise
-        except Exception as error:
-            raise LoweringError(
-                f"FINN failed to write RTL for {part} with {error!r:.300}; see {log}"
-            ) from error
+    with finn_session(log) as build, finn_failures(f"FINN failed to write RTL for {part}", log):
+        model = implement(model, part)
+        written = write_verilog(model, part, clock_hz)
+        files, modules = sources.gather(written, build)
+        nodes, (taken, given), speed = listing(model), streams_of(model), estimate(model)
     changes = tuple((each.file, each.why) for each in fixups.FIXUPS if each.file in files)
     files = fixups.fixed(files)
     if not any(node.needs for node in nodes):

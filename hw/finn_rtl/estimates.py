@@ -7,8 +7,7 @@ from typing import Any
 from hw.finn_rtl import ARCHIVE, GRAPH, FinnRtl
 from hw.finn_rtl.synthesis import count
 from hw.lowering import load_hardware
-from hw.lowering.session import finn_session
-from pipeline.errors import LoweringError
+from hw.lowering.session import finn_failures, finn_session
 
 
 def estimates(folder: Path, architecture: str, *, work: Path, log: Path) -> dict[str, Any]:
@@ -47,13 +46,8 @@ def _finn(graph: Path, part: str, log: Path) -> dict[str, dict[str, int]]:
     """FINN's own `res_estimation`."""
     from finn.analysis.fpgadataflow.res_estimation import res_estimation
 
-    with finn_session(log):
-        try:
-            found = res_estimation(load_hardware(graph), part)
-        except LoweringError:
-            raise
-        except Exception as error:
-            raise LoweringError(f"FINN failed to estimate layers with {error!r:.300}; see {log}") from error
+    with finn_session(log), finn_failures("FINN failed to estimate layers", log):
+        found = res_estimation(load_hardware(graph), part)
     names = {"luts": "LUT", "block_rams_18k": "BRAM_18K", "ultra_rams": "URAM", "dsps": "DSP"}
     return {node: {name: round(each[finn]) for name, finn in names.items()} for node, each in found.items()}
 

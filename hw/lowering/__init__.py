@@ -4,8 +4,6 @@ FINN is imported when it is needed (seconds), kept to a build folder of its own,
 leaves unlowered, or changes in value, is an error that names the node.
 """
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +18,9 @@ from hw.lowering.difference import Difference, difference
 from hw.lowering.folding import Folding, fold
 from hw.lowering.layers import logit_scale, partition, to_layers
 from hw.lowering.ordering import has_branches, order_branches
-from hw.lowering.session import finn_session
+from hw.lowering.session import finn_failures, finn_session
 from hw.lowering.streamlining import end_in_label, load, streamline, take_bytes
-from pipeline.errors import LoweringError, ModelFileError
+from pipeline.errors import ModelFileError
 
 __all__ = [
     "Bytes",
@@ -49,7 +47,7 @@ def lower(qonnx: Path, *, folding: Folding, label: bool, log: Path, given: Bytes
         ModelFileError: the file is no network.
         LoweringError: FINN cannot take it, or changed a value; names the nodes.
     """
-    with finn_session(log), _failures(qonnx, log):
+    with finn_session(log), finn_failures(f"{qonnx.name}: FINN failed", log):
         model = load(qonnx)
         if given is None:
             take_bytes(model)
@@ -75,23 +73,12 @@ def streamlined(qonnx: Path, *, given: Bytes, log: Path) -> Any:
 
     Raises as `lower`.
     """
-    with finn_session(log), _failures(qonnx, log):
+    with finn_session(log), finn_failures(f"{qonnx.name}: FINN failed", log):
         return _integers_of(load(qonnx), given)
 
 
 def _integers_of(model: Any, given: Bytes) -> Any:
     return round_end(streamline(take_in(model, given)))
-
-
-@contextlib.contextmanager
-def _failures(qonnx: Path, log: Path) -> Iterator[None]:
-    """FINN's failures, bare exceptions of every kind, as `LoweringError`."""
-    try:
-        yield
-    except (LoweringError, ModelFileError):
-        raise
-    except Exception as error:
-        raise LoweringError(f"{qonnx.name}: FINN failed with {error!r:.300}; see {log}") from error
 
 
 def execute(model: Any, frames: NDArray[np.uint8], log: Path) -> Integers:

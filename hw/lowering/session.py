@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import LoweringError
+from pipeline.errors import LoweringError, ModelFileError
 
 PART = "xc7z020clg400-1"
 """FINN wants an AMD part to choose layer variants; nothing in the dataflow form depends on it."""
@@ -40,6 +40,17 @@ def finn_session(log: Path) -> Iterator[Path]:
                 del os.environ["FINN_BUILD_DIR"]
             else:
                 os.environ["FINN_BUILD_DIR"] = before
+
+
+@contextlib.contextmanager
+def finn_failures(what: str, log: Path) -> Iterator[None]:
+    """FINN's failures, bare exceptions of every kind, as `LoweringError`; `what` says what it was at."""
+    try:
+        yield
+    except (LoweringError, ModelFileError):
+        raise
+    except Exception as error:
+        raise LoweringError(f"{what} with {error!r:.300}; see {log}") from error
 
 
 def apply(model: Any, transformations: Sequence[Any]) -> Any:

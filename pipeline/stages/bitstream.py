@@ -18,7 +18,14 @@ def run(ctx: StageContext) -> Facts:
     (source,) = ctx.manifests
     core, interface = (ctx.input(source, name) for name in ("core.v", "io.json"))
     utilization = implement(
-        ctx.config.board, core, interface, ctx.work, seed=ctx.seed, log=ctx.log, step=ctx.progress
+        ctx.config.board,
+        core,
+        interface,
+        ctx.work,
+        work=ctx.work / "build",
+        seed=ctx.seed,
+        log=ctx.log,
+        step=ctx.progress,
     )
     return {"fmax_hz": utilization.fmax_hz}
 
@@ -29,13 +36,14 @@ def implement(
     interface: Path,
     out: Path,
     *,
+    work: Path,
     seed: int,
     log: Callable[[str], Path],
     step: Step,
 ) -> "Utilization":
-    """Take a core, `core.v` with its `io.json`, to the bitstream of a board of open tools; all goes to `out`.
+    """Take a core, `core.v` with its `io.json`, to the bitstream of a board of open tools, in `out`.
 
-    `log` gives the file that a tool's output goes to. Raises as the functions of `hw.bitstream` do.
+    `work` is a new folder, `log` gives the file that a tool's output goes to. Raises as `hw.bitstream` does.
     """
     from hw import bitstream, floorplan
     from hw.boards import find_open
@@ -43,7 +51,6 @@ def implement(
     from hw.shell.protocol import design_identity
 
     board, native = find_open(wanted.name), wanted.toolchain == "native"
-    work = out / "build"
     work.mkdir()
     steps = ("synthesis", "place and route", "packing")
     step(steps[0], 0, 3)
