@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from hw.dataflow import Integers
 from hw.dataflow.fold import Fold
 from hw.finn_execution import activations, check_values, execute_frames, order_of_layers
-from hw.lowering.bring import Bytes, round_end, take_in
+from hw.imported import Bytes, integral
+from hw.lowering.bring import round_end, take_in
 from hw.lowering.difference import Difference, difference
 from hw.lowering.folding import Folding, fold
 from hw.lowering.layers import logit_scale, partition, to_layers
@@ -49,13 +50,11 @@ def lower(qonnx: Path, *, folding: Folding, label: bool, log: Path, given: Bytes
     """
     with finn_session(log), finn_failures(f"{qonnx.name}: FINN failed", log):
         model = load(qonnx)
-        if given is None:
-            take_bytes(model)
-            reference = activations(model)
-            model = streamline(model)
-        else:
-            model = _integers_of(model, given)
-            reference = activations(model)
+        if given is not None:
+            model = integral(model, given).model
+        take_bytes(model)
+        reference = activations(model)
+        model = streamline(model, scaled=given is None)
         model = to_layers(end_in_label(model) if label else model)
         scale, offset = logit_scale(model)
         model = partition(model)
@@ -78,7 +77,7 @@ def streamlined(qonnx: Path, *, given: Bytes, log: Path) -> Any:
 
 
 def _integers_of(model: Any, given: Bytes) -> Any:
-    return round_end(streamline(take_in(model, given)))
+    return round_end(streamline(take_in(model, given), scaled=True))
 
 
 def execute(model: Any, frames: NDArray[np.uint8], log: Path) -> Integers:

@@ -5,11 +5,11 @@ channels last; `Bytes` says what float a byte stands for. Scaling becomes part o
 streamlining moves it into the first thresholds.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from hw.imported import Bytes
 from hw.lowering.layers import scalar_end
 from hw.lowering.tidying import tidy
 from pipeline.errors import LoweringError
@@ -18,14 +18,6 @@ INVARIANT = ("Softmax", "LogSoftmax", "Sigmoid")
 """Ends of a classifier that leave its class as it is; hardware gives the logits before them."""
 
 _ELEMENTWISE = ("Mul", "Add", "Sub", "Div", "Quant", "BipolarQuant", "Identity", "Dropout")
-
-
-@dataclass(frozen=True)
-class Bytes:
-    """What float a byte of the input stands for: `scale * byte + offset`, for all or for each channel."""
-
-    scale: float | tuple[float, ...] = 1.0
-    offset: float | tuple[float, ...] = 0.0
 
 
 def take_in(model: Any, given: Bytes) -> Any:

@@ -18,6 +18,7 @@ def to_layers(model: Any) -> Any:
     from finn.transformation.fpgadataflow.convert_to_hw.elementwise_binary_operation import (
         InferElementwiseBinaryOperation,
     )
+    from finn.transformation.fpgadataflow.convert_to_hw.fm_padding import InferFMPadding
     from finn.transformation.fpgadataflow.convert_to_hw.global_acc_pool import InferGlobalAccPoolLayer
     from finn.transformation.fpgadataflow.convert_to_hw.label_select import InferLabelSelectLayer
     from finn.transformation.fpgadataflow.convert_to_hw.pool import InferPool
@@ -35,6 +36,7 @@ def to_layers(model: Any) -> Any:
     from qonnx.transformation.infer_shapes import InferShapes
 
     layers = [
+        InferFMPadding(),
         InferPool(),
         InferConvInpGen(),
         InferGlobalAccPoolLayer(),

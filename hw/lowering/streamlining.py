@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from hw.imported.dialect import as_meant
 from hw.lowering.session import apply, naming, settle
 from pipeline.errors import ModelFileError
 
@@ -13,7 +14,7 @@ def load(qonnx: Path) -> Any:
     from qonnx.util.cleanup import cleanup_model
 
     try:
-        return cleanup_model(ModelWrapper(str(qonnx)))
+        return as_meant(cleanup_model(ModelWrapper(str(qonnx))))
     except Exception as error:  # of the parser, the checker and qonnx, whose assertions are not typed
         raise ModelFileError(f"{qonnx}: not a QONNX network ({error!r:.200}); export it again") from error
 
@@ -29,8 +30,11 @@ def take_bytes(model: Any) -> None:
         model.set_tensor_layout(name, NHWC)
 
 
-def streamline(model: Any) -> Any:
-    """Integer weights, thresholds and sums; what scale is left multiplies the network's output."""
+def streamline(model: Any, *, scaled: bool) -> Any:
+    """Integer weights, thresholds and sums; what scale is left multiplies the network's output.
+
+    `scaled` says whether activations have scales, to be moved behind the thresholds of the file.
+    """
     from finn.transformation.qonnx.convert_qonnx_to_finn import ConvertQONNXtoFINN
     from finn.transformation.streamline import Streamline
     from finn.transformation.streamline.extract_multithreshold_scale_bias import (
@@ -42,16 +46,30 @@ def streamline(model: Any) -> Any:
     from qonnx.transformation.infer_shapes import InferShapes
     from qonnx.transformation.lower_convs_to_matmul import LowerConvsToMatMul
 
-    # Scales of thresholds in the file; of those that are made of quantizers, FINN takes care itself.
-    model = apply(model, [ExtractMultiThresholdScaleBias(), ConvertQONNXtoFINN(), InferShapes()])
+    extract = [ExtractMultiThresholdScaleBias()] if scaled else []
+    model = apply(model, [*extract, ConvertQONNXtoFINN(), InferShapes()])
     model = apply(model, [FoldConstants(), *naming(), InferDataTypes(), Streamline()])
     model = settle(model, [MoveLinearPastFork(), MoveLinearPastEltwiseAdd()], [Streamline()])
     if any(node.op_type in ("Conv", "MaxPool") for node in model.graph.node):
-        model = settle(_pool_channels_last(model.transform(LowerConvsToMatMul())), _channels_last())
+        model = _pool_channels_last(_last_as_it_is(model.transform(LowerConvsToMatMul())))
+        model = settle(model, _channels_last())
         model = settle(model.transform(Streamline()), _channels_last(), [Streamline()])
     take_bytes(model)
     # What Streamline takes out, such as a scale of 1, takes the shape of its tensor with it.
     return apply(model, [InferShapes(), InferDataTypes()])
+
+
+def _last_as_it_is(model: Any) -> Any:
+    """The network's end without two transpositions that undo each other, for which FINN's own pass fails."""
+    last = model.find_producer(model.graph.output[0].name)
+    before = model.find_producer(last.input[0])
+    if last.op_type != "Transpose" or before is None or before.op_type != "Transpose":
+        return model
+    producer = model.find_producer(before.input[0])
+    for node in (last, before):
+        model.graph.node.remove(node)
+    producer.output[0] = model.graph.output[0].name
+    return model
 
 
 def _pool_channels_last(model: Any) -> Any:

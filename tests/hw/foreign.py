@@ -36,9 +36,19 @@ class Foreign:
         self.initializers.append(numpy_helper.from_array(array, name))
         return name
 
-    def quant(self, x: str, bits: int, scale: Any, *, signed: bool = True, narrow: bool = False) -> str:
-        operands = [x, self.constant(scale), self.constant(0.0), self.constant(float(bits))]
-        flags = {"signed": int(signed), "narrow": int(narrow), "rounding_mode": "ROUND"}
+    def quant(
+        self,
+        x: str,
+        bits: int,
+        scale: Any,
+        *,
+        signed: bool = True,
+        narrow: bool = False,
+        zero: float = 0.0,
+        mode: str = "ROUND",
+    ) -> str:
+        operands = [x, self.constant(scale), self.constant(zero), self.constant(float(bits))]
+        flags = {"signed": int(signed), "narrow": int(narrow), "rounding_mode": mode}
         return self.node("Quant", operands, QONNX_DOMAIN, **flags)
 
     def bipolar(self, x: str, scale: float = 1.0) -> str:
@@ -94,7 +104,7 @@ class Foreign:
                 [helper.make_tensor_value_info(self.nodes[-1].output[0], TensorProto.FLOAT, None)],
                 self.initializers,
             ),
-            opset_imports=[helper.make_opsetid("", 14), helper.make_opsetid(QONNX_DOMAIN, 1)],
+            opset_imports=[helper.make_opsetid("", 18), helper.make_opsetid(QONNX_DOMAIN, 1)],
             ir_version=8,
         )
         path.write_bytes(model.SerializeToString())

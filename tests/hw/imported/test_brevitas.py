@@ -1,0 +1,142 @@
+"""Networks exported by the pinned Brevitas: golden in onnxruntime against torch, by value."""
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from brevitas import nn as qnn
+from brevitas.export import export_qonnx
+from brevitas.quant import (
+    Int8ActPerTensorFixedPoint,
+    Int8WeightPerTensorFixedPoint,
+    Uint8ActPerTensorFixedPoint,
+)
+from torch import nn
+
+from hw.finn_reader import read
+from hw.golden import golden_from_graph
+from hw.imported import Bytes, integral
+from hw.lowering import Folding, lower
+from hw.lowering.streamlining import load
+from tests.hw.imported.checking import random_frames
+
+FRAMES = 1000
+SIXTEENTHS = Bytes(1 / 16)
+
+
+def dense(*, fixed: bool) -> nn.Module:
+    """Three hidden layers."""
+    weight = {"weight_quant": Int8WeightPerTensorFixedPoint} if fixed else {}
+    unsigned = {"act_quant": Uint8ActPerTensorFixedPoint} if fixed else {}
+    signed = {"act_quant": Int8ActPerTensorFixedPoint} if fixed else {}
+    return nn.Sequential(
+        qnn.QuantIdentity(bit_width=4, **signed),
+        qnn.QuantLinear(12, 16, weight_bit_width=2, **weight),
+        nn.BatchNorm1d(16),
+        qnn.QuantReLU(bit_width=2, **unsigned),
+        qnn.QuantLinear(16, 16, weight_bit_width=3, **weight),
+        qnn.QuantIdentity(bit_width=3, **signed),
+        qnn.QuantLinear(16, 12, bias=False, weight_bit_width=3, **weight),
+        nn.BatchNorm1d(12),
+        qnn.QuantReLU(bit_width=1, **unsigned),
+        qnn.QuantLinear(12, 4, weight_bit_width=2, **weight),
+    )
+
+
+class Convolutional(nn.Module):
+    """Three hidden layers: padding, a norm between convolution and pool, groups, a global average."""
+
+    def __init__(self, *, fixed: bool) -> None:
+        super().__init__()
+        weight = {"weight_quant": Int8WeightPerTensorFixedPoint} if fixed else {}
+        unsigned = {"act_quant": Uint8ActPerTensorFixedPoint} if fixed else {}
+        signed = {"act_quant": Int8ActPerTensorFixedPoint} if fixed else {}
+        self.layers = nn.Sequential(
+            qnn.QuantIdentity(bit_width=4, **signed),
+            qnn.QuantConv2d(2, 8, 3, padding=1, weight_bit_width=3, **weight),
+            nn.BatchNorm2d(8),
+            nn.MaxPool2d(2, ceil_mode=True),
+            qnn.QuantReLU(bit_width=3, **unsigned),
+            qnn.QuantConv2d(8, 8, 3, groups=2, bias=False, weight_bit_width=3, **weight),
+            nn.BatchNorm2d(8),
+            qnn.QuantReLU(bit_width=2, **unsigned),
+            qnn.QuantConv2d(8, 8, 3, groups=8, bias=False, padding=1, weight_bit_width=3, **weight),
+            qnn.QuantReLU(bit_width=3, **unsigned),
+            nn.AdaptiveAvgPool2d(1),
+        )
+        self.last = qnn.QuantLinear(8, 4, weight_bit_width=3, **weight)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(self.layers(x).flatten(1))
+
+
+def settled(network: nn.Module, shape: tuple[int, ...], *, exact: bool) -> nn.Module:
+    """Untrained but calibrated; where `exact`, norms and biases are such that float32 holds every value."""
+    torch.manual_seed(1)
+    frames = torch.randint(0, 256, (64, *shape)) / 16
+    network.train()(frames)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            module.weight.data = torch.empty_like(module.weight).uniform_(-1.5, 1.5)
+            if exact:
+                step = 2.0 ** module.running_var.sqrt().log2().round()
+                module.running_var = step**2 - module.eps
+                module.weight.data = module.weight.sign()
+                module.running_mean = (module.running_mean * 4 / step).round() * step / 4
+                module.bias.data = torch.randint(-2, 3, module.bias.shape) / 4
+            module.eval()
+        if isinstance(module, qnn.QuantLinear | qnn.QuantConv2d) and module.bias is not None and exact:
+            module.bias.data = torch.zeros_like(module.bias)
+    for _ in range(3):  # quantizers see what the norms give now
+        network(frames)
+    return network.eval()
+
+
+def logits_of(path: Path, given: Bytes, frames: np.ndarray) -> tuple[np.ndarray, float, float]:
+    """Golden's integers for frames, and what they stand for."""
+    made = integral(load(path), given)
+    log = path.with_suffix(".log")
+    graph = read(lower(path, folding=Folding(target_cycles=2000), label=False, log=log, given=given))
+    session = onnxruntime.InferenceSession(golden_from_graph(graph).SerializeToString())
+    (logits,) = session.run(["logits"], {"x": made.layout.to_core(frames)})
+    return logits, made.scale, made.offset
+
+
+NETWORKS = [(dense, (12,)), (Convolutional, (2, 9, 9))]
+
+
+@pytest.mark.parametrize(("make", "shape"), NETWORKS, ids=["dense", "convolutional"])
+def test_with_scales_that_are_powers_of_two_every_logit_is_torch_s(
+    tmp_path: Path, make: type, shape: tuple[int, ...]
+) -> None:
+    network = settled(make(fixed=True), shape, exact=True)
+    path = tmp_path / "x.onnx"
+    frames = random_frames(shape, FRAMES)
+    floats = torch.from_numpy(SIXTEENTHS.floats(frames))
+    export_qonnx(network, floats[:1], export_path=str(path))
+    with torch.no_grad():
+        wanted = network(floats).numpy()
+    logits, scale, offset = logits_of(path, SIXTEENTHS, frames)
+    assert len(np.unique(logits, axis=0)) > 20
+    if make is dense:
+        np.testing.assert_array_equal(scale * logits + offset, wanted)
+    else:  # a mean of 9 values has rounding of its own
+        np.testing.assert_allclose(scale * logits + offset, wanted, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("make", "shape"), NETWORKS, ids=["dense", "convolutional"])
+def test_with_free_scales_logits_are_within_a_step(
+    tmp_path: Path, make: type, shape: tuple[int, ...]
+) -> None:
+    network = settled(make(fixed=False), shape, exact=False)
+    path = tmp_path / "x.onnx"
+    frames = random_frames(shape, FRAMES)
+    floats = torch.from_numpy(SIXTEENTHS.floats(frames))
+    export_qonnx(network, floats[:1], export_path=str(path))
+    with torch.no_grad():
+        wanted = network(floats).numpy()
+    logits, scale, offset = logits_of(path, SIXTEENTHS, frames)
+    apart = np.abs(scale * logits + offset - wanted).max(axis=1) > scale
+    assert apart.mean() <= 0.002
