@@ -8,29 +8,32 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hw.interface import Affine
 from hw.lowering import Bytes, Difference
-from models.data import Dataset
+from models.data import Dataset, InputContract, Scaling
 from models.tensorfile import read_tensors, write_tensors
 from pipeline.errors import DataError, StoreError
 
 KIND = "recorded tensors"
-TOLERANCE = 0.02
-"""How far, in steps of a byte, recorded floats may be from one: rounding of float32, and no more."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What the network takes: `network.json`.
+    """What the network takes and gives: `network.json`.
 
     Attributes:
         shape: of a frame, channels first.
         given: the float that a byte stands for.
-        normalized: whether it ends in a softmax or the like, which hardware leaves out.
+        outputs: how many there are.
+        end: the operator that it ends in where hardware leaves it out (a softmax or the like), or nothing.
+        flattened: the order in which it flattened images, "chw" or "hwc", where the build file says it.
     """
 
     shape: tuple[int, ...]
     given: Bytes
-    normalized: bool
+    outputs: int
+    end: str = ""
+    flattened: str | None = None
 
     def save(self, path: Path) -> None:
         """Write `network.json`."""
@@ -42,39 +45,23 @@ class Entry:
         try:
             raw = json.loads(path.read_text())
             scale, offset = (_numbers(raw["given"][key]) for key in ("scale", "offset"))
-            return cls(tuple(raw["shape"]), Bytes(scale, offset), bool(raw["normalized"]))
+            given, flattened = Bytes(scale, offset), raw["flattened"]
+            return cls(tuple(raw["shape"]), given, int(raw["outputs"]), str(raw["end"]), flattened)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StoreError(f"{path}: not of a network ({error!r:.100}); build again") from error
 
-    def ordered(self, x: NDArray[Any], where: str) -> NDArray[Any]:
-        """Frames `(n, ...)`, channels last or first, as `(n, *shape)`; raises `DataError`."""
-        shape, found = self.shape, x.shape[1:]
-        last = (*shape[1:], shape[0])
-        series = (shape[-1], 1, shape[0])
-        if len(shape) > 1 and found in (last, series):
-            return np.moveaxis(x.reshape(-1, *last), -1, 1)
-        flat = found == shape or len(shape) == 1 or shape[0] == 1
-        if not flat or int(np.prod(found)) != int(np.prod(shape)):
-            raise DataError(f"{where}: frames of {found}; the network takes {shape}, channels first")
-        return x.reshape(-1, *shape)
+    def contract(self, recorded: "Recorded | None" = None) -> InputContract:
+        """What data sets have to be made of; `recorded` may tell the order of their axes."""
+        inputs = recorded.inputs if recorded else None
+        return InputContract(self.shape, self.scaling, self.flattened, inputs)
 
-    def bytes_of(self, x: NDArray[Any], where: str) -> NDArray[np.uint8]:
-        """The bytes that floats `(n, *shape)` stand for; raises `DataError` where one stands for none."""
-        if x.dtype == np.uint8:
-            return x
-        scale, offset = (
-            np.reshape(numbers, (-1, *[1] * (len(self.shape) - 1)))
-            for numbers in (self.given.scale, self.given.offset)
+    @property
+    def scaling(self) -> Scaling:
+        """The float that a byte stands for, as data sets keep it."""
+        offset, scale = (
+            each if isinstance(each, tuple) else (each,) for each in (self.given.offset, self.given.scale)
         )
-        steps = (x.astype(np.float64) - offset) / scale
-        whole = np.rint(steps).clip(0, 255)
-        if not (np.abs(steps - whole) <= TOLERANCE).all():
-            worst = x.flat[int(np.abs(steps - whole).argmax())]
-            raise DataError(
-                f"{where}: {worst:g} stands for no byte; correct network.scale and network.offset"
-            )
-        found: NDArray[np.uint8] = whole.astype(np.uint8)
-        return found
+        return Scaling(offset, scale)
 
 
 def _numbers(stored: Any) -> float | tuple[float, ...]:
@@ -105,8 +92,16 @@ class Recorded:
                 f"{path}: inputs of {inputs.shape}, outputs of {outputs.shape};"
                 " give (n, ...) and (n, classes)"
             )
-        where = f"{path}, inputs"
-        frames = entry.bytes_of(entry.ordered(inputs, where), where)
+        if outputs.shape[1] != entry.outputs or not np.isfinite(outputs).all():
+            raise DataError(
+                f"{path}: outputs of {outputs.shape}; the network gives {entry.outputs}, finite ones"
+            )
+        if _sizes(inputs.shape[1:]) != _sizes(entry.shape):
+            raise DataError(
+                f"{path}: inputs of {inputs.shape}; the network takes {entry.shape}, channels first:"
+                " record what it took, in its order"
+            )
+        frames = entry.contract().exact(f"{path}, inputs", inputs.reshape(-1, *entry.shape))
         return cls(np.ascontiguousarray(frames), outputs.astype(np.float64))
 
     def save(self, path: Path) -> None:
@@ -121,6 +116,10 @@ class Recorded:
             return cls(tensors["inputs"], tensors["outputs"])
         except KeyError as error:
             raise DataError(f"{path}: {error} is missing; build again") from error
+
+
+def _sizes(shape: tuple[int, ...]) -> list[int]:
+    return [size for size in shape if size > 1]
 
 
 def _arranged(x: NDArray[np.uint8], core: tuple[int, ...]) -> NDArray[np.uint8]:
@@ -142,8 +141,10 @@ class Trial:
         """The frames of every rung, (n, *core): the test split, or without data what was recorded."""
         if self.data is None:
             return self.recorded_frames(core)
-        given = self.data.test.x.reshape(-1, *self.data.input_shape)
-        return _arranged(self.entry.ordered(given, f"data '{self.data.name}'"), core)
+        x = self.data.test.x.reshape(-1, *self.data.input_shape)
+        if len(self.entry.shape) > 1:
+            x = np.moveaxis(x, -1, 1).reshape(-1, *self.entry.shape)
+        return _arranged(x, core)
 
     def recorded_frames(self, core: tuple[int, ...]) -> NDArray[np.uint8]:
         """The recorded inputs, (n, *core)."""
@@ -151,20 +152,19 @@ class Trial:
 
     @property
     def labels(self) -> NDArray[np.int64] | None:
-        """Of `frames`, (n,)."""
-        return None if self.data is None else self.data.test.y
+        """Of `frames`, (n,); raises `DataError` where there are more than the network gives."""
+        if self.data is None:
+            return None
+        classes, most = max(2, self.entry.outputs), int(self.data.test.y.max())
+        if most >= classes:
+            raise DataError(f"data: labels up to {most}; the network gives {classes} classes")
+        return self.data.test.y
 
-    def recorded_difference(self, logits: NDArray[np.integer[Any]]) -> Difference:
+    def recorded_difference(self, integers: NDArray[np.integer[Any]], output: Affine) -> Difference:
         """The recorded outputs against golden's integers on the recorded inputs, (n, classes)."""
         from hw.lowering.difference import between
 
-        outputs = self._recorded.outputs
-        if outputs.shape != logits.shape:
-            raise DataError(f"network.recorded: outputs of {outputs.shape}; the network gives {logits.shape}")
-        found = between(outputs, logits.astype(np.int64))
-        if self.entry.normalized:  # golden's integers are of what was before
-            return Difference(found.frames, found.agreement)
-        return found
+        return between(self._recorded.outputs, integers.astype(np.int64), output, self.entry.end)
 
     @property
     def _recorded(self) -> Recorded:
@@ -173,12 +173,30 @@ class Trial:
         return self.recorded
 
 
+def classified(values: NDArray[Any]) -> NDArray[np.int64]:
+    """The classes (n,) of a network's outputs (n, outputs): the largest; of a single one, its sign."""
+    if values.shape[1] > 1:
+        return np.asarray(values.argmax(axis=1), np.int64)
+    return (values[:, 0] > 0).astype(np.int64)
+
+
+def load_contract(network: Path, recorded: Path | None) -> InputContract:
+    """What data sets have to be made of for the network of `network.json`."""
+    return Entry.load(network).contract(Recorded.load(recorded) if recorded else None)
+
+
 def load_trial(network: Path, data: Path | None, recorded: Path | None) -> Trial:
-    """What the stages before left of it: `network.json`, and the others where they are."""
+    """What the stages before left of it: `network.json`, and the others where they are.
+
+    Raises `DataError` where bytes of the data do not stand for what the network takes.
+    """
     from models.data import load
 
-    return Trial(
+    trial = Trial(
         Entry.load(network),
         load(data) if data else None,
         Recorded.load(recorded) if recorded else None,
     )
+    if trial.data is not None and trial.data.scaling != trial.entry.scaling:
+        raise DataError(f"{data}: its bytes do not stand for the floats of {network}; build again")
+    return trial

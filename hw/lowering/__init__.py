@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from hw.dataflow import Integers
 from hw.dataflow.fold import Fold
 from hw.finn_execution import activations, check_values, execute_frames, order_of_layers
+from hw.interface import Affine
 from hw.lowering.bring import Bytes, round_end, take_in
-from hw.lowering.difference import Difference, difference
+from hw.lowering.difference import Difference
 from hw.lowering.folding import Folding, fold
-from hw.lowering.layers import logit_scale, partition, to_layers
+from hw.lowering.layers import keep_output, kept_output, logit_scale, partition, to_layers
 from hw.lowering.ordering import has_branches, order_branches
 from hw.lowering.session import finn_failures, finn_session
 from hw.lowering.streamlining import end_in_label, load, streamline, take_bytes
@@ -27,8 +28,8 @@ __all__ = [
     "Difference",
     "Fold",
     "Folding",
-    "difference",
     "execute",
+    "kept_output",
     "load_hardware",
     "lower",
     "save_hardware",
@@ -41,7 +42,7 @@ def lower(qonnx: Path, *, folding: Folding, label: bool, log: Path, given: Bytes
 
     A student's input is uint8 already, and its every value is kept. A network made elsewhere is `given` bytes
     for its floats; kept is every value of FINN's streamlined form of it (`streamlined`). With `label` the
-    graph ends in an arg-max, otherwise in integer logits.
+    graph ends in an arg-max, otherwise in integer logits. What these stand for is kept in it (`kept_output`).
 
     Raises:
         ModelFileError: the file is no network.
@@ -56,8 +57,9 @@ def lower(qonnx: Path, *, folding: Folding, label: bool, log: Path, given: Bytes
         else:
             model = _integers_of(model, given)
             reference = activations(model)
-        model = to_layers(end_in_label(model) if label else model)
+        model = to_layers(model)
         scale, offset = logit_scale(model)
+        model = end_in_label(model) if label else model
         model = partition(model)
         if has_branches(model):
             order_branches(model, order_of_layers(model, reference))
@@ -65,6 +67,7 @@ def lower(qonnx: Path, *, folding: Folding, label: bool, log: Path, given: Bytes
         places = check_values(model, reference, scale, offset)
         if has_branches(model):
             order_branches(model, places)
+        keep_output(model, Affine(scale, offset))
     return model
 
 

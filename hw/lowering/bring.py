@@ -152,6 +152,23 @@ def _count_from_zero(model: Any) -> None:
     if last.op_type != "MultiThreshold":
         return
     op, steps = getCustomOp(last), model.get_initializer(last.input[1]).shape[1]
+    _put_behind(model, last, Mul=op.get_nodeattr("out_scale"), Add=op.get_nodeattr("out_bias"))
     op.set_nodeattr("out_scale", 1.0)
     op.set_nodeattr("out_bias", 0.0)
     op.set_nodeattr("out_dtype", DataType.get_smallest_possible(steps).name)
+
+
+def _put_behind(model: Any, node: Any, **numbers: float) -> None:
+    """Nodes that scale and offset what a node gives, by operator, so that its takers get what they got."""
+    from onnx import helper
+
+    place, name, current = list(model.graph.node).index(node), node.output[0], f"{node.output[0]}_counts"
+    model.set_tensor_shape(current, model.get_tensor_shape(name))
+    node.output[0] = current
+    for index, (operator, number) in enumerate(numbers.items()):
+        result = name if index == len(numbers) - 1 else f"{name}_{operator}"
+        model.set_initializer(f"{result}_{operator}_number", np.array(number, np.float32))
+        made = helper.make_node(operator, [current, f"{result}_{operator}_number"], [result])
+        model.graph.node.insert(place + 1 + index, made)
+        model.set_tensor_shape(result, model.get_tensor_shape(name))
+        current = result

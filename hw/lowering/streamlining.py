@@ -93,10 +93,12 @@ def _channels_last() -> list[Any]:
 
 
 def end_in_label(model: Any) -> Any:
-    """The network with an arg-max behind its logits."""
+    """Hardware layers with an arg-max behind the logits."""
+    from finn.transformation.fpgadataflow.convert_to_hw.label_select import InferLabelSelectLayer
     from finn.transformation.streamline.absorb import AbsorbScalarMulAddIntoTopK
     from qonnx.transformation.infer_datatypes import InferDataTypes
     from qonnx.transformation.infer_shapes import InferShapes
     from qonnx.transformation.insert_topk import InsertTopK
 
-    return apply(model, [InsertTopK(k=1), AbsorbScalarMulAddIntoTopK(), InferShapes(), InferDataTypes()])
+    model = apply(model, [InsertTopK(k=1), AbsorbScalarMulAddIntoTopK(), InferShapes(), InferDataTypes()])
+    return apply(model, [InferLabelSelectLayer(), *naming()])

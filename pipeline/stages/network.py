@@ -15,8 +15,8 @@ def run(ctx: StageContext) -> Facts:
     asked = brought(ctx.config).network
     copy = ctx.work / "network.qonnx.onnx"
     copy.write_bytes(network_content(asked))
-    shape, normalized = entry(copy, given=asked.given, log=ctx.log("network.log"))
-    found = Entry(shape, asked.given, normalized)
+    shape, outputs, end = entry(copy, given=asked.given, log=ctx.log("network.log"))
+    found = Entry(shape, asked.given, outputs, end, asked.flattened)
     found.save(ctx.work / "network.json")
     if asked.recorded:
         Recorded.read(Path(asked.recorded), found).save(ctx.work / "recorded.safetensors")
