@@ -194,7 +194,8 @@ class InputContract:
                 )
         if len(open_ways) == 1:
             return next(iter(open_ways.values()))
-        key, values = ("network.flattened", ORDERS) if len(asked) == 1 else ("data.layout", asked)
+        fit = tuple(each for each in asked if self._readings(x, (each,), self.flattened))
+        key, values = ("network.flattened", ORDERS) if len(fit) == 1 else ("data.layout", fit)
         raise DataError(
             f"{where} can be read in several ways for a network of {self.shape}, channels first;"
             f" set {key} to {' or '.join(map(repr, values))}"

@@ -11,7 +11,6 @@ import pytest
 from hw.dataflow import ArgMax, DataflowGraph, GlobalSum
 from hw.finn_reader import read
 from hw.golden import golden_from_graph
-from hw.interface import Affine
 from hw.lowering import Bytes, Difference, Folding, execute, kept_output, lower, streamlined
 from hw.lowering.difference import between, execute_given
 from pipeline.errors import LoweringError

@@ -38,6 +38,7 @@ def test_digits_are_split_by_seed_and_stratified():
         ({"train_samples": 0}, "data.train_samples: 0 samples"),
         ({"path": Path("x")}, "digits comes with a library, and x is not read"),
         ({"name": "npz"}, "npz is read from files; give their path"),
+        ({"layout": "nhwc"}, "data.layout: digits has its axes in a known order; remove it"),
     ],
 )
 def test_a_source_that_cannot_be(changes, message):
