@@ -62,9 +62,15 @@ def test_difference_is_told(made: Built) -> None:
     for name in ("difference", "recorded_difference"):
         assert metrics[name]["agreement"] >= 0.95
         # The bias is rounded to a step of the integers; other scales fall into thresholds.
-        assert 0 < metrics[name]["largest_error"] < 10 * metrics[name]["scale"]
+        assert metrics[name]["apart"] == 0
+        assert 0 < metrics[name]["largest_error"] < 0.51 * metrics[name]["scale"]
+        assert metrics[name]["tied_frames"] < 10
     assert found["agreement"] == metrics["difference"]["agreement"]
     assert found["recorded_agreement"] == metrics["recorded_difference"]["agreement"]
+    assert found["recorded_tied_frames"] == metrics["recorded_difference"]["tied_frames"]
+    assert made.json("io.json")["input"]["values"] == [{"scale": 0.0625, "offset": 0.0}]
+    (output,) = made.json("io.json")["output"]["values"]
+    assert output == {key: metrics["difference"][key] for key in ("scale", "offset")}
     assert np.sum(metrics["confusion_matrix"]) == 397
     page = (made.folder / "report.html").read_text()
     assert "same class as the network made elsewhere" in page and "largest error of a logit" in page
@@ -126,6 +132,7 @@ def test_bits_counted_without_data(tmp_path: Path) -> None:
         assert found.passed and found.mismatches == 0 and found.samples == 16
     found = brought.network(made)
     assert found.metrics["agreement"] == 1 and "accuracy" not in found.metrics
+    assert found.metrics["apart"] == 0 and found.mismatches == 0
     assert found.passed is False  # what was recorded is not of this network
     assert "what was recorded and golden agree on" in str(found.first_mismatch)
     metrics = json.loads((folder / "metrics.json").read_text())

@@ -99,9 +99,9 @@ def _agreement(before: Floats, reference: Floats) -> tuple[float | None, int]:
         tied = reference[:, 0] == 0
         wrong = ~(before[:, 0] * reference[:, 0] >= 0)
     else:
-        first, other = (values == values.max(axis=1, keepdims=True) for values in (reference, before))
+        first = reference == reference.max(axis=1, keepdims=True)
         tied = first.sum(axis=1) > 1
-        wrong = ~(first & other).any(axis=1)
+        wrong = ~np.take_along_axis(first, before.argmax(axis=1)[:, None], axis=1)[:, 0]
     compared = int((~tied | wrong).sum())
     return (1 - float(wrong.sum()) / compared if compared else None), int(tied.sum())
 

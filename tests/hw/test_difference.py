@@ -83,9 +83,8 @@ def test_frames_that_tie_are_told_apart() -> None:
     assert between(outputs[:1], counts[:1], OUTPUT).agreement is None
 
 
-def test_a_tie_of_the_network_is_none_of_golden() -> None:
-    counts = np.array([[3, 4, 0]])
-    assert between(np.array([[1.0, 1.0, 0.0]]), counts, Affine()).agreement == 1
+def test_a_tie_of_the_network_excuses_nothing() -> None:
+    assert between(np.zeros((1, 3)), np.array([[3, 4, 0]]), Affine()).agreement == 0
 
 
 def test_no_number_is_apart() -> None:
@@ -94,7 +93,6 @@ def test_no_number_is_apart() -> None:
     outputs[4] = np.nan
     found = between(outputs, counts, OUTPUT)
     assert found.apart == pytest.approx(0.1)
-    assert found.agreement is not None and found.agreement < 1
 
 
 @pytest.mark.parametrize("end", ["Sigmoid", "Softmax"])
