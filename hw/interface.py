@@ -179,11 +179,11 @@ class CoreInterface:
             kept = raw.get("weights")
             weights = WeightsFormat(tuple(map(int, kept["columns"])), int(kept["crc32"])) if kept else None
             values, outcome = (
-                tuple(Affine(float(each["scale"]), float(each["offset"])) for each in raw[key]["values"])
-                if "values" in raw[key]
-                else ()
-                for key in ("input", "output")
+                tuple(Affine(float(each["scale"]), float(each["offset"])) for each in found)
+                for found in (raw["input"]["values"], raw["output"].get("values", ()))
             )
+            if not values:
+                raise ValueError("no values of the input")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ModelFileError(f"{path}: not an io.json ({error}); build the core again") from error
         given, taken = streams

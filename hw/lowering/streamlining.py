@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from hw.lowering.session import apply, naming, settle
-from pipeline.errors import ModelFileError
+from pipeline.errors import LoweringError, ModelFileError
 
 
 def load(qonnx: Path) -> Any:
@@ -93,12 +93,14 @@ def _channels_last() -> list[Any]:
 
 
 def end_in_label(model: Any) -> Any:
-    """Hardware layers with an arg-max behind the logits."""
+    """Hardware layers with an arg-max behind the logits; raises `LoweringError` where there is only one."""
     from finn.transformation.fpgadataflow.convert_to_hw.label_select import InferLabelSelectLayer
     from finn.transformation.streamline.absorb import AbsorbScalarMulAddIntoTopK
     from qonnx.transformation.infer_datatypes import InferDataTypes
     from qonnx.transformation.infer_shapes import InferShapes
     from qonnx.transformation.insert_topk import InsertTopK
 
+    if model.get_tensor_shape(model.graph.output[0].name)[-1] == 1:
+        raise LoweringError("the label of a network with one output is always 0; take its logits")
     model = apply(model, [InsertTopK(k=1), AbsorbScalarMulAddIntoTopK(), InferShapes(), InferDataTypes()])
     return apply(model, [InferLabelSelectLayer(), *naming()])

@@ -97,6 +97,11 @@ class Dataset:
         """Number of values in one sample."""
         return int(np.prod(self.input_shape))
 
+    @property
+    def byte_values(self) -> list[tuple[float, float]]:
+        """Scale and offset of what bytes stand for, of all channels alike or of each."""
+        return self.scaling.pairs if self.scaling else [(1.0, 0.0)]
+
 
 def save(dataset: Dataset, path: Path) -> None:
     """Write the data set to one safetensors file; equal data sets give equal bytes."""

@@ -2,16 +2,13 @@
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hw import dataflow
 from hw.interface import Affine
 from pipeline.config import NetworkBuild
 from pipeline.errors import ConfigError
 from pipeline.stage import Facts, StageContext
-
-if TYPE_CHECKING:
-    from models.data import Scaling
 
 
 def run(ctx: StageContext) -> Facts:
@@ -92,18 +89,13 @@ def _input_values(ctx: StageContext, shape: tuple[int, ...]) -> tuple[Affine, ..
     from models import data
     from pipeline.given import Entry
 
-    if not isinstance(ctx.config, NetworkBuild):
-        return values_of(data.load(ctx.input("data", "data.safetensors")).scaling)
-    entry = Entry.load(ctx.input("network", "network.json"))
-    values = values_of(entry.scaling)
-    if len(shape) == 1 and len(values) > 1:  # channel after channel where images are made flat
-        values = tuple(each for each in values for _ in range(shape[0] // len(values)))
-    return values
-
-
-def values_of(scaling: "Scaling | None") -> tuple[Affine, ...]:
-    """The same of a data set's frames: one for all, or one a channel; plain bytes where there is none."""
-    return tuple(Affine(*pair) for pair in scaling.pairs) if scaling else (Affine(),)
+    if isinstance(ctx.config, NetworkBuild):
+        pairs = Entry.load(ctx.input("network", "network.json")).scaling.pairs
+        if len(shape) == 1 and len(pairs) > 1:  # channel after channel where images are made flat
+            pairs = [pair for pair in pairs for _ in range(shape[0] // len(pairs))]
+    else:
+        pairs = data.load(ctx.input("data", "data.safetensors")).byte_values
+    return tuple(Affine(*pair) for pair in pairs)
 
 
 def _described(layer: dataflow.Layer) -> dict[str, Any]:
