@@ -104,6 +104,8 @@ def test_floats_in_any_order_are_what_torch_took(tmp_path: Path) -> None:
     np.savez(
         tmp_path / "data.npz", x_train=last[:60], y_train=labels[:60], x_test=last[60:], y_test=labels[60:]
     )
+    done = built(tmp_path, "--until", "network", network='flattened = "chw"')
+    assert done.returncode == 2 and "network.flattened: the network takes (8, 8, 8), in a" in errors(done)
     done = built(tmp_path, "--until", "data")
     assert done.returncode == 3 and "set data.layout to 'nhwc' or 'nchw'" in errors(done)
     np.savez(tmp_path / "recorded.npz", inputs=floats[60:100].astype(np.float32), outputs=given[60:100])

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pipeline.config import brought
 from pipeline.config_network import network_content
+from pipeline.errors import ConfigError
 from pipeline.stage import Facts, StageContext
 
 
@@ -16,6 +17,8 @@ def run(ctx: StageContext) -> Facts:
     copy = ctx.work / "network.qonnx.onnx"
     copy.write_bytes(network_content(asked))
     shape, outputs, end = entry(copy, given=asked.given, log=ctx.log("network.log"))
+    if asked.flattened and len(shape) > 1:
+        raise ConfigError(f"network.flattened: the network takes {shape}, in a known order; remove the key")
     found = Entry(shape, asked.given, outputs, end, asked.flattened)
     found.save(ctx.work / "network.json")
     if asked.recorded:
