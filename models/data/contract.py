@@ -37,12 +37,6 @@ class Reading:
         keys |= {"network.flattened": self.flattened} if self.flattened else {}
         return ", ".join(f'{key} = "{value}"' for key, value in keys.items())
 
-    def fitting(self, x: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-        """The same where it is known that they fit."""
-        frames = self.frames(x, shape)
-        assert frames is not None, f"{x.shape} to {shape}"
-        return frames
-
     def frames(self, x: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any] | None:
         """Samples (n, ...) as (n, *shape), `shape` channels first; None where they do not fit."""
         last = channels_last(x, self.layout)
@@ -58,6 +52,12 @@ class Reading:
         if ordered is None or prod(ordered.shape[1:]) != prod(shape):
             return None
         return ordered.reshape(-1, *shape)
+
+    def fitting(self, x: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+        """The frames of samples that are known to fit."""
+        frames = self.frames(x, shape)
+        assert frames is not None, f"{x.shape} to {shape}"
+        return frames
 
 
 def _to_bytes(steps: NDArray[np.float64]) -> Bytes:
