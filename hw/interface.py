@@ -121,15 +121,30 @@ class WeightsFormat:
 
 
 @dataclass(frozen=True)
+class Affine:
+    """What value an integer stands for: `value = scale * integer + offset`."""
+
+    scale: float = 1.0
+    offset: float = 0.0
+
+
+@dataclass(frozen=True)
 class CoreInterface:
     """Input and output stream of a core, ports `s_axis_*` and `m_axis_*` of module `core`.
 
-    `weights` is what it has to be loaded with through ports `load_*`, if anything.
+    Attributes:
+        input, output: the streams.
+        weights: what it has to be loaded with through ports `load_*`, if anything.
+        input_values: what the bytes stand for, all alike or in turn: element i by number i modulo their
+            count, which is the channel's where there is one for each.
+        output_values: what the outputs stand for; None where they are labels.
     """
 
     input: StreamFormat
     output: StreamFormat
     weights: WeightsFormat | None = None
+    input_values: tuple[Affine, ...] = (Affine(),)
+    output_values: Affine | None = None
 
     def save(self, path: Path) -> None:
         """Write `io.json`: what `load` reads, and what follows from it, for readers in other languages."""
@@ -145,6 +160,9 @@ class CoreInterface:
             }
             for name, port, stream in (("input", "s_axis", self.input), ("output", "m_axis", self.output))
         }
+        described["input"]["values"] = [asdict(each) for each in self.input_values]
+        if self.output_values is not None:
+            described["output"]["values"] = [asdict(self.output_values)]
         if self.weights is not None:
             described["weights"] = asdict(self.weights) | {"file": WEIGHTS, "port": "load"}
         path.write_text(json.dumps(described, indent=2) + "\n")
@@ -160,10 +178,16 @@ class CoreInterface:
             ]
             kept = raw.get("weights")
             weights = WeightsFormat(tuple(map(int, kept["columns"])), int(kept["crc32"])) if kept else None
+            values, outcome = (
+                tuple(Affine(float(each["scale"]), float(each["offset"])) for each in found)
+                for found in (raw["input"]["values"], raw["output"].get("values", ()))
+            )
+            if not values:
+                raise ValueError("no values of the input")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ModelFileError(f"{path}: not an io.json ({error}); build the core again") from error
         given, taken = streams
-        return cls(given, taken, weights)
+        return cls(given, taken, weights, values, outcome[0] if outcome else None)
 
 
 def load_weights(folder: Path, interface: CoreInterface) -> bytes:

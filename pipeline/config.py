@@ -80,11 +80,13 @@ class NetworkVerifyConfig(RungsConfig):
     """`[verify]` of a network made elsewhere.
 
     The rung `network` compares it with golden on `network_samples` frames. It fails where they give the same
-    class to less than `minimum_agreement` of them, or where golden's accuracy is below `minimum_accuracy`.
+    class to less than `minimum_agreement` of them, where more than `maximum_apart` of them have an output
+    more than one of golden's steps apart, or where golden's accuracy is below `minimum_accuracy`.
     """
 
     network_samples: Count = 64
     minimum_agreement: Share = 0.95
+    maximum_apart: Share = 0.02
 
 
 class TrainingConfig(Section):

@@ -69,11 +69,16 @@ class PublishedData(_Data):
 
 
 class ArrayData(_Data):
-    """A user's own `.npz` file; `test_fraction` where it has no test part."""
+    """A user's own `.npz` file; `test_fraction` where it has no test part.
+
+    `layout` is the order of its axes, where their sizes do not tell: n for samples, h and w for rows and
+    columns, l for time, c for channels.
+    """
 
     source: Literal["npz"]
     path: Place
     test_fraction: Fraction | None = None
+    layout: Literal["flat", "nhw", "nhwc", "nchw", "nlc", "ncl"] | None = None
 
 
 class BasicMotionsData(_Data):

@@ -2,7 +2,7 @@
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
@@ -33,13 +33,16 @@ def _floats(low: float | None) -> Any:
 class NetworkConfig(Section):
     """The network's QONNX file, and the float that a byte of its input stands for: `scale * byte + offset`.
 
-    `recorded` is an `.npz` file of what the network was given and gave elsewhere: `inputs` (n, ...), floats
-    or bytes, and `outputs` (n, classes).
+    Floats of `[data]` become bytes by the same scale and offset. `flattened` says in which order a network
+    that takes (1, features) flattened the images of `[data]`, where these have several channels. `recorded`
+    is an `.npz` file of what the network was given and gave elsewhere: `inputs` (n, ...) as it took them,
+    floats or bytes, and `outputs` (n, classes).
     """
 
     path: Place
     scale: Annotated[float | tuple[float, ...], _floats(0)] = 1.0
     offset: Annotated[float | tuple[float, ...], _floats(None)] = 0.0
+    flattened: Literal["chw", "hwc"] | None = None
     recorded: Place | None = None
 
     @property
@@ -98,6 +101,9 @@ def network_problem(config: "NetworkBuild") -> str | None:
         return f"compile: {found} set; give either target_cycles or fold"
     if config.data is None and config.network.recorded is None:
         return "data: missing; add it, or network.recorded, for frames to verify with"
-    if config.data is None and config.verify.minimum_accuracy:
+    limits = config.verify
+    if limits.minimum_agreement == 0 and limits.maximum_apart == 1:
+        return "verify.maximum_apart: with minimum_agreement 0 every network passes; give less than 1"
+    if config.data is None and limits.minimum_accuracy:
         return "verify.minimum_accuracy: without [data] there are no labels; add it, or remove the key"
     return None

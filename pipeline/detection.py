@@ -18,7 +18,7 @@ from hw.core import design
 from hw.cost import estimate
 from hw.dataflow import DataflowGraph
 from hw.finn_reader import read
-from hw.interface import WEIGHTS
+from hw.interface import WEIGHTS, Affine
 from hw.lowering import Fold, Folding, lower
 from models import integer
 from models.data import Dataset
@@ -152,7 +152,9 @@ def make_detector(
     _compare(network, out, test.x)
     core = design(graph, work)
     (out / "core.v").write_text(core.verilog)
-    core.interface.save(out / "io.json")
+    values = tuple(Affine(*pair) for pair in dataset.byte_values)
+    interface = replace(core.interface, input_values=values, output_values=Affine(network.logit_scale))
+    interface.save(out / "io.json")
     (out / WEIGHTS).write_bytes(core.weights)
     found = {
         "settings": asdict(replace(run, loss=plan.loss)),

@@ -33,7 +33,7 @@ class DetectorBuild:
         """The build's data, the detector, and the build's way from a core to the board."""
         detector = Stage(
             name="detector",
-            version=1,
+            version=2,
             inputs=("data",),
             config=self._key,
             tools=("torch", "brevitas", "lightning-fabric", "onnxruntime", "finn-plus", "amaranth", "pyosys"),

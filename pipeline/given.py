@@ -8,29 +8,33 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hw.lowering import Bytes, Difference
-from models.data import Dataset
+from hw.imported import Bytes, Layout
+from hw.interface import Affine
+from hw.lowering import Difference
+from models.data import Dataset, InputContract, Scaling
 from models.tensorfile import read_tensors, write_tensors
 from pipeline.errors import DataError, StoreError
 
 KIND = "recorded tensors"
-TOLERANCE = 0.02
-"""How far, in steps of a byte, recorded floats may be from one: rounding of float32, and no more."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What the network takes: `network.json`.
+    """What the network takes and gives: `network.json`.
 
     Attributes:
-        shape: of a frame, channels first.
+        layout: a frame, channels first, and how the core takes it.
         given: the float that a byte stands for.
-        normalized: whether it ends in a softmax or the like, which hardware leaves out.
+        outputs: how many there are.
+        end: the operator that it ends in where hardware leaves it out (a softmax or the like), or nothing.
+        flattened: the order in which it flattened images, "chw" or "hwc", where the build file says it.
     """
 
-    shape: tuple[int, ...]
+    layout: Layout
     given: Bytes
-    normalized: bool
+    outputs: int
+    end: str = ""
+    flattened: str | None = None
 
     def save(self, path: Path) -> None:
         """Write `network.json`."""
@@ -42,39 +46,30 @@ class Entry:
         try:
             raw = json.loads(path.read_text())
             scale, offset = (_numbers(raw["given"][key]) for key in ("scale", "offset"))
-            return cls(tuple(raw["shape"]), Bytes(scale, offset), bool(raw["normalized"]))
+            given, flattened = Bytes(scale, offset), raw["flattened"]
+            moves = tuple((str(kind), tuple(map(int, sizes))) for kind, sizes in raw["layout"]["moves"])
+            layout = Layout(tuple(map(int, raw["layout"]["shape"])), moves)
+            return cls(layout, given, int(raw["outputs"]), str(raw["end"]), flattened)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StoreError(f"{path}: not of a network ({error!r:.100}); build again") from error
 
-    def ordered(self, x: NDArray[Any], where: str) -> NDArray[Any]:
-        """Frames `(n, ...)`, channels last or first, as `(n, *shape)`; raises `DataError`."""
-        shape, found = self.shape, x.shape[1:]
-        last = (*shape[1:], shape[0])
-        series = (shape[-1], 1, shape[0])
-        if len(shape) > 1 and found in (last, series):
-            return np.moveaxis(x.reshape(-1, *last), -1, 1)
-        flat = found == shape or len(shape) == 1 or shape[0] == 1
-        if not flat or int(np.prod(found)) != int(np.prod(shape)):
-            raise DataError(f"{where}: frames of {found}; the network takes {shape}, channels first")
-        return x.reshape(-1, *shape)
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of a frame as the network takes it."""
+        return self.layout.shape
 
-    def bytes_of(self, x: NDArray[Any], where: str) -> NDArray[np.uint8]:
-        """The bytes that floats `(n, *shape)` stand for; raises `DataError` where one stands for none."""
-        if x.dtype == np.uint8:
-            return x
-        scale, offset = (
-            np.reshape(numbers, (-1, *[1] * (len(self.shape) - 1)))
-            for numbers in (self.given.scale, self.given.offset)
+    def contract(self, recorded: "Recorded | None" = None) -> InputContract:
+        """What data sets have to be made of; `recorded` may tell the order of their axes."""
+        inputs = recorded.inputs if recorded else None
+        return InputContract(self.shape, self.scaling, self.flattened, inputs)
+
+    @property
+    def scaling(self) -> Scaling:
+        """The float that a byte stands for, as data sets keep it."""
+        offset, scale = (
+            each if isinstance(each, tuple) else (each,) for each in (self.given.offset, self.given.scale)
         )
-        steps = (x.astype(np.float64) - offset) / scale
-        whole = np.rint(steps).clip(0, 255)
-        if not (np.abs(steps - whole) <= TOLERANCE).all():
-            worst = x.flat[int(np.abs(steps - whole).argmax())]
-            raise DataError(
-                f"{where}: {worst:g} stands for no byte; correct network.scale and network.offset"
-            )
-        found: NDArray[np.uint8] = whole.astype(np.uint8)
-        return found
+        return Scaling(offset, scale)
 
 
 def _numbers(stored: Any) -> float | tuple[float, ...]:
@@ -105,8 +100,16 @@ class Recorded:
                 f"{path}: inputs of {inputs.shape}, outputs of {outputs.shape};"
                 " give (n, ...) and (n, classes)"
             )
-        where = f"{path}, inputs"
-        frames = entry.bytes_of(entry.ordered(inputs, where), where)
+        if outputs.shape[1] != entry.outputs or not np.isfinite(outputs).all():
+            raise DataError(
+                f"{path}: outputs of {outputs.shape}; the network gives {entry.outputs}, finite ones"
+            )
+        if _sizes(inputs.shape[1:]) != _sizes(entry.shape):
+            raise DataError(
+                f"{path}: inputs of {inputs.shape}; the network takes {entry.shape}, channels first:"
+                " record what it took, in its order"
+            )
+        frames = entry.contract().exact(f"{path}, inputs", inputs.reshape(-1, *entry.shape))
         return cls(np.ascontiguousarray(frames), outputs.astype(np.float64))
 
     def save(self, path: Path) -> None:
@@ -123,11 +126,8 @@ class Recorded:
             raise DataError(f"{path}: {error} is missing; build again") from error
 
 
-def _arranged(x: NDArray[np.uint8], core: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Frames, channels first, as a core that takes frames of shape `core` wants them."""
-    if len(core) > 1:
-        x = np.moveaxis(x, 1, -1)
-    return np.ascontiguousarray(x).reshape(-1, *core)
+def _sizes(shape: tuple[int, ...]) -> list[int]:
+    return [size for size in shape if size > 1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,33 +138,41 @@ class Trial:
     data: Dataset | None
     recorded: Recorded | None
 
-    def frames(self, core: tuple[int, ...]) -> NDArray[np.uint8]:
-        """The frames of every rung, (n, *core): the test split, or without data what was recorded."""
+    @property
+    def frames(self) -> NDArray[np.uint8]:
+        """The frames of every rung, (n, *shape): the test split, or without data what was recorded."""
         if self.data is None:
-            return self.recorded_frames(core)
-        given = self.data.test.x.reshape(-1, *self.data.input_shape)
-        return _arranged(self.entry.ordered(given, f"data '{self.data.name}'"), core)
+            return self._recorded.inputs
+        x = self.data.test.x.reshape(-1, *self.data.input_shape)
+        if len(self.entry.shape) > 1:
+            x = np.moveaxis(x, -1, 1)
+        return x.reshape(-1, *self.entry.shape)
 
-    def recorded_frames(self, core: tuple[int, ...]) -> NDArray[np.uint8]:
-        """The recorded inputs, (n, *core)."""
-        return _arranged(self._recorded.inputs, core)
+    @property
+    def core_frames(self) -> NDArray[np.uint8]:
+        """The same as the core takes them."""
+        return self.entry.layout.to_core(self.frames)
+
+    @property
+    def recorded_core_frames(self) -> NDArray[np.uint8]:
+        """The recorded inputs as the core takes them."""
+        return self.entry.layout.to_core(self._recorded.inputs)
 
     @property
     def labels(self) -> NDArray[np.int64] | None:
-        """Of `frames`, (n,)."""
-        return None if self.data is None else self.data.test.y
+        """Of `frames`, (n,); raises `DataError` where there are more than the network gives."""
+        if self.data is None:
+            return None
+        classes, most = max(2, self.entry.outputs), int(self.data.test.y.max())
+        if most >= classes:
+            raise DataError(f"data: labels up to {most}; the network gives {classes} classes")
+        return self.data.test.y
 
-    def recorded_difference(self, logits: NDArray[np.integer[Any]]) -> Difference:
+    def recorded_difference(self, integers: NDArray[np.integer[Any]], output: Affine) -> Difference:
         """The recorded outputs against golden's integers on the recorded inputs, (n, classes)."""
         from hw.lowering.difference import between
 
-        outputs = self._recorded.outputs
-        if outputs.shape != logits.shape:
-            raise DataError(f"network.recorded: outputs of {outputs.shape}; the network gives {logits.shape}")
-        found = between(outputs, logits.astype(np.int64))
-        if self.entry.normalized:  # golden's integers are of what was before
-            return Difference(found.frames, found.agreement)
-        return found
+        return between(self._recorded.outputs, integers.astype(np.int64), output, self.entry.end)
 
     @property
     def _recorded(self) -> Recorded:
@@ -173,12 +181,30 @@ class Trial:
         return self.recorded
 
 
+def classified(values: NDArray[Any]) -> NDArray[np.int64]:
+    """The classes (n,) of a network's outputs (n, outputs): the largest; of a single one, its sign."""
+    if values.shape[1] > 1:
+        return np.asarray(values.argmax(axis=1), np.int64)
+    return (values[:, 0] > 0).astype(np.int64)
+
+
+def load_contract(network: Path, recorded: Path | None) -> InputContract:
+    """What data sets have to be made of for the network of `network.json`."""
+    return Entry.load(network).contract(Recorded.load(recorded) if recorded else None)
+
+
 def load_trial(network: Path, data: Path | None, recorded: Path | None) -> Trial:
-    """What the stages before left of it: `network.json`, and the others where they are."""
+    """What the stages before left of it: `network.json`, and the others where they are.
+
+    Raises `DataError` where bytes of the data do not stand for what the network takes.
+    """
     from models.data import load
 
-    return Trial(
+    trial = Trial(
         Entry.load(network),
         load(data) if data else None,
         Recorded.load(recorded) if recorded else None,
     )
+    if trial.data is not None and trial.data.scaling != trial.entry.scaling:
+        raise DataError(f"{data}: its bytes do not stand for the floats of {network}; build again")
+    return trial

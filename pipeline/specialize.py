@@ -7,7 +7,7 @@ same independently trained base models and takes as many steps. Accuracies are t
 import json
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +177,7 @@ def build_core(
     """
     from hw.core import design
     from hw.finn_reader import read
+    from hw.interface import Affine
     from hw.lowering import Folding, lower
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -188,7 +189,7 @@ def build_core(
     with tempfile.TemporaryDirectory(prefix="retort-specialize-") as name:
         core = design(graph, Path(name))
     (folder / "core.v").write_text(core.verilog)
-    core.interface.save(folder / "io.json")
+    replace(core.interface, output_values=Affine(network.logit_scale)).save(folder / "io.json")
     x = questions.split().x
     (golden,) = run_onnx(folder / "golden.onnx", {"x": x}, ["logits"])
     reference = Reference(x, golden.astype(np.int64), "golden", graph.interval_bound)

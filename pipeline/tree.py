@@ -1,7 +1,7 @@
 """A build's teacher as a decision tree on its board: the stages of `retort tree`, beside those of a build."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ class TreePlan:
         """The build's stages up to the teacher, the tree, and the build's way from a core to the board."""
         tree = Stage(
             name="tree",
-            version=1,
+            version=2,
             inputs=("data", "teacher"),
             config=lambda _: [self.depth, self.leaves],
             tools=("scikit-learn", "amaranth", "pyosys"),
@@ -79,6 +79,7 @@ def _fit(ctx: StageContext, plan: TreePlan) -> Facts:
     """Fit the tree to the transfer set, measure it on the test split, and write its core."""
     import numpy as np
 
+    from hw.interface import Affine
     from hw.kernels.tree import TreeTable
     from hw.tree_core import TreeCore, tree_verilog
     from models import data
@@ -95,7 +96,8 @@ def _fit(ctx: StageContext, plan: TreePlan) -> Facts:
     table = TreeTable(tree.feature, tree.threshold, tree.left, tree.right, tree.label)
     core = TreeCore(table, tree.input_shape, tree.classes)
     (ctx.work / "core.v").write_text(tree_verilog(core, ctx.work / "amaranth"))
-    core.format.save(ctx.work / "io.json")
+    values = tuple(Affine(*pair) for pair in dataset.byte_values)
+    replace(core.format, input_values=values).save(ctx.work / "io.json")
     found = tree.predict(test.x)
     reference = combine(load_teacher_logits(ctx.input("teacher", "teacher_logits.safetensors"), dataset))
     return {

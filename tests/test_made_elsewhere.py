@@ -62,9 +62,15 @@ def test_difference_is_told(made: Built) -> None:
     for name in ("difference", "recorded_difference"):
         assert metrics[name]["agreement"] >= 0.95
         # The bias is rounded to a step of the integers; other scales fall into thresholds.
-        assert 0 < metrics[name]["largest_error"] < 10 * metrics[name]["scale"]
+        assert metrics[name]["apart"] == 0
+        assert 0 < metrics[name]["largest_error"] < 0.51 * metrics[name]["scale"]
+        assert metrics[name]["tied_frames"] < 10
     assert found["agreement"] == metrics["difference"]["agreement"]
     assert found["recorded_agreement"] == metrics["recorded_difference"]["agreement"]
+    assert found["recorded_tied_frames"] == metrics["recorded_difference"]["tied_frames"]
+    assert made.json("io.json")["input"]["values"] == [{"scale": 0.0625, "offset": 0.0}]
+    (output,) = made.json("io.json")["output"]["values"]
+    assert output == {key: metrics["difference"][key] for key in ("scale", "offset")}
     assert np.sum(metrics["confusion_matrix"]) == 397
     page = (made.folder / "report.html").read_text()
     assert "same class as the network made elsewhere" in page and "largest error of a logit" in page
@@ -108,7 +114,7 @@ name = "icebreaker"
 
 def test_bits_counted_without_data(tmp_path: Path) -> None:
     """Golden counts equal bits where the network multiplies -1 and 1, and gives logits beside the label."""
-    network = Foreign((1, 8, 8))
+    network = Foreign((1, 8, 8), seed=7)  # of some, all frames have one label
     bipolar(network)
     network.save(tmp_path / "bits.onnx")
     x = np.random.default_rng(0).integers(0, 256, (20, 1, 8, 8))
@@ -126,8 +132,11 @@ def test_bits_counted_without_data(tmp_path: Path) -> None:
         assert found.passed and found.mismatches == 0 and found.samples == 16
     found = brought.network(made)
     assert found.metrics["agreement"] == 1 and "accuracy" not in found.metrics
+    assert found.metrics["apart"] == 0 and found.mismatches == 0
     assert found.passed is False  # what was recorded is not of this network
-    assert "what was recorded and golden agree on" in str(found.first_mismatch)
+    assert "what was recorded and golden are more than a step of golden's outputs" in str(
+        found.first_mismatch
+    )
     metrics = json.loads((folder / "metrics.json").read_text())
     assert set(metrics) == {"difference", "recorded_difference"}
 

@@ -1,9 +1,10 @@
 """Imported networks: a QONNX classifier made one of integers, which rounds as the network rounds.
 
-The integer network is in the dialect that FINN takes, as Retort's own students are. May import `hw.dataflow`.
+The integer network is in the dialect that FINN takes, as Retort's own students are. May import `hw.dataflow`
+and `hw.interface`.
 """
 
 from hw.imported.layout import Bytes, Layout
-from hw.imported.network import Integral, integral
+from hw.imported.network import Integral, integral, logits_of
 
-__all__ = ["Bytes", "Integral", "Layout", "integral"]
+__all__ = ["Bytes", "Integral", "Layout", "integral", "logits_of"]

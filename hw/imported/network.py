@@ -11,6 +11,7 @@ from hw.imported.nodes import called
 from hw.imported.reading import Reading
 from hw.imported.steps import MAKERS
 from hw.imported.tensor import SAME, Tensor
+from hw.interface import Affine
 from pipeline.errors import LoweringError
 
 INVARIANT = ("Softmax", "LogSoftmax", "Sigmoid")
@@ -24,17 +25,18 @@ class Integral:
     Attributes:
         model: a qonnx `ModelWrapper` from bytes `x` to integers `logits`.
         layout: how its frames are those of the network.
-        scale, offset: what the integers stand for: `scale * integer + offset`.
-        error: by how much a logit is off, in steps of `scale`: its bias in whole steps. 0 where all is exact.
-        normalized: whether the network ends in a softmax or the like, which is left out.
+        meaning: the floats that the integers stand for.
+        error: by how much a logit is off, in steps of them: its bias in whole steps. 0 where all is exact.
+        outputs: how many logits there are.
+        end: the operator behind the logits that is left out, a softmax or the like; or nothing.
     """
 
     model: Any
     layout: Layout
-    scale: float
-    offset: float
+    meaning: Affine
     error: float
-    normalized: bool
+    outputs: int
+    end: str
 
 
 def integral(model: Any, given: Bytes) -> Integral:
@@ -48,14 +50,21 @@ def integral(model: Any, given: Bytes) -> Integral:
     layout, moved = leading(model, tuple(MAKERS))
     reading = Reading(model, layout)
     reading.tensors[model.graph.input[0].name] = _input(reading, given)
-    last = model.find_producer(model.graph.output[0].name)
-    normalized = last is not None and last.op_type in INVARIANT
-    end = last.input[0] if normalized else model.graph.output[0].name
-    nodes = _behind(model, end)
+    name, end = logits_of(model)
+    nodes = _behind(model, name)
     _check_operators(nodes)
     for node in nodes:
         _read(reading, node, moved)
-    return _end(reading, end, normalized=normalized)
+    return _end(reading, name, end)
+
+
+def logits_of(model: Any) -> tuple[str, str]:
+    """The tensor of a network's logits, and the operator behind it that hardware leaves out, or nothing."""
+    name = model.graph.output[0].name
+    last = model.find_producer(name)
+    if last is None or last.op_type not in INVARIANT:
+        return name, ""
+    return last.input[0], last.op_type
 
 
 def _input(reading: Reading, given: Bytes) -> Tensor:
@@ -100,11 +109,13 @@ def _read(reading: Reading, node: Any, moved: set[str]) -> None:
     reading.tensors[node.output[0]] = given
 
 
-def _end(reading: Reading, name: str, *, normalized: bool) -> Integral:
+def _end(reading: Reading, name: str, end: str) -> Integral:
     """Integers behind the last sums, in equal steps for all classes; last activations count from 0."""
     if name not in reading.tensors or (producer := reading.model.find_producer(name)) is None:
         raise LoweringError(f"its output '{name}' does not depend on its input; export the whole network")
     real, last, tensor = reading.shape(name), called(producer), reading.tensors[name]
+    if tensor.channels == 1 and end in ("Softmax", "LogSoftmax"):
+        raise LoweringError(f"it ends in a {end} of one output, which never changes; export its logit")
     if int(np.prod(real)) != tensor.channels or tensor.channels != int(np.prod(tensor.shape)):
         raise LoweringError(f"{last}: gives {real}; a classifier gives (1, classes)")
     tensor = reading.thresholded(tensor)
@@ -121,7 +132,7 @@ def _end(reading: Reading, name: str, *, normalized: bool) -> Integral:
         offset, error = 0.0, float(np.abs(tensor.offset / scale - steps).max())
         tensor = replace(tensor, name=reading.writer.add(tensor.name, steps.astype(np.int64)))
     model = reading.writer.model(tensor.name)
-    return Integral(model, reading.layout, scale, offset, error, normalized)
+    return Integral(model, reading.layout, Affine(scale, offset), error, tensor.channels, end)
 
 
 def _of_one_scale(reading: Reading, tensor: Tensor, node: str) -> Tensor:

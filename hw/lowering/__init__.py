@@ -14,10 +14,10 @@ from hw.dataflow import Integers
 from hw.dataflow.fold import Fold
 from hw.finn_execution import activations, check_values, execute_frames, order_of_layers
 from hw.imported import Bytes, integral
-from hw.lowering.bring import round_end, take_in
-from hw.lowering.difference import Difference, difference
+from hw.interface import Affine
+from hw.lowering.difference import Difference
 from hw.lowering.folding import Folding, fold
-from hw.lowering.layers import logit_scale, partition, to_layers
+from hw.lowering.layers import keep_output, kept_output, logit_scale, partition, to_layers
 from hw.lowering.ordering import has_branches, order_branches
 from hw.lowering.session import finn_failures, finn_session
 from hw.lowering.streamlining import end_in_label, load, streamline, take_bytes
@@ -28,12 +28,11 @@ __all__ = [
     "Difference",
     "Fold",
     "Folding",
-    "difference",
     "execute",
+    "kept_output",
     "load_hardware",
     "lower",
     "save_hardware",
-    "streamlined",
 ]
 
 
@@ -42,7 +41,7 @@ def lower(qonnx: Path, *, folding: Folding, label: bool, log: Path, given: Bytes
 
     A student's input is uint8 already, and its every value is kept. A network made elsewhere is `given` bytes
     for its floats; kept is every value of FINN's streamlined form of it (`streamlined`). With `label` the
-    graph ends in an arg-max, otherwise in integer logits.
+    graph ends in an arg-max, otherwise in integer logits. What these stand for is kept in it (`kept_output`).
 
     Raises:
         ModelFileError: the file is no network.
@@ -50,13 +49,15 @@ def lower(qonnx: Path, *, folding: Folding, label: bool, log: Path, given: Bytes
     """
     with finn_session(log), finn_failures(f"{qonnx.name}: FINN failed", log):
         model = load(qonnx)
+        meaning = Affine()
         if given is not None:
-            model = integral(model, given).model
+            made = integral(model, given)
+            model, meaning = made.model, made.meaning
         take_bytes(model)
         reference = activations(model)
-        model = streamline(model, scaled=given is None)
-        model = to_layers(end_in_label(model) if label else model)
+        model = to_layers(streamline(model, scaled=given is None))
         scale, offset = logit_scale(model)
+        model = end_in_label(model) if label else model
         model = partition(model)
         if has_branches(model):
             order_branches(model, order_of_layers(model, reference))
@@ -64,20 +65,9 @@ def lower(qonnx: Path, *, folding: Folding, label: bool, log: Path, given: Bytes
         places = check_values(model, reference, scale, offset)
         if has_branches(model):
             order_branches(model, places)
+        scales = meaning.scale * scale, meaning.scale * offset + meaning.offset
+        keep_output(model, Affine(*scales))
     return model
-
-
-def streamlined(qonnx: Path, *, given: Bytes, log: Path) -> Any:
-    """FINN's streamlined form of a network made elsewhere: bytes in, integers throughout, scaled logits out.
-
-    Raises as `lower`.
-    """
-    with finn_session(log), finn_failures(f"{qonnx.name}: FINN failed", log):
-        return _integers_of(load(qonnx), given)
-
-
-def _integers_of(model: Any, given: Bytes) -> Any:
-    return round_end(streamline(take_in(model, given), scaled=True))
 
 
 def execute(model: Any, frames: NDArray[np.uint8], log: Path) -> Integers:

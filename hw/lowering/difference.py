@@ -1,69 +1,102 @@
 """How far a network made elsewhere is from what hardware makes of it."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hw.dataflow import ArgMax, DataflowGraph, Integers
-from hw.lowering.bring import Bytes, take_in
-from hw.lowering.session import finn_session
-from hw.lowering.streamlining import load
+from hw.dataflow import Integers
+from hw.interface import Affine
+
+Floats = NDArray[np.floating[Any]]
+
+STEP = 1 + 1e-3
+"""Beyond this many steps of golden's outputs is more than one: float32 loses the rest."""
+_SATURATED = {"Sigmoid": 1e-4, "Softmax": 1e-30, "LogSoftmax": 1e-30}
+"""Nearer to 0 or 1, float32 no longer tells what was before."""
 
 
 @dataclass(frozen=True)
 class Difference:
     """A network against its integer reference on some frames.
 
+    The network's outputs are `scale * integer + offset`, which lowering knows: nothing is fitted. One step is
+    one of the integers.
+
     Attributes:
         frames: how many were compared.
-        agreement: the share of frames with the same class.
-        largest_error: of any logit, after `scale` and `offset`; None where the reference gives labels only.
-        scale, offset: by which the reference's integers come nearest to the network's logits.
+        agreement: the share of frames with the same class, or of one output the same sign; frames that tie in
+            the reference are left out, unless the network gives a class that is not among the tied. None
+            where all tie.
+        tied_frames: on how many the reference gives several classes the same, largest output.
+        apart: the share of frames with an output more than one step apart.
+        largest_error: of any output.
+        scale, offset: of the reference's integers.
     """
 
     frames: int
-    agreement: float
-    largest_error: float | None = None
-    scale: float | None = None
-    offset: float | None = None
+    agreement: float | None
+    tied_frames: int
+    apart: float
+    largest_error: float
+    scale: float
+    offset: float
 
 
-def difference(
-    qonnx: Path, graph: DataflowGraph, frames: NDArray[np.uint8], *, given: Bytes, log: Path
-) -> Difference:
-    """The network as it came, executed by qonnx, against a dataflow graph of it.
+def between(outputs: Floats, integers: Integers, meaning: Affine, end: str = "") -> Difference:
+    """A network's outputs against the integers of its reference, both (n, outputs).
 
-    Raises `ModelFileError` for a file that is no network.
+    `meaning` is the floats that the integers stand for. `end` is the operator, if any, behind which the
+    outputs were taken, and which the reference leaves out: values are compared before it.
     """
-    logits = execute_given(qonnx, frames, given=given, log=log)
-    outputs = graph.execute(frames.astype(np.int64))
-    if isinstance(graph.layers[-1], ArgMax):
-        return Difference(len(frames), float(np.mean(logits.argmax(axis=1) == outputs[:, 0])))
-    return between(logits, outputs)
+    assert outputs.shape == integers.shape and len(outputs), f"{outputs.shape} with {integers.shape}"
+    reference = meaning.scale * integers.astype(np.float64) + meaning.offset
+    before = _before(outputs.astype(np.float64), end)
+    largest = np.abs(_error(before, reference, end)).max(axis=1)
+    agreement, tied = _agreement(before, reference)
+    return Difference(
+        frames=len(outputs),
+        agreement=agreement,
+        tied_frames=tied,
+        apart=float(np.mean(~(largest <= STEP * meaning.scale))),  # NaN is apart
+        largest_error=float(largest.max()),
+        scale=meaning.scale,
+        offset=meaning.offset,
+    )
 
 
-def between(logits: NDArray[np.floating[Any]], integers: Integers) -> Difference:
-    """A network's logits against the integers of its reference, both (n, classes)."""
-    agreement = float(np.mean(logits.argmax(axis=1) == integers.argmax(axis=1)))
-    columns = np.stack([integers.reshape(-1), np.ones(integers.size)], axis=1)
-    (scale, offset), *_ = np.linalg.lstsq(columns, logits.reshape(-1), rcond=None)
-    largest = np.abs(scale * integers + offset - logits).max()
-    return Difference(len(logits), agreement, float(largest), float(scale), float(offset))
+def _before(outputs: Floats, end: str) -> Floats:
+    """What was before the last operator; for softmax, up to a number that all classes of a frame share."""
+    if end == "Sigmoid":
+        least = _SATURATED[end]
+        shares = outputs.clip(least, 1 - least)
+        return np.asarray(np.log(shares / (1 - shares)))
+    return np.asarray(np.log(outputs.clip(_SATURATED[end]))) if end == "Softmax" else outputs
 
 
-def execute_given(qonnx: Path, frames: NDArray[np.uint8], *, given: Bytes, log: Path) -> NDArray[np.float64]:
-    """The logits (n, classes) of the network as it came, executed by qonnx.
+def _error(before: Floats, reference: Floats, end: str) -> Floats:
+    """Differences (n, outputs) as far as the last operator lets them through."""
+    if end == "Sigmoid":
+        most = np.log(1 / _SATURATED[end] - 1)
+        return np.asarray(before - reference.clip(-most, most))
+    if end in _SATURATED:
+        least = np.log(_SATURATED[end])
+        top = reference.max(axis=1, keepdims=True)
+        shares = reference - top - np.log(np.exp(reference - top).sum(axis=1, keepdims=True))
+        found = before.clip(least) - shares.clip(least)
+        return np.asarray(found - (found.max(axis=1, keepdims=True) + found.min(axis=1, keepdims=True)) / 2)
+    return np.asarray(before - reference)
 
-    Raises `ModelFileError` for a file that is no network.
-    """
-    from qonnx.core.onnx_exec import execute_onnx
 
-    with finn_session(log):
-        model = take_in(load(qonnx), given)
-        entry, output = model.graph.input[0].name, model.graph.output[0].name
-        shape = model.get_tensor_shape(entry)
-        feeds = ({entry: frame.reshape(shape).astype(np.float32)} for frame in frames)
-        return np.array([execute_onnx(model, feed)[output].reshape(-1) for feed in feeds], np.float64)
+def _agreement(before: Floats, reference: Floats) -> tuple[float | None, int]:
+    """The share of frames that agree in class or sign, and how many tie in the reference."""
+    if reference.shape[1] == 1:
+        tied = reference[:, 0] == 0
+        wrong = ~(before[:, 0] * reference[:, 0] >= 0)
+    else:
+        first = reference == reference.max(axis=1, keepdims=True)
+        tied = first.sum(axis=1) > 1
+        wrong = ~np.take_along_axis(first, before.argmax(axis=1)[:, None], axis=1)[:, 0]
+    compared = int((~tied | wrong).sum())
+    return (1 - float(wrong.sum()) / compared if compared else None), int(tied.sum())

@@ -1,4 +1,4 @@
-"""A network made elsewhere, as far as it is read without hardware, and its streamlined form executed."""
+"""Networks made elsewhere executed by qonnx: as they came, and as networks of integers."""
 
 from pathlib import Path
 from typing import Any
@@ -7,43 +7,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw.dataflow import Integers
-from hw.lowering.bring import INVARIANT, Bytes, take_in
-from hw.lowering.layers import scalar_end
-from hw.lowering.session import finn_session
+from hw.imported import Bytes, Integral, integral, logits_of
+from hw.lowering.session import finn_failures, finn_session
 from hw.lowering.streamlining import load
-from pipeline.errors import LoweringError
 
 
-def entry(qonnx: Path, *, given: Bytes, log: Path) -> tuple[tuple[int, ...], bool]:
-    """The shape of a frame as the network takes it, and whether it ends in what hardware leaves out.
+def integers_of(qonnx: Path, *, given: Bytes, log: Path) -> Integral:
+    """The integers of a network made elsewhere.
 
     Raises:
         ModelFileError: the file is no network.
-        LoweringError: not of one frame, or `given` has not as many numbers as the input has channels.
+        LoweringError: hardware has no layer for a node, or its values are not quantized; names the node.
+    """
+    with finn_session(log), finn_failures(f"{qonnx.name}: qonnx failed", log):
+        return integral(load(qonnx), given)
+
+
+def execute_integers(made: Integral, frames: NDArray[np.uint8], log: Path) -> Integers:
+    """The integers (n, outputs) of frames of the core, (n, ...)."""
+    with finn_session(log):
+        return _executed(made.model, "logits", frames.astype(np.float32)).astype(np.int64)
+
+
+def execute_given(qonnx: Path, frames: NDArray[np.uint8], *, given: Bytes, log: Path) -> NDArray[np.float64]:
+    """The logits (n, outputs) of the network as it came, of frames (n, *shape) in its own order.
+
+    Raises `ModelFileError` for a file that is no network.
     """
     with finn_session(log):
         model = load(qonnx)
-        shape = tuple(model.get_tensor_shape(model.graph.input[0].name) or ())[1:]
-        last = model.find_producer(model.graph.output[0].name)
-        normalized = last is not None and last.op_type in INVARIANT
-        for numbers in (given.scale, given.offset):
-            if isinstance(numbers, tuple) and len(numbers) != (shape or (1,))[0]:
-                raise LoweringError(
-                    f"its input is {(1, *shape)}: {len(numbers)} numbers for what a byte stands for;"
-                    " give one, or one for each channel"
-                )
-        take_in(model, given)
-    return shape, normalized
+        return _executed(model, logits_of(model)[0], given.floats(frames))
 
 
-def execute_streamlined(model: Any, frames: NDArray[np.uint8], log: Path) -> Integers:
-    """What the streamlined network (`streamlined`) gives before its last scale and offset, (n, outputs)."""
+def _executed(model: Any, tensor: str, frames: NDArray[np.float32]) -> NDArray[np.float64]:
     from qonnx.core.onnx_exec import execute_onnx
 
-    name, ends = model.graph.input[0].name, scalar_end(model)
-    last = ends[-1].input[0] if ends else model.graph.output[0].name
-    shape = model.get_tensor_shape(name)
-    with finn_session(log):
-        feeds = ({name: frame.reshape(shape).astype(np.float32)} for frame in frames)
-        values = [execute_onnx(model, feed, return_full_exec_context=True)[last] for feed in feeds]
-    return np.array(values).reshape(len(frames), -1).astype(np.int64)
+    name = model.graph.input[0].name
+    feeds = ({name: frame.reshape(model.get_tensor_shape(name))} for frame in frames)
+    found = [execute_onnx(model, feed, return_full_exec_context=True)[tensor] for feed in feeds]
+    return np.array(found, np.float64).reshape(len(frames), -1)

@@ -5,7 +5,7 @@ from typing import Any
 
 from hw.imported.dialect import as_meant
 from hw.lowering.session import apply, naming, settle
-from pipeline.errors import ModelFileError
+from pipeline.errors import LoweringError, ModelFileError
 
 
 def load(qonnx: Path) -> Any:
@@ -111,10 +111,14 @@ def _channels_last() -> list[Any]:
 
 
 def end_in_label(model: Any) -> Any:
-    """The network with an arg-max behind its logits."""
+    """Hardware layers with an arg-max behind the logits; raises `LoweringError` where there is only one."""
+    from finn.transformation.fpgadataflow.convert_to_hw.label_select import InferLabelSelectLayer
     from finn.transformation.streamline.absorb import AbsorbScalarMulAddIntoTopK
     from qonnx.transformation.infer_datatypes import InferDataTypes
     from qonnx.transformation.infer_shapes import InferShapes
     from qonnx.transformation.insert_topk import InsertTopK
 
-    return apply(model, [InsertTopK(k=1), AbsorbScalarMulAddIntoTopK(), InferShapes(), InferDataTypes()])
+    if model.get_tensor_shape(model.graph.output[0].name)[-1] == 1:
+        raise LoweringError("the label of a network with one output is always 0; take its logits")
+    model = apply(model, [InsertTopK(k=1), AbsorbScalarMulAddIntoTopK(), InferShapes(), InferDataTypes()])
+    return apply(model, [InferLabelSelectLayer(), *naming()])

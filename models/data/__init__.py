@@ -1,5 +1,6 @@
 """Data sets: uint8 features and int64 labels, split in training, validation and test samples."""
 
+from models.data.contract import InputContract
 from models.data.dataset import KIND, SPLITS, Dataset, Scaling, Split, check_split, load, save
 from models.data.sources import SOURCES, DataSource, digests, load_source
 
@@ -9,6 +10,7 @@ __all__ = [
     "SPLITS",
     "DataSource",
     "Dataset",
+    "InputContract",
     "Scaling",
     "Split",
     "check_split",

@@ -30,8 +30,9 @@ class Split:
 class Scaling:
     """How measured values became uint8, channel by channel: `value = offset + scale * uint8`.
 
-    Both have one number a channel (the last axis of a sample). They are fixed on the training split alone;
-    whoever feeds the network must use the same: `uint8 = clip(round((value - offset) / scale), 0, 255)`.
+    Both have one number a channel (the last axis of a sample), or one for all. They are fixed on the training
+    split alone, or by the network made elsewhere that takes the bytes. Whoever feeds the network must use the
+    same: `uint8 = clip(round((value - offset) / scale), 0, 255)`.
     """
 
     offset: tuple[float, ...]
@@ -52,6 +53,15 @@ class Scaling:
         step = np.where(high > low, (high - low) / 255, 1.0)
         return cls(tuple(low.tolist()), tuple(step.tolist()))
 
+    @property
+    def pairs(self) -> list[tuple[float, float]]:
+        """Scale and offset, of all channels alike or of each."""
+        count = max(len(self.scale), len(self.offset))
+        return [
+            (self.scale[index % len(self.scale)], self.offset[index % len(self.offset)])
+            for index in range(count)
+        ]
+
     def apply(self, x: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
         """Quantize x (samples, ..., channels); what is outside of the training range saturates."""
         steps = np.rint((x.astype(np.float64) - np.array(self.offset)) / np.array(self.scale))
@@ -71,7 +81,7 @@ class Dataset:
         train: what the networks learn from.
         validation: what hyperparameters and epochs are chosen by.
         test: what the verification ladder compares on; never seen before.
-        scaling: the map from measured values to uint8; None where the source itself has uint8.
+        scaling: what values the bytes stand for; None where the source itself has uint8.
     """
 
     name: str
@@ -86,6 +96,11 @@ class Dataset:
     def features(self) -> int:
         """Number of values in one sample."""
         return int(np.prod(self.input_shape))
+
+    @property
+    def byte_values(self) -> list[tuple[float, float]]:
+        """Scale and offset of what bytes stand for, of all channels alike or of each."""
+        return self.scaling.pairs if self.scaling else [(1.0, 0.0)]
 
 
 def save(dataset: Dataset, path: Path) -> None:

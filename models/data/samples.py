@@ -25,13 +25,16 @@ class Samples:
 class Source:
     """A source's training part and its own test part; without one (None) it is split off.
 
-    `ranges` has the least and the greatest value of channels where they do not depend on the samples.
+    `ranges` has the least and the greatest value of channels where they do not depend on the samples. Axes
+    are in the order in which data sets keep them (`models.data.layout`), or as the file has them where the
+    source is not `settled`.
     """
 
     classes: int
     train: Samples
     test: Samples | None
     ranges: Mapping[int, tuple[float, float]] = field(default_factory=dict)
+    settled: bool = True
 
 
 def samples(where: str, x: NDArray[Any], labels: NDArray[Any], classes: int) -> Samples:

@@ -10,9 +10,11 @@ from typing import Any, Literal
 import numpy as np
 
 from models.data.cifar import CIFAR10, CIFAR100, find_cifar, read_cifar
+from models.data.contract import InputContract
 from models.data.dataset import Dataset
 from models.data.download import PACKAGES, REMOTE, default_cache, fetch
 from models.data.idx import find_idx, read_images
+from models.data.layout import settle
 from models.data.npz import read_npz
 from models.data.samples import Samples, Source
 from models.data.series import bundled_folder, find_series, read_series
@@ -36,6 +38,7 @@ class DataSource:
         label: the column of the classes, of a table.
         categorical: columns of a table whose numbers are names.
         leave_out: columns of a table that are not read.
+        layout: the order of the axes of npz arrays, see `models.data.layout`; None where their shape tells.
 
     Raises:
         ConfigError: an unknown name, a fraction outside 0..1, or a path or columns that are missing or
@@ -51,6 +54,7 @@ class DataSource:
     label: str | None = None
     categorical: tuple[str, ...] = ()
     leave_out: tuple[str, ...] = ()
+    layout: str | None = None
 
     def __post_init__(self) -> None:
         if self.name not in SOURCES:
@@ -70,6 +74,8 @@ class DataSource:
             raise ConfigError(
                 f"data: {self.name} comes with a library, and {self.path} is not read; remove it"
             )
+        if self.layout is not None and "layout" not in SOURCES[self.name].keys:
+            raise ConfigError(f"data.layout: {self.name} has its axes in a known order; remove it")
         self._check_columns()
 
     def _check_columns(self) -> None:
@@ -134,18 +140,25 @@ SOURCES: dict[str, _Kind] = {
     "mnist": _Kind(find_idx, read_images, "optional"),
     "cifar10": _Kind(partial(find_cifar, CIFAR10), partial(read_cifar, CIFAR10), "optional"),
     "cifar100": _Kind(partial(find_cifar, CIFAR100), partial(read_cifar, CIFAR100), "optional"),
-    "npz": _Kind(lambda path: {"npz": path}, lambda paths: read_npz(paths["npz"])),
+    "npz": _Kind(
+        lambda path: {"npz": path},
+        lambda paths, layout: read_npz(paths["npz"], layout),
+        keys=("layout",),
+    ),
     "basic-motions": _Kind(lambda _: find_series(bundled_folder("BasicMotions")), read_series, "none"),
     "ts": _Kind(find_series, read_series),
     "table": _Kind(lambda path: {"table": path}, read_table, keys=("label", "categorical", "leave_out")),
 }
 
 
-def load_source(source: DataSource, seed: int, cache: Path | None = None) -> Dataset:
-    """Read a source and split it; the result depends on the files' content, the source and `seed` only.
+def load_source(
+    source: DataSource, seed: int, cache: Path | None = None, contract: InputContract | None = None
+) -> Dataset:
+    """Read a source and split it; the result depends on the files' content, the arguments and `seed` only.
 
-    A published set without a path comes from the operating system's package, or is downloaded once into
-    `cache` (the user's cache folder where None).
+    With a network's `contract` the samples are what it takes; without one, floats become bytes by a scaling
+    of their own. A published set without a path comes from the operating system's package, or is downloaded
+    once into `cache` (the user's cache folder where None).
 
     Raises:
         ConfigError: more samples asked for than there are, or a test_fraction that does not fit the source.
@@ -159,6 +172,11 @@ def load_source(source: DataSource, seed: int, cache: Path | None = None) -> Dat
             else "has its own test part; remove it"
         )
         raise ConfigError(f"data.test_fraction: {source.name} {what}")
+    name = str(source.path or source.name)
+    if contract is None:
+        whole = settle(whole, source.layout, name)
+    else:
+        whole = contract.take(whole, layout=source.layout, name=name)
     return split(
         source.name,
         whole,
@@ -167,6 +185,7 @@ def load_source(source: DataSource, seed: int, cache: Path | None = None) -> Dat
         validation_fraction=source.validation_fraction,
         train_samples=source.train_samples,
         test_samples=source.test_samples,
+        scaling=contract.scaling if contract else None,
     )
 
 

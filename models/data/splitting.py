@@ -34,12 +34,14 @@ def split(
     validation_fraction: float,
     train_samples: int | None = None,
     test_samples: int | None = None,
+    scaling: Scaling | None = None,
 ) -> Dataset:
     """Make the data set: test part, validation part, uint8, flat.
 
     A source's own test part stays the test split; else `test_fraction` of all samples is taken.
     `train_samples` and `test_samples` keep a stratified subset of each part. Then `validation_fraction` of
-    the training part is taken. Floats become uint8 by a `Scaling` fixed on what is left to train on.
+    the training part is taken. Floats become uint8 by a `Scaling` fixed on what is left to train on;
+    `scaling` says what bytes stand for that came as bytes.
 
     Raises:
         ConfigError: more samples asked for than there are.
@@ -61,8 +63,13 @@ def split(
     train, validation = stratified(y, rest, _share(validation_fraction, len(rest)), rng)
     _all_classes(name, y[train], source.classes)
     parts = ((whole.x[train], y[train]), (whole.x[validation], y[validation]), (test.x[kept], test.y[kept]))
-    scaling = None if whole.x.dtype == np.uint8 else Scaling.fit(whole.x[train], source.ranges)
-    flat = [Split((scaling.apply(x) if scaling else x).reshape(len(x), -1), labels) for x, labels in parts]
+    floats = whole.x.dtype != np.uint8
+    if floats:
+        scaling = Scaling.fit(whole.x[train], source.ranges)
+    flat = [
+        Split((scaling.apply(x) if floats and scaling else x).reshape(len(x), -1), labels)
+        for x, labels in parts
+    ]
     shape = tuple(int(size) for size in whole.x.shape[1:])
     return Dataset(name, source.classes, shape, **dict(zip(SPLITS, flat, strict=True)), scaling=scaling)
 

@@ -31,10 +31,12 @@ class Difference:
     """As `hw.lowering.Difference`: a network made elsewhere against its integer reference."""
 
     frames: int
-    agreement: float
-    largest_error: float | None = None
-    scale: float | None = None
-    offset: float | None = None
+    agreement: float | None
+    tied_frames: int
+    apart: float
+    largest_error: float
+    scale: float
+    offset: float
 
 
 @dataclass(frozen=True)

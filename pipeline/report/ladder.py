@@ -67,9 +67,14 @@ def _networks(metrics: Metrics) -> list[Step]:
 
 def _given(metrics: Metrics, found: Difference) -> Step:
     """The network as it came, executed in floats."""
-    note = f"made elsewhere; golden gives the same class to {found.agreement:.2%} of {found.frames} frames"
-    if found.largest_error is not None:
-        note += f", largest error of a logit {found.largest_error:.3g}"
+    agreement = "none" if found.agreement is None else f"{found.agreement:.2%}"
+    note = f"made elsewhere; golden gives the same class to {agreement} of {found.frames} frames"
+    if found.tied_frames:
+        note += f", {found.tied_frames} of which tie"
+    note += (
+        f", outputs more than a step apart to {found.apart:.2%};"
+        f" largest error of a logit {found.largest_error:.3g}"
+    )
     return Step(f"Network, on {found.frames} frames", metrics.network_accuracy, note=note)
 
 

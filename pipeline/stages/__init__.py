@@ -8,18 +8,8 @@ from pipeline.stages import reads
 
 STAGES: tuple[Stage, ...] = (
     Stage(
-        name="data",
-        version=1,
-        inputs=(),
-        config=lambda config: data_key(config.data) if config.data else None,
-        tools=reads.data_tools,
-        run="pipeline.stages.data:run",
-        outputs=("data.safetensors",),
-        applies=lambda config: config.data is not None,
-    ),
-    Stage(
         name="network",
-        version=1,
+        version=2,
         inputs=(),
         config=lambda config: network_key(brought(config).network),
         tools=("onnx", "qonnx"),
@@ -27,6 +17,16 @@ STAGES: tuple[Stage, ...] = (
         outputs=reads.network_outputs,
         seeded=False,
         applies=reads.brings,
+    ),
+    Stage(
+        name="data",
+        version=2,
+        inputs=reads.before_data,
+        config=lambda config: data_key(config.data) if config.data else None,
+        tools=reads.data_tools,
+        run="pipeline.stages.data:run",
+        outputs=("data.safetensors",),
+        applies=lambda config: config.data is not None,
     ),
     Stage(
         name="teacher",
@@ -90,7 +90,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="compile",
-        version=6,
+        version=7,
         inputs=reads.before_compile,
         config=reads.compile_config,
         tools=reads.compile_tools,
@@ -132,7 +132,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="verify",
-        version=3,
+        version=4,
         inputs=reads.before_verify,
         config=lambda config: [
             config.verify.model_dump(mode="json"),

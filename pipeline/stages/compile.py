@@ -1,10 +1,13 @@
 """Stage `compile`: FINN's hardware graph of the network, and its core."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from hw import dataflow
+from hw.interface import Affine
 from pipeline.config import NetworkBuild
+from pipeline.errors import ConfigError
 from pipeline.stage import Facts, StageContext
 
 
@@ -17,7 +20,7 @@ def run(ctx: StageContext) -> Facts:
     from hw.boards import find
     from hw.core import design
     from hw.finn_reader import read
-    from hw.lowering import save_hardware
+    from hw.lowering import kept_output, save_hardware
 
     brings = isinstance(ctx.config, NetworkBuild)
     model = _network(ctx) if brings else _student(ctx)
@@ -27,14 +30,20 @@ def run(ctx: StageContext) -> Facts:
         graph = with_products(read(model), "lut")
     else:
         graph = with_resources(read(model), ctx.config.compile.multiply, board.family, budget)
+    output = kept_output(model)
     if brings:
         from pipeline.stages.reference import write
 
-        write(ctx, graph)
+        write(ctx, graph, output)
     save_hardware(model, ctx.work / "hardware.onnx")
     core = design(graph, ctx.work / "amaranth")
     (ctx.work / "core.v").write_text(core.verilog)
-    core.interface.save(ctx.work / "io.json")
+    interface = replace(
+        core.interface,
+        input_values=_input_values(ctx, graph.shape),
+        output_values=output if ctx.config.compile.output == "logits" else None,
+    )
+    interface.save(ctx.work / "io.json")
     if budget.single_port_rams:
         (ctx.work / "weights.bin").write_bytes(core.weights)
     layers = [_described(layer) for layer in graph.layers]
@@ -62,14 +71,31 @@ def _network(ctx: StageContext) -> Any:
     from pipeline.given import Entry
 
     asked = ctx.config.compile
+    entry = Entry.load(ctx.input("network", "network.json"))
+    if asked.output == "label" and entry.outputs == 1:
+        raise ConfigError("compile.output: the label of a network with one output is always 0; give 'logits'")
     folds = tuple(Fold(fold.pe, fold.simd) for fold in asked.fold or ())
     return lower(
         ctx.input("network", "network.qonnx.onnx"),
         folding=Folding(asked.target_cycles, folds),
         label=asked.output == "label",
         log=ctx.log("finn.log"),
-        given=Entry.load(ctx.input("network", "network.json")).given,
+        given=entry.given,
     )
+
+
+def _input_values(ctx: StageContext, shape: tuple[int, ...]) -> tuple[Affine, ...]:
+    """What the bytes of the core's frames, of `shape`, stand for."""
+    from models import data
+    from pipeline.given import Entry
+
+    if isinstance(ctx.config, NetworkBuild):
+        pairs = Entry.load(ctx.input("network", "network.json")).scaling.pairs
+        if len(shape) == 1 and len(pairs) > 1:  # channel after channel where images are made flat
+            pairs = [pair for pair in pairs for _ in range(shape[0] // len(pairs))]
+    else:
+        pairs = data.load(ctx.input("data", "data.safetensors")).byte_values
+    return tuple(Affine(*pair) for pair in pairs)
 
 
 def _described(layer: dataflow.Layer) -> dict[str, Any]:

@@ -89,9 +89,14 @@ def training(config: Build) -> dict[str, object]:
     return distilled(config).training.model_dump(mode="json", exclude={"checkpoint_every"})
 
 
+def before_data(config: Build) -> tuple[str, ...]:
+    """A network made elsewhere says what its data have to be."""
+    return ("network",) if brings(config) else ()
+
+
 def network_made(config: Build) -> tuple[str, ...]:
     """The network made elsewhere, and the data set where the build has one."""
-    return ("data", "network") if config.data else ("network",)
+    return ("network", "data") if config.data else ("network",)
 
 
 def network_outputs(config: Build) -> tuple[str, ...]:
@@ -124,7 +129,7 @@ def compile_outputs(config: Build) -> tuple[str, ...]:
 
 def before_compile(config: Build) -> tuple[str, ...]:
     """What stage `compile` reads."""
-    return ("size", "export") if distils(config) else network_made(config)
+    return ("data", "size", "export") if distils(config) else network_made(config)
 
 
 def before_verify(config: Build) -> tuple[str, ...]:

@@ -7,22 +7,24 @@ from typing import Any
 import numpy as np
 
 from hw.dataflow import ArgMax, DataflowGraph
-from models.metrics import accuracy
+from hw.interface import Affine
 from pipeline.config import brought
-from pipeline.errors import DataError
-from pipeline.given import Trial, load_trial
+from pipeline.given import Trial, classified, load_trial
 from pipeline.stage import StageContext
 from pipeline.verification.artefacts import run_onnx
 
 
-def write(ctx: StageContext, graph: DataflowGraph) -> None:
-    """Write `golden.onnx`, which gives logits also where the core gives a label, and `metrics.json`."""
+def write(ctx: StageContext, graph: DataflowGraph, output: Affine) -> None:
+    """Write `golden.onnx`, which gives logits also where the core gives a label, and `metrics.json`.
+
+    Its integers stand for the floats that `output` says.
+    """
     from hw.golden import golden_from_graph
     from models.export import save_model
 
     golden = ctx.work / "golden.onnx"
     save_model(golden_from_graph(_logits(graph)), golden)
-    found = _measure(ctx, _trial(ctx), graph.shape)
+    found = _measure(ctx, _trial(ctx), output)
     (ctx.work / "metrics.json").write_text(json.dumps(found, indent=2) + "\n")
 
 
@@ -41,12 +43,13 @@ def _trial(ctx: StageContext) -> Trial:
     )
 
 
-def _measure(ctx: StageContext, trial: Trial, core: tuple[int, ...]) -> dict[str, Any]:
+def _measure(ctx: StageContext, trial: Trial, output: Affine) -> dict[str, Any]:
     """`metrics.json`: accuracies where there are labels, and the differences."""
-    from hw.lowering.difference import between, execute_given
+    from hw.lowering.difference import between
+    from hw.lowering.reference import execute_given
 
-    golden, frames, labels = ctx.work / "golden.onnx", trial.frames(core), trial.labels
-    (logits,) = run_onnx(golden, {"x": frames}, ["logits"])
+    golden, frames, labels = ctx.work / "golden.onnx", trial.frames, trial.labels
+    (logits,) = run_onnx(golden, {"x": trial.core_frames}, ["logits"])
     count = min(brought(ctx.config).verify.network_samples, len(frames))
     network = execute_given(
         ctx.input("network", "network.qonnx.onnx"),
@@ -54,17 +57,15 @@ def _measure(ctx: StageContext, trial: Trial, core: tuple[int, ...]) -> dict[str
         given=trial.entry.given,
         log=ctx.log("network.log"),
     )
-    found: dict[str, Any] = {"difference": asdict(between(network, logits[:count].astype(np.int64)))}
+    found: dict[str, Any] = {"difference": asdict(between(network, logits[:count].astype(np.int64), output))}
     if trial.recorded:
-        (again,) = run_onnx(golden, {"x": trial.recorded_frames(core)}, ["logits"])
-        found["recorded_difference"] = asdict(trial.recorded_difference(again))
+        (again,) = run_onnx(golden, {"x": trial.recorded_core_frames}, ["logits"])
+        found["recorded_difference"] = asdict(trial.recorded_difference(again, output))
     if labels is not None:
-        classes = logits.shape[1]
-        if labels.max() >= classes:
-            raise DataError(f"data: labels up to {labels.max()}; the network gives {classes} classes")
-        confusion = np.zeros((classes, classes), np.int64)
-        np.add.at(confusion, (labels, logits.argmax(axis=1)), 1)
-        found["network_accuracy"] = accuracy(network, labels[:count])
-        found["golden_accuracy"] = accuracy(logits, labels)
+        given = classified(output.scale * logits + output.offset)
+        confusion = np.zeros((max(2, logits.shape[1]),) * 2, np.int64)
+        np.add.at(confusion, (labels, given), 1)
+        found["network_accuracy"] = float(np.mean(classified(network) == labels[:count]))
+        found["golden_accuracy"] = float(np.mean(given == labels))
         found["confusion_matrix"] = confusion.tolist()
     return found

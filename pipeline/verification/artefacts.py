@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from hw.amd_boards import AmdBoard
 from hw.boards import Board, find, find_open
 from hw.deployment import Target
-from hw.interface import CoreInterface, load_weights
+from hw.interface import Affine, CoreInterface, load_weights
 from models import data, integer
 from models.metrics import combine
 from pipeline.config import Build, NetworkBuild
-from pipeline.errors import ModelFileError
+from pipeline.errors import ModelFileError, VerificationError
 from pipeline.given import Trial, load_trial
 from pipeline.measuring import load_teacher_logits
 from pipeline.progress import Step
@@ -29,7 +29,7 @@ class Finding:
     """What a rung found; skipped where `passed` is None, for the reason `skipped`.
 
     `mismatches` counts samples, of `samples`, on which the artefact and its reference differ, first on the
-    one at `differs_at`.
+    one at `differs_at`. Raises `VerificationError` where it passed and nothing was compared.
     """
 
     passed: bool | None
@@ -40,6 +40,10 @@ class Finding:
     first_mismatch: str | None = None
     skipped: str | None = None
     differs_at: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.passed and self.samples < 1:
+            raise VerificationError(f"no sample was compared with {self.against}")
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ class Artefacts:
     def x(self) -> NDArray[np.uint8]:
         """What every rung runs on, (n, ...): the test split, or what was recorded."""
         if isinstance(self.config, NetworkBuild):
-            return self.trial.frames(self.interface.input.shape)
+            return self.trial.core_frames
         return self.dataset.test.x
 
     @cached_property
@@ -110,6 +114,13 @@ class Artefacts:
     def interface(self) -> CoreInterface:
         """The core's streams."""
         return CoreInterface.load(self.folder / "io.json")
+
+    @cached_property
+    def output(self) -> Affine:
+        """What golden's integers stand for, of a network made elsewhere."""
+        from hw.lowering import kept_output, load_hardware
+
+        return kept_output(load_hardware(self.folder / "hardware.onnx"))
 
     @cached_property
     def frames(self) -> NDArray[np.uint8]:
@@ -200,8 +211,18 @@ def run_model(
         raise ModelFileError(f"{where}: onnxruntime refuses it ({first:.200}); export it again") from error
 
 
-def compare(against: str, expected: NDArray[Any], actual: NDArray[Any], **metrics: Any) -> Finding:
-    """Compare outputs `(n, outputs)` bit for bit; the first mismatch is named with both values."""
+def compare(
+    against: str,
+    expected: NDArray[Any],
+    actual: NDArray[Any],
+    rows: NDArray[np.intp] | None = None,
+    **metrics: Any,
+) -> Finding:
+    """Compare outputs `(n, outputs)` bit for bit; the first mismatch is named with both values.
+
+    `rows` are the numbers of the samples, 0, 1, ... where they are not given. Samples that are all expected
+    to give the same are no proof: an artefact that ignores its input would pass.
+    """
     if expected.shape != actual.shape:
         text = f"outputs of shape {actual.shape}, expected {expected.shape}"
         return Finding(False, against, len(expected), len(expected), metrics, text)
@@ -209,10 +230,26 @@ def compare(against: str, expected: NDArray[Any], actual: NDArray[Any], **metric
     bad = np.flatnonzero(differs.any(axis=1))
     first = sample = None
     if len(bad):
-        sample = int(bad[0])
-        output = int(np.flatnonzero(differs[sample])[0])
+        sample = int(bad[0] if rows is None else rows[bad[0]])
+        output = int(np.flatnonzero(differs[bad[0]])[0])
         first = (
-            f"sample {sample}, class {output}: expected {expected[sample, output]},"
-            f" got {actual[sample, output]}"
+            f"sample {sample}, class {output}: expected {expected[bad[0], output]},"
+            f" got {actual[bad[0], output]}"
         )
-    return Finding(not len(bad), against, len(expected), len(bad), metrics, first, differs_at=sample)
+    elif constant(expected):
+        first = f"all {len(expected)} samples are expected to give the same, which proves nothing"
+    return Finding(first is None, against, len(expected), len(bad), metrics, first, differs_at=sample)
+
+
+def constant(outputs: NDArray[Any]) -> bool:
+    """Whether several samples `(n, outputs)` all have the same outputs."""
+    return len(outputs) > 1 and bool((outputs == outputs[0]).all())
+
+
+def varied(expected: NDArray[Any], count: int) -> NDArray[np.intp]:
+    """The numbers of the first `count` samples, of which the last makes way where all would give the same."""
+    rows = np.arange(min(count, len(expected)))
+    others = np.flatnonzero((expected != expected[:1]).any(axis=1))
+    if len(rows) > 1 and len(others) and others[0] >= len(rows):
+        rows[-1] = others[0]
+    return rows

@@ -18,7 +18,7 @@ from hw.shell.port import Shell, parallel_port
 from hw.shell.protocol import design_identity
 from pipeline.config import RungsConfig
 from pipeline.progress import Step
-from pipeline.verification.artefacts import Finding, compare
+from pipeline.verification.artefacts import Finding, compare, varied
 
 STALL_PERCENT = 30
 LINK_TIMEOUT = 120.0  # seconds of silence: a simulated netlist on a busy machine is slow
@@ -74,10 +74,16 @@ class Core:
             taps=taps,
         )
 
-    def compared(self, outputs: NDArray[Any], **metrics: Any) -> Finding:
-        """What the first frames gave, against what they have to give."""
-        expected = self.expected[: len(outputs)]
-        return compare(self.against, expected, outputs.astype(np.int64), **metrics)
+    def some(self, count: int) -> NDArray[np.intp]:
+        """The numbers of the frames that slow rungs take."""
+        return varied(self.expected, count)
+
+    def compared(
+        self, outputs: NDArray[Any], rows: NDArray[np.intp] | None = None, **metrics: Any
+    ) -> Finding:
+        """What frames gave, all of them or those of numbers `rows`, against what they have to give."""
+        expected = self.expected if rows is None else self.expected[rows]
+        return compare(self.against, expected, outputs.astype(np.int64), rows, **metrics)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -106,7 +112,7 @@ def rtl(core: Core, bound: int) -> Finding:
     stalled = simulator.run(
         core.frames, stall_percent=STALL_PERCENT, seed=core.limits.stall_seed, threads=threads
     )
-    metrics = {
+    metrics: dict[str, Any] = {
         "interval_cycles": free.interval,
         "interval_bound_cycles": bound,
         "latency_cycles": free.latency,
@@ -171,9 +177,10 @@ def _simulated(chip: Chip, rung: str, model: ChipModel, samples: int) -> Finding
 
 def _parallel(chip: Chip, rung: str, model: ChipModel, samples: int) -> Finding:
     """A chip model under a master on its pins, both sides stalled at random."""
+    rows = chip.some(samples)
     found = parallel_board.run(
         model,
-        chip.frames[:samples],
+        chip.frames[rows],
         chip.interface,
         parallel_port(chip.board, chip.interface),
         work=chip.scratch(rung) / "simulator",
@@ -182,12 +189,13 @@ def _parallel(chip: Chip, rung: str, model: ChipModel, samples: int) -> Finding:
         seed=chip.limits.stall_seed,
         optimize="-O0",  # for some 100,000 cycles, compiling takes longer than running
     )
-    return chip.compared(found.outputs, stalled_interval_cycles=found.interval)
+    return chip.compared(found.outputs, rows, stalled_interval_cycles=found.interval)
 
 
 def _infer(chip: Chip, rung: str, port: str, samples: int) -> Finding:
-    """The first frames through whatever is behind a serial port."""
-    x = chip.frames[:samples]
+    """Some frames through whatever is behind a serial port."""
+    rows = chip.some(samples)
+    x = chip.frames[rows]
     with Link(port, chip.board.baud, timeout=LINK_TIMEOUT) as link:
         link.expect(design_identity(chip.verilog.read_bytes()))
         outputs = link.infer(
@@ -196,7 +204,7 @@ def _infer(chip: Chip, rung: str, port: str, samples: int) -> Finding:
             lambda done: chip.step(f"{rung}, samples", done, len(x)),
             weights=chip.weights,
         )
-    return chip.compared(outputs)
+    return chip.compared(outputs, rows)
 
 
 def _decompiled(chip: Chip) -> Finding:

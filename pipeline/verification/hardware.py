@@ -77,6 +77,8 @@ def first_layer(artefacts: Artefacts, sample: int) -> str:
         for layer in _layers(artefacts.folder)
         if layer["kind"] == "Threshold"
     )
+    if not taps:
+        return "no layer has activations to compare"
     wanted = artefacts.tapped(artefacts.x[sample : sample + 1])
     simulator = core_of(artefacts).simulator("taps", taps)
     for tap, values, found in zip(

@@ -38,6 +38,7 @@ def test_digits_are_split_by_seed_and_stratified():
         ({"train_samples": 0}, "data.train_samples: 0 samples"),
         ({"path": Path("x")}, "digits comes with a library, and x is not read"),
         ({"name": "npz"}, "npz is read from files; give their path"),
+        ({"layout": "nhwc"}, "data.layout: digits has its axes in a known order; remove it"),
     ],
 )
 def test_a_source_that_cannot_be(changes, message):
@@ -90,7 +91,7 @@ def test_scaling_is_fixed_on_the_training_split_and_saturates_elsewhere(tmp_path
     x = np.linspace(-1, 1, 80)[:, None, None, None] * np.array([1.0, 10.0])
     y = np.arange(80) % 2
     np.savez(tmp_path / "a.npz", x_train=x, y_train=y, x_test=3 * x, y_test=y)
-    source = data.DataSource("npz", tmp_path / "a.npz", validation_fraction=0.25)
+    source = data.DataSource("npz", tmp_path / "a.npz", validation_fraction=0.25, layout="nhwc")
     dataset = data.load_source(source, 0)
     assert dataset.input_shape == (1, 1, 2) and dataset.scaling is not None
     assert dataset.train.x.min() == 0 and dataset.train.x.max() == 255

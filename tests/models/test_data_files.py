@@ -262,6 +262,49 @@ def test_npz(tmp_path, shape):
 
 
 @pytest.mark.parametrize(
+    ("shape", "layout", "kept", "order"),
+    [
+        ((2, 6, 3), None, (2, 6, 3), (0, 1, 2, 3)),
+        ((36, 1, 1), None, (36, 1, 1), (0, 1, 2, 3)),
+        ((12, 1, 3), None, (12, 1, 3), (0, 1, 2, 3)),
+        ((3, 3, 4), "nhwc", (3, 3, 4), (0, 1, 2, 3)),
+        ((1, 6, 6), "nchw", (6, 6, 1), (0, 2, 3, 1)),
+        ((3, 3, 4), "nchw", (3, 4, 3), (0, 2, 3, 1)),
+        ((3, 12), "ncl", (12, 1, 3), (0, 2, 1)),
+        ((3, 12), "nlc", (3, 1, 12), (0, 1, 2)),
+        ((3, 12), "nhw", (3, 12, 1), (0, 1, 2)),
+    ],
+)
+def test_npz_in_its_layout(tmp_path, shape, layout, kept, order):
+    x = np.random.default_rng(0).integers(0, 256, (8, *shape), dtype=np.uint8)
+    path = write_npz(tmp_path / "a.npz", x_train=x, y_train=Y[:8], x_test=x, y_test=Y[:8])
+    dataset = data.load_source(data.DataSource("npz", path, validation_fraction=0.1, layout=layout), 0)
+    assert dataset.input_shape == kept
+    np.testing.assert_array_equal(dataset.test.x, x.transpose(order).reshape(8, -1))
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 8, 8), (8, 8, 8), (6, 1, 100), (3, 8, 3), (1, 1, 2)])
+def test_npz_whose_shape_leaves_its_layout_open(tmp_path, shape):
+    path = write_npz(tmp_path / "a.npz", x=np.zeros((8, *shape), np.uint8), y=Y[:8])
+    with pytest.raises(DataError, match=r"a\.npz: the shape .* set data\.layout to 'nhwc' or 'nchw'"):
+        data.load_source(data.DataSource("npz", path, 0.5), 0)
+
+
+def test_npz_of_floats_with_three_axes(tmp_path):
+    path = write_npz(tmp_path / "a.npz", x=np.random.default_rng(0).random((8, 4, 4)), y=Y[:8])
+    with pytest.raises(DataError, match=r"float64 samples .* set data\.layout to 'nhw' or 'nlc' or 'ncl'"):
+        data.load_source(data.DataSource("npz", path, 0.5), 0)
+
+
+@pytest.mark.parametrize("layout", ["nhwc", "ncl", "flat"])
+def test_npz_of_other_axes_than_its_layout(tmp_path, layout):
+    ndim = 3 if layout == "nhwc" else 4
+    path = write_npz(tmp_path / "a.npz", x=np.zeros((8, 4, 4, 4)[:ndim], np.uint8), y=Y[:8])
+    with pytest.raises(DataError, match=rf"a\.npz, x: shape .* is not in data\.layout '{layout}'; give 'nh"):
+        data.load_source(data.DataSource("npz", path, 0.5, layout=layout), 0)
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"y_test": Y[:7]}, r"x_test: 8 samples but labels of shape \(7,\)"),

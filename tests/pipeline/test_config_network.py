@@ -45,7 +45,7 @@ def test_a_lock_gives_the_same_build() -> None:
 
 @pytest.mark.parametrize(
     ("tables", "first"),
-    [({}, ["data", "network"]), ({"data": None, "network": {"path": "x", "recorded": "y"}}, ["network"])],
+    [({}, ["network", "data"]), ({"data": None, "network": {"path": "x", "recorded": "y"}}, ["network"])],
 )
 def test_its_stages(tables: dict[str, object], first: list[str]) -> None:
     stages = select(parse(changed(**tables), "x.toml"), STAGES)
@@ -71,8 +71,8 @@ def test_its_stages(tables: dict[str, object], first: list[str]) -> None:
         ),
         (
             {"verify": {"maximum_drop": 0.5}},
-            "verify.maximum_drop: unknown key; known are bitstream_samples, board_samples, minimum_accuracy,"
-            " minimum_agreement, netlist_samples, network_samples, stall_seed",
+            "verify.maximum_drop: unknown key; known are bitstream_samples, board_samples, maximum_apart,"
+            " minimum_accuracy, minimum_agreement, netlist_samples, network_samples, stall_seed",
         ),
         (
             {"network": {"path": "x", "scale": 0}},
@@ -83,6 +83,14 @@ def test_its_stages(tables: dict[str, object], first: list[str]) -> None:
             "network.offset: input should be a number, or one for each channel",
         ),
         ({"network": {"scale": 1.0}}, "network.path: missing; add it"),
+        (
+            {"network": {"path": "x", "flattened": "nchw"}},
+            "network.flattened: unknown value 'nchw'; give 'chw' or 'hwc'",
+        ),
+        (
+            {"verify": {"minimum_agreement": 0, "maximum_apart": 1}},
+            "verify.maximum_apart: with minimum_agreement 0 every network passes; give less than 1",
+        ),
     ],
 )
 def test_what_is_wrong_is_one_line(tables: dict[str, object], message: str) -> None:

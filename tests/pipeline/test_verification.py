@@ -112,6 +112,30 @@ def test_student_rung_holds_the_build_to_its_limits(tampered):
     assert "verify.minimum_accuracy" in found.first_mismatch
 
 
+def test_student_rung_fails_for_a_student_that_always_says_the_same(tampered):
+    tampered.__dict__["torch_logits"] = np.eye(10, dtype=np.float32)[np.zeros(len(tampered.x), int)]
+    found = networks.student(tampered)
+    assert found.passed is False
+    assert "is not above the commonest class's" in found.first_mismatch
+
+
+def test_core_that_ignores_its_input_does_not_pass(tampered):
+    """Were golden dead, the core would agree with it."""
+    logits, label = tampered.golden
+    tampered.__dict__["golden"] = (np.zeros_like(logits), np.zeros_like(label))
+    found = networks.finn(tampered)
+    assert found.passed is False
+    whole = compare("golden", tampered.expected(), np.zeros_like(tampered.expected()))
+    assert whole.passed is False and whole.mismatches == 0
+
+
+def test_no_layer_agrees_where_none_is_listened_to(tampered):
+    path = tampered.folder / "layers.json"
+    layers = [layer for layer in json.loads(path.read_text()) if layer["kind"] != "Threshold"]
+    path.write_text(json.dumps(layers))
+    assert hardware.first_layer(tampered, 0) == "no layer has activations to compare"
+
+
 def test_bitstream_without_the_decompiler_is_skipped_with_the_reason(tampered, monkeypatch):
     monkeypatch.setenv("PATH", "/nonexistent")
     found = hardware.bitstream(tampered)

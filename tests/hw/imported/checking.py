@@ -28,6 +28,11 @@ def integers_of(made: Integral, frames: np.ndarray) -> np.ndarray:
     return np.array([execute_onnx(made.model, {"x": each[None]})["logits"].reshape(-1) for each in core])
 
 
+def values_of(made: Integral, integers: np.ndarray) -> np.ndarray:
+    """The floats that the integers at the end stand for."""
+    return (made.meaning.scale * integers + made.meaning.offset).astype(np.float32)
+
+
 def floats_of(path: Path, given: Bytes, frames: np.ndarray) -> np.ndarray:
     """What qonnx makes of the network itself, (n, outputs)."""
     model = load(path)
@@ -44,7 +49,7 @@ def check_values(network: Foreign, path: Path, given: Bytes = SIXTEENTHS, count:
     frames = random_frames(made.layout.shape, count)
     integers, wanted = integers_of(made, frames), floats_of(path, given, frames)
     assert made.error == 0 and np.ptp(integers, axis=0).any()
-    np.testing.assert_array_equal((made.scale * integers + made.offset).astype(np.float32), wanted)
+    np.testing.assert_array_equal(values_of(made, integers), wanted)
     return made
 
 

@@ -101,7 +101,7 @@ def logits_of(path: Path, given: Bytes, frames: np.ndarray) -> tuple[np.ndarray,
     graph = read(lower(path, folding=Folding(target_cycles=2000), label=False, log=log, given=given))
     session = onnxruntime.InferenceSession(golden_from_graph(graph).SerializeToString())
     (logits,) = session.run(["logits"], {"x": made.layout.to_core(frames)})
-    return logits, made.scale, made.offset
+    return logits, made.meaning.scale, made.meaning.offset
 
 
 NETWORKS = [(dense, (12,)), (Convolutional, (2, 9, 9))]

@@ -12,7 +12,14 @@ from hw.dataflow import GlobalSum
 from hw.imported import Bytes, integral
 from hw.lowering.streamlining import load
 from tests.hw.foreign import Foreign
-from tests.hw.imported.checking import check_lowered, check_values, floats_of, integers_of, random_frames
+from tests.hw.imported.checking import (
+    check_lowered,
+    check_values,
+    floats_of,
+    integers_of,
+    random_frames,
+    values_of,
+)
 
 MODES = ["ROUND", "CEIL", "FLOOR", "ROUND_TO_ZERO", "UP", "DOWN", "HALF_UP", "HALF_DOWN"]
 
@@ -82,10 +89,10 @@ def test_random_networks_of_every_rounding_mode(tmp_path: Path, seed: int) -> No
     made = integral(load(path), Bytes(1 / 16, -4.0))
     assert made.error == 0
     frames = random_frames(made.layout.shape, 12, seed)
-    values = made.scale * integers_of(made, frames) + made.offset
+    values = values_of(made, integers_of(made, frames))
     wanted = floats_of(path, Bytes(1 / 16, -4.0), frames)
     # Averages over 7 x 7 pixels and fewer are no powers of two.
-    np.testing.assert_allclose(values, wanted, rtol=0, atol=1e-4 * made.scale)
+    np.testing.assert_allclose(values, wanted, rtol=0, atol=1e-4 * made.meaning.scale)
 
 
 # Forms of graphs
