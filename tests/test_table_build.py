@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from hw.interface import Affine
+from models.data import Scaling
 from pipeline import config
 from pipeline.verification import hardware, networks
 from pipeline.verification.artefacts import Artefacts
@@ -49,6 +51,12 @@ def test_table_with_categories_to_golden_and_core(tmp_path):
         config.load(file), built.folder, tmp_path / "work", tmp_path / "log", lambda *_: None
     )
     assert artefacts.dataset.input_shape == (4,)
+    values = artefacts.interface.input_values  # a byte's worth of every column, for who feeds the core
+    assert artefacts.dataset.scaling == Scaling(
+        *zip(*((each.offset, each.scale) for each in values), strict=True)
+    )
+    assert values[1] == Affine(2 / 255, 0.0)  # three names
+    assert artefacts.interface.output_values == Affine(artefacts.network.logit_scale, 0.0)
     assert set(np.unique(artefacts.x[:, 1])) <= {0, 127, 128, 255}  # names, spread over a byte
     for rung in (networks.onnxruntime, networks.golden, hardware.rtl):
         found = rung(artefacts)

@@ -26,20 +26,27 @@ MAX_LOSS = 0.1
 
 @dataclass(frozen=True)
 class Reading:
-    """A way to read an array as frames of a network: its layout, and how a flat network flattened it."""
+    """A way to read an array as frames of a network: its layout, and how a flat network flattened it.
+
+    `turned` images have rows for columns.
+    """
 
     layout: str
     flattened: str | None = None
+    turned: bool = False
 
     def keys(self, settled: bool) -> str:
         """As the build file says it; of a source whose axes are `settled` there is no layout to set."""
         keys = {} if settled else {"data.layout": self.layout}
         keys |= {"network.flattened": self.flattened} if self.flattened else {}
-        return ", ".join(f'{key} = "{value}"' for key, value in keys.items())
+        said = [f'{key} = "{value}"' for key, value in keys.items()]
+        return ", ".join([*said, *(["rows for columns"] if self.turned else [])])
 
     def frames(self, x: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any] | None:
         """Samples (n, ...) as (n, *shape), `shape` channels first; None where they do not fit."""
         last = channels_last(x, self.layout)
+        if self.turned and last.ndim == 4:
+            last = last.swapaxes(1, 2)
         ordered: NDArray[Any] | None
         if len(shape) == 1:
             ordered = np.moveaxis(last, -1, 1) if self.flattened == "chw" else last
@@ -176,7 +183,8 @@ class InputContract:
         asked = (layout,) if layout else possible
         if flat and not layout and (plain := plain_layout(x)):
             asked = (plain,)
-        every = self._readings(x, possible, None)
+        # What is only turned refutes, and is never taken.
+        every = self._readings(x, possible, None, turned=True) | self._readings(x, possible, None)
         open_ways = self._readings(x, asked, self.flattened)
         where = f"{name}: frames of {x.shape[1:]}"
         if not open_ways:
@@ -190,7 +198,7 @@ class InputContract:
             if all(found[other] < found[way] for other in open_ways):
                 raise DataError(
                     f"{where}: {len(found[way])} frames of network.recorded are in it in another order,"
-                    f" that of {reading.keys(source.settled)}; correct the keys"
+                    f" that of {reading.keys(source.settled)}; correct the keys or the data"
                 )
         if len(open_ways) == 1:
             return next(iter(open_ways.values()))
@@ -202,7 +210,7 @@ class InputContract:
         )
 
     def _readings(
-        self, x: NDArray[Any], layouts: tuple[str, ...], flattened: str | None
+        self, x: NDArray[Any], layouts: tuple[str, ...], flattened: str | None, turned: bool = False
     ) -> dict[bytes, Reading]:
         """The ways to read samples like x that fit, by where each value comes from; equal ones once."""
         orders: tuple[str | None, ...] = (None,)
@@ -212,7 +220,7 @@ class InputContract:
         ways: dict[bytes, Reading] = {}
         for layout in layouts:
             for order in orders:
-                reading = Reading(layout, order)
+                reading = Reading(layout, order, turned)
                 frames = reading.frames(places, self.shape)
                 if frames is not None:
                     ways.setdefault(frames.tobytes(), reading)

@@ -133,6 +133,17 @@ def test_frames_that_look_the_same_either_way_prove_nothing() -> None:
         assert len(taken(InputContract((8, 8, 8), PLAIN, recorded=recorded), x, "nhwc")) == 6
 
 
+@pytest.mark.parametrize("shape", [(1, 8, 8), (64,)])
+@pytest.mark.parametrize("settled", [True, False])
+def test_turned_images_are_refuted(shape: tuple[int, ...], settled: bool) -> None:
+    x = frames(6, 8, 8, 1)
+    for recorded in (frames(3, *shape), x.reshape(6, *shape)):
+        assert len(taken(InputContract(shape, PLAIN, recorded=recorded), x, settled=settled)) == 6
+    turned = x.swapaxes(1, 2).reshape(6, *shape)
+    with pytest.raises(DataError, match=r"6 frames of .* are in it in another order, that of .*; correct"):
+        taken(InputContract(shape, PLAIN, recorded=turned), x, settled=settled)
+
+
 def test_sources_of_known_order_take_no_layout() -> None:
     """CIFAR's are channels last; how a flat network flattened them is still open."""
     x = frames(4, 4, 4, 3)
