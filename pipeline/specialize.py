@@ -27,7 +27,7 @@ from models.topology import AveragePool, Conv, Dense, Topology
 from models.training import TrainingConfig
 from pipeline.comparison.summary import summarize
 from pipeline.config import BoardConfig, RungsConfig
-from pipeline.errors import ConfigError, VerificationError
+from pipeline.errors import ConfigError
 from pipeline.progress import Display, Step, track
 from pipeline.stages.bitstream import implement
 from pipeline.verification import Reference, climb_core, failure
@@ -226,9 +226,9 @@ def _climbed(reference: Reference, folder: Path, asked: Specialization, step: St
         step,
         placed=asked.board is not None,
     )
-    failed = failure(found.rungs)
+    failed = failure(found.rungs, str(folder))
     if failed:
-        raise VerificationError(f"{folder}: {failed}; report this")
+        raise failed
     return found.rungs
 
 

@@ -11,8 +11,8 @@ from hw.shell.protocol import design_identity
 from pipeline.cli.app import AsJson, print_json, print_table, shown
 from pipeline.cli.folder import require_serial_link
 from pipeline.errors import DataError, StoreError
-from pipeline.outputs import read_lock
-from pipeline.store import write_atomic
+from pipeline.files import kind_of, output_file, write_output
+from pipeline.lock import open_built
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,16 +28,18 @@ def infer(
     core: Annotated[Path, typer.Argument(metavar="DIR", help="The build's folder, or the core.v in it.")],
     port: Annotated[str, typer.Option(help="The board's serial port.")],
     frames: Annotated[Path, typer.Option("--input", help="Frames: .npy, or .npz with one array.")],
-    output: Annotated[Path | None, typer.Option(help="Write the core's outputs here (.npy).")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Write the core's outputs here (.npy).", callback=output_file)
+    ] = None,
     baud: Annotated[int | None, typer.Option(help="Bits a second, instead of the board's own.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Send frames to a board, show or write what its core gives."""
     folder = core if core.is_dir() else core.parent
+    built = open_built(folder)
+    require_serial_link(built)
     if baud is None:
-        lock = read_lock(folder)
-        require_serial_link(folder, lock)
-        baud = find_open(str(lock["board"])).baud
+        baud = find_open(built.config.board.name).baud
     from hw.host import Link
     from hw.interface import CoreInterface, load_weights
 
@@ -78,6 +80,9 @@ def _read(path: Path, interface: "CoreInterface") -> "NDArray[np.uint8]":
     """Frames of the core's input shape and type, whatever the file calls their axes."""
     import numpy as np
 
+    other = kind_of(path)
+    if other:
+        raise DataError(f"{path}: is a {other}; give a .npy or .npz file")
     try:
         loaded: Any = np.load(path, allow_pickle=False)
         array = _only(path, loaded) if hasattr(loaded, "files") else loaded
@@ -104,4 +109,4 @@ def _write(path: Path, results: "NDArray[Any]") -> None:
 
     buffer = BytesIO()
     np.save(buffer, results, allow_pickle=False)
-    write_atomic(path, buffer.getvalue())
+    write_output(path, buffer.getvalue())

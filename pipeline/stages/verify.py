@@ -2,7 +2,6 @@
 
 import json
 
-from pipeline.errors import VerificationError
 from pipeline.stage import Facts, StageContext
 from pipeline.verification import Climbed, climb, failure, hardware_stage
 
@@ -20,6 +19,6 @@ def leave(ctx: StageContext, found: Climbed) -> None:
     (ctx.work / "verification.json").write_text(json.dumps(found.rungs, indent=2) + "\n")
     if found.performance:
         (ctx.work / "performance.json").write_text(json.dumps(found.performance, indent=2) + "\n")
-    failed = failure(found.rungs)
+    failed = failure(found.rungs, ctx.config.name)
     if failed:
-        raise VerificationError(f"{ctx.config.name}: {failed}")
+        raise failed

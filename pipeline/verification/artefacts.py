@@ -14,8 +14,8 @@ from hw.deployment import Target
 from hw.interface import CoreInterface, load_weights
 from models import data, integer
 from models.metrics import combine
-from pipeline.config import Build, NetworkBuild
-from pipeline.errors import ModelFileError
+from pipeline.config import Build, NetworkBuild, brought
+from pipeline.errors import ModelFileError, RetortError
 from pipeline.given import Trial, load_trial
 from pipeline.measuring import load_teacher_logits
 from pipeline.progress import Step
@@ -29,7 +29,7 @@ class Finding:
     """What a rung found; skipped where `passed` is None, for the reason `skipped`.
 
     `mismatches` counts samples, of `samples`, on which the artefact and its reference differ, first on the
-    one at `differs_at`.
+    one at `differs_at`. `error` is what kept the rung from being climbed; it says nothing of the artefact.
     """
 
     passed: bool | None
@@ -40,6 +40,7 @@ class Finding:
     first_mismatch: str | None = None
     skipped: str | None = None
     differs_at: int | None = None
+    error: RetortError | None = None
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,13 @@ class Artefacts:
     @cached_property
     def trial(self) -> Trial:
         """The network made elsewhere, and what it is tried on."""
-        paths = (self.folder / f"{name}.safetensors" for name in ("data", "recorded"))
-        return load_trial(self.folder / "network.json", *(path if path.exists() else None for path in paths))
+        build = brought(self.config)
+        data_set, recorded = (self.folder / f"{name}.safetensors" for name in ("data", "recorded"))
+        return load_trial(
+            self.folder / "network.json",
+            data_set if build.data else None,
+            recorded if build.network.recorded else None,
+        )
 
     @cached_property
     def x(self) -> NDArray[np.uint8]:
