@@ -35,6 +35,7 @@ def output_file(path: Path | None) -> Path | None:
 
     Raises:
         ConfigError: its folder is not there, or a device, FIFO, socket or folder has its name.
+        DiskError: its folder cannot be written.
     """
     if path is None:
         return None
@@ -47,11 +48,13 @@ def output_file(path: Path | None) -> Path | None:
         raise ConfigError(f"{path}: cannot be written ({error}); give another file") from error
     if other:
         raise ConfigError(f"{path}: is a {other}, which is not written over; give the name of a file")
+    if not os.access(found.parent, os.W_OK):
+        raise DiskError(f"{found.parent}: cannot be written, by its disk or its permissions; write elsewhere")
     return found
 
 
 def write_output(path: Path, data: bytes) -> None:
-    """Write a file that the user named; raises as `output_file` does, and `DiskError`."""
+    """Write a file that the user named; raises as `output_file` does."""
     found = output_file(path)
     assert found is not None
     with writing(path):
@@ -59,10 +62,10 @@ def write_output(path: Path, data: bytes) -> None:
 
 
 def kind_of(path: Path) -> str | None:
-    """What has this name and is neither a file nor a link to one, in a word; None where nothing is there."""
+    """What has this name and is neither a file nor a link to one, in a word; None where nothing has it."""
     try:
         mode = path.stat().st_mode
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return None if stat.S_ISREG(mode) else _KINDS.get(stat.S_IFMT(mode), "device")
 

@@ -36,7 +36,7 @@ def _inside(name: str) -> str:
     return name
 
 
-Name = Annotated[str, Field(max_length=255), AfterValidator(_inside)]
+Name = Annotated[str, Field(max_length=1024), AfterValidator(_inside)]
 Word = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=80)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -98,7 +98,7 @@ class Lock(_Checked):
 
 
 class Volatile(_Checked):
-    """What files that are no stage's, or differ from run to run, hold, in the folder of the lock `lock`."""
+    """What files that are no stage's, or differ from run to run, hold; `lock` is the digest of the lock."""
 
     lock: Digest
     files: dict[Name, FileEntry]
@@ -129,8 +129,7 @@ def open_built(folder: Path) -> BuiltFolder:
         config = configuration.parse(lock.config, str(folder / LOCK))
     except ConfigError as error:
         raise StoreError(f"{error}; {AGAIN}") from error
-    volatile = read_volatile(folder)
-    entries = _entries(folder, lock, volatile)
+    entries = _entries(folder, lock)
     for name, entry in entries.items():
         _check(folder, name, entry)
     for path in _strangers(folder, entries):
@@ -202,19 +201,20 @@ def _read(path: Path, form: type[T]) -> T:
         raise StoreError(f"{path}: not a lock of a build ({text}: {first['msg']:.200}); {AGAIN}") from error
 
 
-def _entries(folder: Path, lock: Lock, volatile: Volatile | None) -> Mapping[str, FileEntry]:
-    """What every file of the folder has to hold."""
-    files, other = lock.files, volatile.files if volatile else {}
-    path = folder / VOLATILE
-    missing = [name for name in lock.volatile if name not in other]
+def _entries(folder: Path, lock: Lock) -> Mapping[str, FileEntry]:
+    """What every file of the folder has to hold, the lock itself included."""
+    path, volatile = folder / VOLATILE, read_volatile(folder)
+    if volatile is None:
+        raise StoreError(f"{path}: not there; {AGAIN}")
+    if volatile.lock != digest_file(folder / LOCK):
+        raise StoreError(f"{path}: is of another {LOCK}; {AGAIN}")
+    missing = [name for name in lock.volatile if name not in volatile.files]
     if missing:
         raise StoreError(f"{path}: has no digest of {', '.join(missing)}; {AGAIN}")
-    if volatile and volatile.lock != digest_file(folder / LOCK):
-        raise StoreError(f"{path}: is of another {LOCK}; {AGAIN}")
-    double = sorted(files.keys() & other.keys())
+    double = sorted(lock.files.keys() & volatile.files.keys())
     if double:
         raise StoreError(f"{path}: {', '.join(double)} is in {LOCK}; {AGAIN}")
-    return {**files, **other}
+    return {**lock.files, **volatile.files}
 
 
 def _check(folder: Path, name: str, entry: FileEntry) -> None:

@@ -23,7 +23,7 @@ def to_board(source: str, *, read: tuple[str, ...], bitstream: bool) -> tuple[St
     placed = (replace(COMMON["bitstream"], inputs=(source,)),) if bitstream else ()
     verify = replace(
         COMMON["verify"],
-        version=1,
+        version=2,
         inputs=(*read, *(stage.name for stage in placed)),
         config=lambda config: [config.verify.model_dump(mode="json"), config.board.model_dump(mode="json")],
         tools=chip_tools if bitstream else ("verilator", "g++", "make"),

@@ -80,10 +80,10 @@ def _read(path: Path, interface: "CoreInterface") -> "NDArray[np.uint8]":
     """Frames of the core's input shape and type, whatever the file calls their axes."""
     import numpy as np
 
-    other = kind_of(path)
-    if other:
-        raise DataError(f"{path}: is a {other}; give a .npy or .npz file")
     try:
+        other = kind_of(path)
+        if other:  # a FIFO would be waited for
+            raise DataError(f"{path}: is a {other}; give a .npy or .npz file")
         loaded: Any = np.load(path, allow_pickle=False)
         array = _only(path, loaded) if hasattr(loaded, "files") else loaded
     except (OSError, ValueError) as error:

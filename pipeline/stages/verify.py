@@ -15,8 +15,10 @@ def run(ctx: StageContext) -> Facts:
 
 
 def leave(ctx: StageContext, found: Climbed) -> None:
-    """Write what was found; raises `VerificationError` where a rung failed."""
-    (ctx.work / "verification.json").write_text(json.dumps(found.rungs, indent=2) + "\n")
+    """Write what was found; raises `VerificationError` where a rung failed, or what kept one from that."""
+    # Logs that rungs name are beside the file, wherever both are copied to.
+    text = json.dumps(found.rungs, indent=2).replace(f"{ctx.work}/", "")
+    (ctx.work / "verification.json").write_text(text + "\n")
     if found.performance:
         (ctx.work / "performance.json").write_text(json.dumps(found.performance, indent=2) + "\n")
     failed = failure(found.rungs, ctx.config.name)

@@ -407,6 +407,45 @@ def test_infer_refuses_other_data(core: Path, array: Any, told: str) -> None:
     assert failed.stderr.startswith(f"error: {core / 'frames.npy'}: {told}")
 
 
+@pytest.mark.parametrize("place", ["fifo", "device", "new/y.npy", "folder"])
+def test_infer_refuses_places_before_it_asks_the_board(core: Path, place: str) -> None:
+    os.mkfifo(core / "fifo")
+    (core / "device").symlink_to("/dev/full")
+    (core / "folder").mkdir()
+    before = sorted(path.name for path in core.iterdir())
+    arguments = ["infer", str(core), "--port", "/dev/none", "--input", str(core / "frames.npy")]
+    failed = call(*arguments, "--output", str(core / place))
+    assert failed.exit_code == 2 and failed.stderr.startswith(f"error: {core / place}: ")
+    for command in (["verify", str(core)], ["deploy", str(core), "--host", "nowhere"]):
+        assert call(*command, "--junit", str(core / place)).stderr == failed.stderr
+    assert sorted(path.name for path in core.iterdir()) == before
+
+
+def test_infer_waits_for_no_fifo(core: Path) -> None:
+    os.mkfifo(core / "fifo")
+    for path, told in ((core / "fifo", "is a FIFO"), (Path("/dev/zero"), "is a device")):
+        failed = call("infer", str(core), "--port", "/dev/none", "--input", str(path))
+        assert failed.exit_code == 3
+        assert failed.stderr == f"error: {path}: {told}; give a .npy or .npz file\n"
+
+
+@pytest.mark.parametrize("name", ["core.v", "io.json", "build.lock.json"])
+def test_no_command_takes_what_was_not_built(core: Path, name: str) -> None:
+    with (core / name).open("ab") as file:
+        file.write(b" ")
+    infer = ("--port", "/dev/none", "--input", "frames.npy", "--baud", "9600")
+    for command, *options in (
+        ["verify"],
+        ["report"],
+        ["flash"],
+        ["deploy", "--host", "b"],
+        ["infer", *infer],
+    ):
+        failed = call(command, str(core), *options)
+        assert failed.exit_code == 6 and failed.stderr.startswith(f"error: {core}/"), command
+        assert name in failed.stderr and failed.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("command", [["verify"], ["infer", "--input", "frames.npy"]])
 def test_build_without_a_serial_link(command: list[str], tmp_path: Path) -> None:
     write_lock(tmp_path, shell="parallel")
@@ -446,6 +485,14 @@ def test_process_with_a_malformed_build_file(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr == f"error: {tmp_path}/x.toml: not TOML: Invalid value (at end of document)\n"
     assert run("plan").returncode == 2
+
+
+def test_a_full_disk_behind_standard_output() -> None:
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        argv = [sys.executable, "-m", "pipeline", "boards"]
+        done = subprocess.run(argv, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 25
+    assert done.stderr.startswith("error: No space left on device; free space there")
 
 
 HEAVY = {"torch", "finn", "amaranth", "sklearn", "matplotlib", "onnxruntime", "onnx", "brevitas", "numpy"}
