@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline import engine, outputs
-from pipeline.config import BuildConfig
+from pipeline.config import NAME_LENGTH, BuildConfig
 from pipeline.engine import BuildResult
 from pipeline.progress import Display
 from pipeline.stage import Facts, Stage, StageContext
@@ -62,7 +62,8 @@ def bring(
 
 def named(config: BuildConfig, kind: str) -> BuildConfig:
     """The build under a name of its own, so that neither explains the other's stages by its own last ones."""
-    return config.model_copy(update={"name": f"{config.name}-{kind}"})
+    first = config.name[: NAME_LENGTH - len(kind) - 1].rstrip("-")
+    return config.model_copy(update={"name": f"{first}-{kind}"})
 
 
 def _verify(ctx: StageContext) -> Facts:

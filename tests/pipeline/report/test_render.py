@@ -121,6 +121,16 @@ def test_a_failed_rung_shows(folder: Path) -> None:
     assert "3 mismatches in 360 samples against golden" in page.text["ladder"]
 
 
+def test_what_could_not_be_climbed_is_no_mismatch(folder: Path) -> None:
+    error = {"kind": "PortError", "exit_code": 15, "message": "/dev/none: <not there>"}
+    board = VERIFICATION[-1] | {"passed": False, "mismatches": None, "error": error}
+    change(folder, "verification.json", [*VERIFICATION[:-1], board])
+    page = Page(render(folder))
+    assert "1 of 9 rungs could not be climbed: board" in page.text[""]
+    assert "Could not be climbed: /dev/none: <not there>" in page.text["verification"]
+    assert "could not be climbed" in page.text["ladder"]
+
+
 def test_nothing_run_is_not_passed(folder: Path) -> None:
     change(folder, "verification.json", [])
     assert '<p class="verdict open">Verification: no rung of the ladder was run</p>' in render(folder)
