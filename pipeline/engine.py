@@ -234,7 +234,7 @@ class _Job:
             try:
                 kept = keep(name, work)
             except DiskError as error:
-                self.display.note(f"{name}: failed; what it left is not kept there: {error}")
+                self.display.note(f"{name}: failed; what it left is not kept: {error}")
             else:
                 self.display.note(f"{name}: failed; what it left is in {kept}")
                 return kept

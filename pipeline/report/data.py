@@ -4,11 +4,12 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import JsonValue, TypeAdapter, ValidationError
+from pydantic import JsonValue, TypeAdapter
 
 from pipeline.errors import StoreError
-from pipeline.lock import LOCK, VOLATILE, Lock, read_lock, read_volatile
+from pipeline.lock import LOCK, VOLATILE, Lock, read_lock
 from pipeline.outputs import FAILED
+from pipeline.report.files import Files, named
 from pipeline.report.finn import Estimates, FinnLayers
 from pipeline.stage import LOGS
 
@@ -227,7 +228,7 @@ def load(folder: Path) -> BuildData:
         StoreError: a file that must be there is missing, or one that is there is malformed.
     """
     lock = read_lock(folder) if (folder / LOCK).exists() else None
-    files = _Files(folder, _named(folder, lock))
+    files = Files(folder, named(folder, lock))
     return BuildData(
         name=lock.build if lock else folder.resolve().name,
         verification=files.mandatory("verification.json", tuple[Rung, ...]),
@@ -243,52 +244,13 @@ def load(folder: Path) -> BuildData:
     )
 
 
-@dataclass(frozen=True)
-class _Files:
-    """A folder's files; `names` are those of the build, all of them where no lock says."""
-
-    folder: Path
-    names: frozenset[str] | None
-
-    def has(self, name: str) -> bool:
-        """Whether the build has the file: others that lie there are not its own."""
-        return (self.names is None or name in self.names) and (self.folder / name).exists()
-
-    def mandatory(self, name: str, form: type[T]) -> T:
-        """A file that must be there, as `form`."""
-        path = self.folder / name
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise StoreError(
-                f"{path}: cannot be read ({error.strerror}); run `retort build` to its end"
-            ) from error
-        try:
-            return TypeAdapter(form).validate_json(content, strict=True)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "file"
-            raise StoreError(f"{path}: {where}: {first['msg']}; run `retort build` again") from error
-
-    def optional(self, name: str, form: type[T]) -> T | None:
-        """A file as `form`, where the build has it."""
-        return self.mandatory(name, form) if self.has(name) else None
-
-
-def _named(folder: Path, lock: Lock | None) -> frozenset[str] | None:
-    if lock is None:
-        return None
-    volatile = read_volatile(folder)
-    return frozenset([*lock.files, *lock.volatile, *(volatile.files if volatile else ())])
-
-
-def _layers(files: _Files) -> tuple[dict[str, JsonValue], ...] | None:
+def _layers(files: Files) -> tuple[dict[str, JsonValue], ...] | None:
     """The layers of what the board gets: of FINN's RTL where the build has that, else of the core."""
     finn = files.optional("finn_rtl.json", FinnLayers)
     return finn.layers if finn else files.optional("layers.json", tuple[dict[str, JsonValue], ...])
 
 
-def _metrics(files: _Files) -> Metrics:
+def _metrics(files: Files) -> Metrics:
     metrics = files.mandatory("metrics.json", Metrics)
     if any(len(row) != len(metrics.confusion_matrix) for row in metrics.confusion_matrix):
         path = files.folder / "metrics.json"
@@ -296,7 +258,7 @@ def _metrics(files: _Files) -> Metrics:
     return metrics
 
 
-def _floorplan(files: _Files) -> str | None:
+def _floorplan(files: Files) -> str | None:
     """The picture, to be inlined."""
     if not files.has("floorplan.svg"):
         return None

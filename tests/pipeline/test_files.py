@@ -131,7 +131,7 @@ def test_a_failing_stages_error_outlives_an_out_that_cannot_be_written(tmp_path:
             keep_failed=lambda stage, work: keep_failed(work, tmp_path / "out" / "digits-icebreaker"),
         )
     assert named_log(caught.value).read_text() == "first mismatch"
-    assert "not kept there" in notes.notes[-2] and "what it left is in" in notes.notes[-1]
+    assert "what it left is not kept: " in notes.notes[-2] and "what it left is in" in notes.notes[-1]
 
 
 def test_without_a_folder_the_store_keeps_what_failed_until_it_succeeds(tmp_path: Path) -> None:
