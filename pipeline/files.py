@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
-from pipeline.errors import ConfigError, DiskError, LinkError
+from pipeline.errors import ConfigError, DiskError, LinkError, RetortError, ToolError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 """What only a disk says, whoever wrote to it."""
@@ -30,15 +30,13 @@ def write_atomic(path: Path, data: bytes, temporary: Path | None = None) -> None
         _replace(path, data, temporary)
 
 
-def output_file(path: Path | None) -> Path | None:
-    """What a user wants a file written to, checked before any work; links are followed.
+def output_file(path: Path) -> Path:
+    """Where a file goes that the user named, links followed.
 
     Raises:
         ConfigError: its folder is not there, or a device, FIFO, socket or folder has its name.
         DiskError: its folder cannot be written.
     """
-    if path is None:
-        return None
     try:
         found = path.resolve()
         if not found.parent.is_dir():
@@ -56,7 +54,6 @@ def output_file(path: Path | None) -> Path | None:
 def write_output(path: Path, data: bytes) -> None:
     """Write a file that the user named; raises as `output_file` does."""
     found = output_file(path)
-    assert found is not None
     with writing(path):
         _replace(found, data)
 
@@ -90,17 +87,20 @@ def disk_error(error: BaseException, *folders: Path) -> DiskError | None:
     """The error of a full or read-only disk of this machine behind another error, if one is.
 
     Tools and libraries do not all say why they could not write: a disk without room, of those that hold
-    `folders`, explains them, too.
+    `folders`, explains them, too. It explains nothing that Retort found itself, such as a mismatch.
     """
     if isinstance(error, DiskError | LinkError):  # boards have disks of their own
         return None
     cause: BaseException | None = error
     while cause is not None:
-        if (isinstance(cause, OSError) and cause.errno in FULL) or _FULL_TEXT.search(str(cause)):
-            where = f"{cause.filename}: " if isinstance(cause, OSError) and cause.filename else ""
-            reason = _reason(cause) if isinstance(cause, OSError) else str(error)
-            return DiskError(f"{where}{reason}; free space there, or write elsewhere")
+        if isinstance(cause, OSError) and cause.errno in FULL:
+            where = f"{cause.filename}: " if cause.filename else ""
+            return DiskError(f"{where}{_reason(cause)}; free space there, or write elsewhere")
         cause = cause.__cause__
+    if isinstance(error, RetortError) and not isinstance(error, ToolError):
+        return None
+    if _FULL_TEXT.search(str(error)):
+        return DiskError(f"{error}; free space there, or write elsewhere")
     without_room = next((folder for folder in folders if _is_full(folder)), None)
     if without_room is None:
         return None

@@ -117,6 +117,12 @@ class BuiltFolder:
         """The key of each stage; `None` in words where a build has no key to compare."""
         return {name: str(stage.key) for name, stage in self.lock.stages.items()}
 
+    def path(self, name: str) -> Path:
+        """Where a file of the build is; StoreError where the build has none of that name."""
+        if name not in self.lock.files:
+            raise StoreError(f"{self.folder}: built without {name}; run `retort build` to its end")
+        return self.folder / name
+
 
 def open_built(folder: Path) -> BuiltFolder:
     """A built folder, every file of which is held to the digest that its build gave it.

@@ -160,8 +160,14 @@ def reach(folder: Path, board: Board, port: str) -> None:
 
 def _simulated(chip: Chip, rung: str, model: ChipModel, samples: int) -> Finding:
     """A chip model behind a pseudo-terminal and the host driver, or by its parallel port."""
-    if chip.shell == "parallel":
-        return _parallel(chip, rung, model, samples)
+    try:
+        return (_parallel if chip.shell == "parallel" else _serial)(chip, rung, model, samples)
+    except LinkError as error:  # no cable and no port are there to blame, but the chip
+        raise VerificationError(str(error)) from error
+
+
+def _serial(chip: Chip, rung: str, model: ChipModel, samples: int) -> Finding:
+    """A chip model behind a pseudo-terminal, and the host driver."""
     executable = virtual_board.build(
         model.sources,
         top=model.top,
@@ -175,11 +181,8 @@ def _simulated(chip: Chip, rung: str, model: ChipModel, samples: int) -> Finding
         # For some 100,000 cycles, compiling takes longer than running; loading weights takes millions.
         optimize="-O1" if chip.weights else "-O0",
     )
-    try:
-        with virtual_board.VirtualBoard(executable, chip.log) as running:
-            return _infer(chip, rung, running.port, samples)
-    except LinkError as error:  # no cable and no port are there to blame, but the chip
-        raise VerificationError(str(error)) from error
+    with virtual_board.VirtualBoard(executable, chip.log) as running:
+        return _infer(chip, rung, running.port, samples)
 
 
 def _parallel(chip: Chip, rung: str, model: ChipModel, samples: int) -> Finding:

@@ -110,9 +110,9 @@ def _climb_one(subject: T, name: str, rungs: Rungs[T], key: str, against: str = 
     began = time.monotonic()
     try:
         found = rung(subject)
-    except VerificationError as error:
+    except (ToolError, VerificationError) as error:  # a core that is stuck ends its simulator, too
         found = Finding(False, against, first_mismatch=str(error))
-    except (DiskError, LinkError, ToolError) as error:
+    except (DiskError, LinkError) as error:
         found = Finding(False, against, error=error)
     return row_of(name, found, time.monotonic() - began, key, needs)
 

@@ -421,6 +421,15 @@ def test_infer_refuses_places_before_it_asks_the_board(core: Path, place: str) -
     assert sorted(path.name for path in core.iterdir()) == before
 
 
+def test_infer_takes_no_core_that_the_build_does_not_name(core: Path) -> None:
+    content = (core / "core.v").read_bytes()
+    (core / "core.v").unlink()
+    write_lock(core)
+    (core / "core.v").write_bytes(content)
+    failed = call("infer", str(core), "--port", "/dev/none", "--input", str(core / "frames.npy"))
+    assert failed.exit_code == 6 and f"{core}: built without core.v" in failed.stderr
+
+
 def test_infer_waits_for_no_fifo(core: Path) -> None:
     os.mkfifo(core / "fifo")
     for path, told in ((core / "fifo", "is a FIFO"), (Path("/dev/zero"), "is a device")):

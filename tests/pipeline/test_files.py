@@ -218,4 +218,5 @@ def test_the_disk_behind_other_errors(number: int) -> None:
         found = disk_error(error)
         assert isinstance(found, DiskError) and os.strerror(number) in str(found)
     assert disk_error(BoardFullError(f"pynq: its disk is full ({os.strerror(number)})")) is None
+    assert disk_error(VerificationError(f"a tool said {os.strerror(number)}")) is None
     assert disk_error(OSError(errno.EACCES, "no", "/x")) is None

@@ -21,7 +21,6 @@ from pipeline.errors import (
     ModelFileError,
     PortError,
     SilentBoardError,
-    ToolError,
     UnreachableError,
     VerificationError,
 )
@@ -230,7 +229,7 @@ def test_compare_counts_samples():
 
 
 def test_a_mismatch_outranks_what_could_not_be_climbed():
-    error = {"kind": "ToolError", "exit_code": 5, "message": "g++: killed"}
+    error = {"kind": "PortError", "exit_code": 15, "message": "unplugged"}
     rows = [
         {"rung": "golden", "passed": True},
         {"rung": "rtl", "passed": False, "error": error},
@@ -240,5 +239,5 @@ def test_a_mismatch_outranks_what_could_not_be_climbed():
     assert isinstance(found, VerificationError)
     assert str(found) == "toy: rung 'board' failed: 1 mismatches in 2 samples against golden"
     found = failure(rows[:2], "toy")
-    assert isinstance(found, ToolError) and str(found) == "toy: rung 'rtl': g++: killed"
+    assert isinstance(found, PortError) and str(found) == "toy: rung 'rtl': unplugged"
     assert failure(rows[:1], "toy") is None
