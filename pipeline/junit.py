@@ -35,7 +35,7 @@ def _case(build: str, rung: Mapping[str, Any]) -> ElementTree.Element:
         "testcase", classname=f"retort.{build}", name=str(rung["rung"]), time=f"{_seconds(rung):.3f}"
     )
     if rung["passed"] is None:
-        ElementTree.SubElement(case, "skipped", message=str(rung.get("skipped", "not run")))
+        ElementTree.SubElement(case, "skipped", message=summary(rung))
     elif "error" in rung:
         error = rung["error"]
         ElementTree.SubElement(case, "error", type=str(error["kind"]), message=str(error["message"]))
@@ -48,9 +48,11 @@ def summary(rung: Mapping[str, Any]) -> str:
     """A rung in a few words."""
     if "error" in rung:
         return str(rung["error"]["message"])
+    if rung.get("passed") is None:
+        return str(rung.get("skipped", "not run"))
     samples, against = rung.get("samples"), rung.get("against")
     text = f"{rung.get('mismatches')} mismatches in {samples} samples against {against}"
-    first = rung.get("first_mismatch") or rung.get("skipped")
+    first = rung.get("first_mismatch")
     return f"{text}: {first}" if first else text
 
 
