@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from tempfile import gettempdir
 from typing import Any, Literal, TypeAlias
 
 from pipeline.config import Build
@@ -221,7 +220,7 @@ class _Job:
                 # Messages name logs in the work folder, which is about to go.
                 text = str(error).replace(str(work), str(kept)) if kept else unmentioned(str(error), work)
                 error.args = (text,)
-            full = disk_error(error, work, Path(gettempdir()))
+            full = disk_error(error, work)
             if full:
                 raise full from error
             raise

@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import gettempdir
 from typing import BinaryIO
 from uuid import uuid4
 
@@ -17,6 +18,10 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 """What only a disk says, whoever wrote to it."""
 _FULL_TEXT = re.compile("|".join(os.strerror(number) for number in FULL))
 """The same, in the words of libraries and tools that keep no `OSError`."""
+
+
+_NO_TEMPORARY = "No usable temporary directory"
+"""What `tempfile` says where none of its folders takes a file."""
 
 
 def write_atomic(path: Path, data: bytes, temporary: Path | None = None) -> None:
@@ -87,13 +92,14 @@ def disk_error(error: BaseException, *folders: Path) -> DiskError | None:
     """The error of a full or read-only disk of this machine behind another error, if one is.
 
     Tools and libraries do not all say why they could not write: a disk without room, of those that hold
-    `folders`, explains them, too. It explains nothing that Retort found itself, such as a mismatch.
+    `folders` and temporary files, explains them, too. It explains nothing that Retort found itself, such as a
+    mismatch.
     """
     if isinstance(error, DiskError | LinkError):  # boards have disks of their own
         return None
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, OSError) and cause.errno in FULL:
+        if isinstance(cause, OSError) and (cause.errno in FULL or _NO_TEMPORARY in str(cause)):
             where = f"{cause.filename}: " if cause.filename else ""
             return DiskError(f"{where}{_reason(cause)}; free space there, or write elsewhere")
         cause = cause.__cause__
@@ -101,10 +107,10 @@ def disk_error(error: BaseException, *folders: Path) -> DiskError | None:
         return None
     if _FULL_TEXT.search(str(error)):
         return DiskError(f"{error}; free space there, or write elsewhere")
-    without_room = next((folder for folder in folders if _is_full(folder)), None)
-    if without_room is None:
+    full = [each for each in (*folders, *_temporary()) if _is_full(each)] if folders else []
+    if not full:
         return None
-    return DiskError(f"{without_room}: its disk is full; free space there, or write elsewhere ({error})")
+    return DiskError(f"{full[0]}: its disk is full; free space there, or write elsewhere ({error})")
 
 
 def copy_tree(source: Path, target: Path) -> Path:
@@ -157,9 +163,13 @@ def _reason(error: OSError) -> str:
     return str(error.args[0][0][-1])
 
 
-def _is_full(folder: Path) -> bool:
+def _temporary() -> tuple[Path, ...]:
     try:
-        disk = os.statvfs(folder)
-    except OSError:
-        return False
+        return (Path(gettempdir()),)
+    except FileNotFoundError:
+        return ()
+
+
+def _is_full(folder: Path) -> bool:
+    disk = os.statvfs(folder)
     return disk.f_bfree == 0 or (disk.f_files > 0 and disk.f_ffree == 0)

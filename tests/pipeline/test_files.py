@@ -4,6 +4,7 @@ import errno
 import os
 import socket
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -220,3 +221,15 @@ def test_the_disk_behind_other_errors(number: int) -> None:
     assert disk_error(BoardFullError(f"pynq: its disk is full ({os.strerror(number)})")) is None
     assert disk_error(VerificationError(f"a tool said {os.strerror(number)}")) is None
     assert disk_error(OSError(errno.EACCES, "no", "/x")) is None
+
+
+def test_no_room_for_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with mounted(tmp_path / "disk", "size=4k") as disk:
+        with pytest.raises(OSError, match="No space left on device"):
+            (disk / "full").write_bytes(bytes(1 << 16))
+        monkeypatch.setattr(tempfile, "tempdir", None)
+        monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(disk)])
+        with pytest.raises(FileNotFoundError) as caught:
+            tempfile.mkdtemp()
+        assert isinstance(disk_error(caught.value, tmp_path), DiskError)
+        assert disk_error(ToolError("g++ failed"), tmp_path) is None, "the disk of the folder has room"
