@@ -119,10 +119,16 @@ def decompile(board: Board, unpacked: Path, work: Path, log: Path, *, shell: She
     printed.unlink(missing_ok=True)
     # -s without comments, -c multi-bit ports together, -d and -p the package's pins by their names
     argv = [DECOMPILER, "-s", "-c", "-d", board.package, "-p", CONSTRAINTS["ice40"], "-n", "top"]
-    run([*argv, unpacked.name], cwd=work, log=printed, what=f"{DECOMPILER} {unpacked.name}", products=[])
-    text = printed.read_text()
-    if "module top" not in text or "endmodule" not in text:
-        raise ToolError(f"{DECOMPILER} {unpacked.name}: exit code 0 but no module; see {printed}")
+    try:
+        run([*argv, unpacked.name], cwd=work, log=printed, what=f"{DECOMPILER} {unpacked.name}")
+        text = printed.read_text(errors="replace")
+        if "module top" not in text or "endmodule" not in text:
+            raise ToolError(f"{DECOMPILER} {unpacked.name}: exit code 0 but no module; see {printed}")
+    except ToolError as error:
+        # `work` may be gone when the message is read.
+        with log.open("ab") as sink:
+            sink.write(printed.read_bytes())
+        raise ToolError(str(error).replace(str(printed), str(log))) from error
     model = work / "decompiled.v"
     model.write_text(_declared_once(text[text.index("module top") :]))
     return _on_board(board, (model, _cells("ice40")), shell)

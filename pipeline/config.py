@@ -21,6 +21,8 @@ from pipeline.errors import ConfigError
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
+NAME_LENGTH = 64
+
 TRAINED = ("teacher", "student", "distill", "size", "training")
 """Tables of builds that train."""
 
@@ -101,7 +103,7 @@ class TrainingConfig(Section):
 class Build(Section):
     """What all build files have."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=64)]
+    name: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=NAME_LENGTH)]
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     data: DataConfig | None
     compile: CompileConfig

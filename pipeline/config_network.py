@@ -62,6 +62,8 @@ def network_content(config: NetworkConfig) -> bytes:
     import onnx
     from google.protobuf.message import DecodeError
 
+    if Path(config.path).exists() and not Path(config.path).is_file():
+        raise ModelFileError(f"network.path: {config.path}: is no file; give an ONNX file")
     try:
         content: bytes = onnx.load(config.path).SerializeToString(deterministic=True)
     except (OSError, DecodeError, ValueError, onnx.checker.ValidationError) as error:
@@ -85,6 +87,8 @@ def network_key(config: NetworkConfig) -> dict[str, Any]:
 
 
 def _digest(path: Path) -> str:
+    if path.exists() and not path.is_file():
+        raise DataError(f"network.recorded: {path}: is no file; give an .npz file")
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:

@@ -5,11 +5,20 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from pipeline.config import Build
-from pipeline.errors import ConfigError, RetortError, StoreError, ToolError, ToolMissingError
+from pipeline.errors import (
+    ConfigError,
+    DiskError,
+    RetortError,
+    StoreError,
+    ToolError,
+    ToolMissingError,
+)
+from pipeline.files import disk_error, unmentioned
 from pipeline.progress import Display, Silent
 from pipeline.stage import LOGS, Stage, StageContext
 from pipeline.store import Manifest, Store, canonical, digest_of
@@ -179,6 +188,7 @@ class _Job:
             began = time.monotonic()
             with self.store.work(self.key) as folder:
                 manifest = self._run_in(folder / "work", folder / "inputs")
+            self.store.forget_failed(self.config.name, name)
             self.display.note(f"{name}: built in {time.monotonic() - began:.1f} s")
             return manifest
 
@@ -205,14 +215,29 @@ class _Job:
         try:
             yield
         except Exception as error:
-            if self.keep_failed is None:
-                raise
-            kept = self.keep_failed(self.stage.name, work)
-            self.display.note(f"{self.stage.name}: failed; what it left is in {kept}")
+            kept = self._kept(work)
             if isinstance(error, RetortError):
                 # Messages name logs in the work folder, which is about to go.
-                error.args = (str(error).replace(str(work), str(kept)),)
+                text = str(error).replace(str(work), str(kept)) if kept else unmentioned(str(error), work)
+                error.args = (text,)
+            full = disk_error(error, work)
+            if full:
+                raise full from error
             raise
+
+    def _kept(self, work: Path) -> Path | None:
+        """Where a copy of what the stage left is; None where it can be kept nowhere."""
+        name = self.stage.name
+        own = partial(self.store.keep_failed, self.config.name)
+        for keep in (self.keep_failed, own) if self.keep_failed else (own,):
+            try:
+                kept = keep(name, work)
+            except DiskError as error:
+                self.display.note(f"{name}: failed; what it left is not kept: {error}")
+            else:
+                self.display.note(f"{name}: failed; what it left is in {kept}")
+                return kept
+        return None
 
 
 def _outputs(stage: Stage, config: Build, work: Path) -> dict[str, Path]:

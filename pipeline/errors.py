@@ -13,6 +13,7 @@ RetortError                 1
 ├── TimingError            11   the design misses the board's clock
 ├── VerificationError      12   a rung of the ladder found a mismatch
 ├── ContractError          13   an accumulator beyond 2^24, or a scale that is no power of two
+├── DiskError              25   a disk is full or read-only, or something is in the way of a file
 └── LinkError              14   the host link to a board
     ├── PortError          15   the serial port is missing or busy
     ├── SilentBoardError   16   the board does not answer
@@ -105,6 +106,12 @@ class ContractError(RetortError):
     exit_code = 13
 
 
+class DiskError(RetortError):
+    """A disk is full or read-only, or something else stands where a file or folder has to be."""
+
+    exit_code = 25
+
+
 class LinkError(RetortError):
     """The host link to a board failed."""
 
@@ -169,3 +176,13 @@ class DriverError(LinkError):
     """The accelerator's driver failed on the board."""
 
     exit_code = 24
+
+
+def by_exit_code(code: int) -> type[RetortError]:
+    """The class of that exit code; `RetortError` where none has it."""
+    kinds: list[type[RetortError]] = [RetortError]
+    for kind in kinds:
+        if kind.exit_code == code:
+            return kind
+        kinds += kind.__subclasses__()
+    return RetortError

@@ -5,17 +5,20 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from pipeline.store import write_atomic
+from pipeline.files import write_output
 
 
 def write(path: Path, build: str, rungs: Sequence[Mapping[str, Any]]) -> None:
-    """Write the rungs of `build`; a rung whose `passed` is None was skipped."""
+    """Write the rungs of `build`: a rung whose `passed` is None was skipped, one with an `error` not climbed.
+
+    Raises as `pipeline.files.write_output` does.
+    """
     suite = ElementTree.Element(
         "testsuite",
         name=f"retort.{build}",
         tests=str(len(rungs)),
-        failures=str(sum(rung["passed"] is False for rung in rungs)),
-        errors="0",
+        failures=str(sum(rung["passed"] is False and "error" not in rung for rung in rungs)),
+        errors=str(sum("error" in rung for rung in rungs)),
         skipped=str(sum(rung["passed"] is None for rung in rungs)),
         time=f"{sum(_seconds(rung) for rung in rungs):.3f}",
     )
@@ -24,7 +27,7 @@ def write(path: Path, build: str, rungs: Sequence[Mapping[str, Any]]) -> None:
     root = ElementTree.Element("testsuites")
     root.append(suite)
     ElementTree.indent(root)
-    write_atomic(path, ElementTree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n")
+    write_output(path, ElementTree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n")
 
 
 def _case(build: str, rung: Mapping[str, Any]) -> ElementTree.Element:
@@ -32,7 +35,10 @@ def _case(build: str, rung: Mapping[str, Any]) -> ElementTree.Element:
         "testcase", classname=f"retort.{build}", name=str(rung["rung"]), time=f"{_seconds(rung):.3f}"
     )
     if rung["passed"] is None:
-        ElementTree.SubElement(case, "skipped", message=str(rung.get("skipped", "not run")))
+        ElementTree.SubElement(case, "skipped", message=summary(rung))
+    elif "error" in rung:
+        error = rung["error"]
+        ElementTree.SubElement(case, "error", type=str(error["kind"]), message=str(error["message"]))
     elif not rung["passed"]:
         ElementTree.SubElement(case, "failure", message=summary(rung))
     return case
@@ -40,9 +46,13 @@ def _case(build: str, rung: Mapping[str, Any]) -> ElementTree.Element:
 
 def summary(rung: Mapping[str, Any]) -> str:
     """A rung in a few words."""
+    if "error" in rung:
+        return str(rung["error"]["message"])
+    if rung.get("passed") is None:
+        return str(rung.get("skipped", "not run"))
     samples, against = rung.get("samples"), rung.get("against")
     text = f"{rung.get('mismatches')} mismatches in {samples} samples against {against}"
-    first = rung.get("first_mismatch") or rung.get("skipped")
+    first = rung.get("first_mismatch")
     return f"{text}: {first}" if first else text
 
 

@@ -2,47 +2,57 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from pipeline.engine import BuildResult
 from pipeline.errors import StoreError
+from pipeline.files import copy_tree, write_atomic, writing
+from pipeline.lock import LOCK, VOLATILE, FileEntry, confined, read_lock, read_volatile, write_volatile
 from pipeline.stage import LOGS, Stage
-from pipeline.store import Store, digest_file, digest_of, write_atomic
+from pipeline.store import Store, digest_file, digest_of
 
-LOCK = "build.lock.json"
 FAILED = "failed"
 
 
 def export(result: BuildResult, store: Store, folder: Path) -> Path:
-    """Copy a build's files into `folder`, where they differ, and write its `build.lock.json` last.
+    """Copy a build's files into `folder`, where they differ, and write its locks last.
 
     Files of an earlier export that this build does not have are removed, so that the folder is one build.
+
+    Raises:
+        StoreError: a stored file is damaged, or a link in the folder leads out of it.
+        DiskError: the folder cannot be written.
     """
-    written = {LOCK}
-    for stage in result.stages:
-        manifest = result.manifests[stage.name]
-        for name, stored in manifest.files.items():
-            target = folder / _place(stage.name, name)
-            written.add(_place(stage.name, name))
-            if not (target.is_file() and digest_file(target) == stored.sha256):
-                write_atomic(target, store.path(manifest, name).read_bytes())
-    for name in _exported(folder) - written:
-        (folder / name).unlink(missing_ok=True)
-    shutil.rmtree(folder / FAILED, ignore_errors=True)
-    text = json.dumps(lock_of(result), indent=2, sort_keys=True) + "\n"
-    if not (folder / LOCK).is_file() or (folder / LOCK).read_text() != text:
-        write_atomic(folder / LOCK, text.encode())
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        written, volatile = {LOCK, VOLATILE}, {}
+        for stage in result.stages:
+            manifest = result.manifests[stage.name]
+            for name, stored in manifest.files.items():
+                place = _place(stage.name, name)
+                target = confined(folder, place)
+                written.add(place)
+                if name in stage.volatile:
+                    volatile[name] = FileEntry(sha256=stored.sha256, size=stored.size)
+                same = target.is_file() and not target.is_symlink() and digest_file(target) == stored.sha256
+                if not same:
+                    write_atomic(target, store.path(manifest, name).read_bytes())
+        for name in {*_exported(folder)} - written:
+            confined(folder, name).unlink(missing_ok=True)
+        shutil.rmtree(folder / FAILED, ignore_errors=True)
+        text = json.dumps(lock_of(result), indent=2, sort_keys=True) + "\n"
+        if not (folder / LOCK).is_file() or (folder / LOCK).read_bytes() != text.encode():
+            write_atomic(folder / LOCK, text.encode())
+        write_volatile(folder, volatile)
     return folder
 
 
 def keep_failed(work: Path, folder: Path) -> Path:
-    """Copy what a failed stage left, with its logs, to `failed/` in the build's folder."""
-    kept = folder / FAILED
-    shutil.rmtree(kept, ignore_errors=True)
-    shutil.copytree(work, kept, symlinks=True)
-    return kept
+    """Copy what a failed stage left, logs too, to `failed/` in the build's folder; raises `DiskError`."""
+    return copy_tree(work, folder / FAILED)
 
 
 def lock_of(result: BuildResult) -> dict[str, Any]:
@@ -58,20 +68,6 @@ def lock_of(result: BuildResult) -> dict[str, Any]:
         "stages": {stage.name: _stage_entry(stage, result) for stage in result.stages},
         "volatile": sorted(name for stage in result.stages for name in stage.volatile),
     }
-
-
-def read_lock(folder: Path) -> dict[str, Any]:
-    """The `build.lock.json` of a built folder."""
-    path = folder / LOCK
-    try:
-        lock = json.loads(path.read_bytes())
-        if not isinstance(lock, dict) or "stages" not in lock:
-            raise ValueError("not a lock of a build")
-    except FileNotFoundError as error:
-        raise StoreError(f"{path}: not there; give the folder of a finished build") from error
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{path}: cannot be read ({error}); run `retort build` again") from error
-    return lock
 
 
 def retort_version() -> str:
@@ -105,12 +101,14 @@ def _place(stage: str, name: str) -> str:
     return f"{LOGS}{stage}/{name.removeprefix(LOGS)}" if name.startswith(LOGS) else name
 
 
-def _exported(folder: Path) -> set[str]:
-    """The files that the folder's present lock speaks of, and the logs."""
+def _exported(folder: Path) -> Iterator[str]:
+    """The files that the folder's present locks speak of, as far as they can be read, and the logs."""
     try:
-        lock = read_lock(folder)
+        lock, volatile = read_lock(folder), read_volatile(folder)
     except StoreError:
-        return set()
-    files = {name for stage in lock["stages"].values() for name in stage["files"]}
-    logs = {path.relative_to(folder).as_posix() for path in (folder / LOGS).rglob("*") if path.is_file()}
-    return files | set(lock["volatile"]) | logs
+        return
+    yield from lock.files
+    yield from lock.volatile
+    yield from volatile.files if volatile else ()
+    logs = confined(folder, f"{LOGS}all").parent
+    yield from (path.relative_to(folder).as_posix() for path in logs.rglob("*") if path.is_file())

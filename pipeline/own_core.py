@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline import engine, outputs
-from pipeline.config import BuildConfig
+from pipeline.config import NAME_LENGTH, BuildConfig
 from pipeline.engine import BuildResult
 from pipeline.progress import Display
 from pipeline.stage import Facts, Stage, StageContext
@@ -23,7 +23,7 @@ def to_board(source: str, *, read: tuple[str, ...], bitstream: bool) -> tuple[St
     placed = (replace(COMMON["bitstream"], inputs=(source,)),) if bitstream else ()
     verify = replace(
         COMMON["verify"],
-        version=1,
+        version=2,
         inputs=(*read, *(stage.name for stage in placed)),
         config=lambda config: [config.verify.model_dump(mode="json"), config.board.model_dump(mode="json")],
         tools=chip_tools if bitstream else ("verilator", "g++", "make"),
@@ -62,7 +62,8 @@ def bring(
 
 def named(config: BuildConfig, kind: str) -> BuildConfig:
     """The build under a name of its own, so that neither explains the other's stages by its own last ones."""
-    return config.model_copy(update={"name": f"{config.name}-{kind}"})
+    first = config.name[: NAME_LENGTH - len(kind) - 1].rstrip("-")
+    return config.model_copy(update={"name": f"{first}-{kind}"})
 
 
 def _verify(ctx: StageContext) -> Facts:

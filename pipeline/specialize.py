@@ -27,7 +27,8 @@ from models.topology import AveragePool, Conv, Dense, Topology
 from models.training import TrainingConfig
 from pipeline.comparison.summary import summarize
 from pipeline.config import BoardConfig, RungsConfig
-from pipeline.errors import ConfigError, VerificationError
+from pipeline.errors import ConfigError
+from pipeline.files import write_atomic, writing
 from pipeline.progress import Display, Step, track
 from pipeline.stages.bitstream import implement
 from pipeline.verification import Reference, climb_core, failure
@@ -110,8 +111,10 @@ def perform(asked: Specialization, folder: Path, display: Display) -> dict[str, 
     Raises:
         LoweringError, ToolError: a member has no core.
         VerificationError: a core differs from its golden model.
+        DiskError: the folder cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     dataset, questions = scenes(asked.samples, HELD_OUT, HELD_OUT, asked.seed)
     topology = student(dataset.input_shape)
     runs: list[dict[str, Any]] = []
@@ -133,7 +136,7 @@ def perform(asked: Specialization, folder: Path, display: Display) -> dict[str, 
         for place, network in enumerate(track(display.step, "cores", built))
     ]
     answer = {"settings": asdict(asked), **_table(runs, questions), "runs": runs, "cores": cores}
-    (folder / "specialize.json").write_text(json.dumps(answer, indent=2) + "\n")
+    write_atomic(folder / "specialize.json", (json.dumps(answer, indent=2) + "\n").encode())
     return {**answer, "folder": str(folder)}
 
 
@@ -227,9 +230,9 @@ def _climbed(reference: Reference, folder: Path, asked: Specialization, step: St
         step,
         placed=asked.board is not None,
     )
-    failed = failure(found.rungs)
+    failed = failure(found.rungs, str(folder))
     if failed:
-        raise VerificationError(f"{folder}: {failed}; report this")
+        raise failed
     return found.rungs
 
 

@@ -5,6 +5,7 @@ objects/ab/cdef...      files by the sha256 of their content, read-only
 manifests/KEY.json      what a finished stage left; written last, so no manifest means not done
 partial/KEY/            checkpoints of an unfinished stage; survives kills, removed at publish
 history/BUILD/STAGE.json  what the stage's key was last made of, to explain a rebuild
+failed/BUILD/STAGE/     what a failed stage left, where the build's own folder does not have it
 locks/KEY, tmp/         one process a key; whatever lies in tmp without its lock held is stale
 ```
 """
@@ -12,7 +13,6 @@ locks/KEY, tmp/         one process a key; whatever lies in tmp without its lock
 import fcntl
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +22,7 @@ from typing import Any, BinaryIO
 from uuid import uuid4
 
 from pipeline.errors import StoreError
+from pipeline.files import copy_tree, move, sync, write_atomic, writing
 
 REPAIR = "run `retort build --repair FILE`"
 CHUNK = 1 << 20
@@ -67,33 +68,15 @@ def digest_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_atomic(path: Path, data: bytes, temporary: Path | None = None) -> None:
-    """Write a file so that it is there whole or not at all, also after a power cut."""
-    temporary = temporary or path.with_name(f".{path.name}.{uuid4().hex}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            _sync(file)
-        _move(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 class Store:
     """A store in one folder, safe for several processes at once."""
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
         self._tmp = self.root / "tmp"
-        try:
+        with writing(self.root):
             for folder in (self._tmp, self.root / "locks", self.root / "manifests"):
                 folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            reason = error.strerror or error
-            raise StoreError(
-                f"{self.root}: no store can be made there ({reason}); give another --store"
-            ) from error
 
     def manifest(self, key: str) -> Manifest | None:
         """The manifest of a finished stage, or None; StoreError if it is damaged."""
@@ -137,17 +120,12 @@ class Store:
         self, key: str, stage: str, version: int, files: Mapping[str, Path], facts: Mapping[str, Any]
     ) -> Manifest:
         """Store a finished stage's files, then its manifest. The caller holds the key's lock."""
-        try:
+        with writing(self.root):
             stored = {name: self._put(key, path) for name, path in sorted(files.items())}
-            manifest = Manifest(key, stage, version, stored, facts)
-            sealed = {**manifest.to_json(), "seal": digest_of(manifest.to_json())}
-            data = json.dumps(sealed, sort_keys=True, indent=1, allow_nan=False).encode()
-            write_atomic(self._manifest_path(key), data, self._temporary(key))
-        except OSError as error:
-            reason = error.strerror or error
-            raise StoreError(
-                f"{self.root}: stage '{stage}' cannot be stored ({reason}); free space, rerun"
-            ) from error
+        manifest = Manifest(key, stage, version, stored, facts)
+        sealed = {**manifest.to_json(), "seal": digest_of(manifest.to_json())}
+        data = json.dumps(sealed, sort_keys=True, indent=1, allow_nan=False).encode()
+        write_atomic(self._manifest_path(key), data, self._temporary(key))
         shutil.rmtree(self._partial_path(key), ignore_errors=True)
         return manifest
 
@@ -158,14 +136,16 @@ class Store:
     def partial(self, key: str) -> Path:
         """The folder of an unfinished stage that survives kills."""
         path = self._partial_path(key)
-        path.mkdir(parents=True, exist_ok=True)
+        with writing(path):
+            path.mkdir(parents=True, exist_ok=True)
         return path
 
     @contextmanager
     def work(self, key: str) -> Iterator[Path]:
         """An empty folder for a stage's outputs, gone afterwards. The caller holds the key's lock."""
         path = self._temporary(key)
-        path.mkdir(parents=True)
+        with writing(path):
+            path.mkdir(parents=True)
         try:
             yield path
         finally:
@@ -174,8 +154,7 @@ class Store:
     @contextmanager
     def lock(self, key: str, waiting: Callable[[], None] | None = None) -> Iterator[None]:
         """Hold a key against other processes and threads; `waiting` is called if somebody else has it."""
-        path = self.root / "locks" / key
-        with path.open("ab") as file:
+        with self._lock_file(key) as file:
             if not _try_lock(file):
                 if waiting:
                     waiting()
@@ -189,7 +168,7 @@ class Store:
             path.name for path in _entries(self.root / "partial") if self._manifest_path(path.name).exists()
         ]
         for key in {path.name.partition(".")[0] for path in _entries(self._tmp)}.union(finished):
-            with (self.root / "locks" / key).open("ab") as file:
+            with self._lock_file(key) as file:
                 if not _try_lock(file):
                     continue
                 self._remove_stale(key)
@@ -210,6 +189,19 @@ class Store:
             return None
         return found if isinstance(found, dict) else None
 
+    def keep_failed(self, build: str, stage: str, work: Path) -> Path:
+        """Keep a copy of what a failed stage left, with its logs, and say where; until it succeeds."""
+        return copy_tree(work, self._failed_path(build, stage))
+
+    def forget_failed(self, build: str, stage: str) -> None:
+        """Remove what `keep_failed` kept."""
+        shutil.rmtree(self._failed_path(build, stage), ignore_errors=True)
+
+    def _lock_file(self, key: str) -> BinaryIO:
+        path = self.root / "locks" / key
+        with writing(path):
+            return path.open("ab")
+
     def _put(self, key: str, source: Path) -> StoredFile:
         temporary = self._temporary(key)
         hasher, size = hashlib.sha256(), 0
@@ -218,7 +210,7 @@ class Store:
             while chunk := read.read(CHUNK):
                 hasher.update(chunk)
                 size += write.write(chunk)
-            _sync(write)
+            sync(write)
         stored = StoredFile(hasher.hexdigest(), size)
         path = self._object_path(stored.sha256)
         if path.is_file() and path.stat().st_size == size and digest_file(path) == stored.sha256:
@@ -226,7 +218,7 @@ class Store:
             return stored
         temporary.chmod(0o444)
         path.parent.mkdir(parents=True, exist_ok=True)
-        _move(temporary, path)
+        move(temporary, path)
         return stored
 
     def _checked_size(self, manifest: Manifest, name: str, stored: StoredFile) -> Path:
@@ -260,6 +252,9 @@ class Store:
     def _partial_path(self, key: str) -> Path:
         return self.root / "partial" / key
 
+    def _failed_path(self, build: str, stage: str) -> Path:
+        return self.root / "failed" / build / stage
+
     def _history_path(self, build: str, stage: str) -> Path:
         return self.root / "history" / build / f"{stage}.json"
 
@@ -278,17 +273,3 @@ def _try_lock(file: BinaryIO) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def _sync(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _move(source: Path, target: Path) -> None:
-    source.replace(target)
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

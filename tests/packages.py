@@ -1,15 +1,13 @@
 """A build's folder with FINN's deployment package, made in no time: a small network, data, streams."""
 
 import json
-import tomllib
 from pathlib import Path
 
 from hw.interface import CoreInterface, StreamFormat
 from models.data import save
 from models.export import golden_model, save_model
 from models.topology import Dense, Topology
-from pipeline.config import parse
-from tests.conftest import TINY
+from tests.locks import write_lock
 from tests.models.networks import random_network, toy_dataset
 
 OUTPUTS, OUTPUT_BITS = 4, 17
@@ -26,16 +24,8 @@ def make_folder(folder: Path) -> Path:
     save_model(golden_model(network), folder / "golden.onnx")
     streams = StreamFormat((16,), "uint8", 1), StreamFormat((OUTPUTS,), "int32", 1)
     CoreInterface(*streams).save(folder / "io.json")
-    config = parse(tomllib.loads(TINY.format(name="tiny")), "tiny.toml")
-    lock = {
-        "build": "tiny",
-        "board": config.board.name,
-        "config": config.model_dump(mode="json"),
-        "stages": {"bitstream": {"key": "0" * 64, "files": {}}},
-        "volatile": [],
-    }
-    (folder / "build.lock.json").write_text(json.dumps(lock))
     make_package(folder)
+    write_lock(folder)
     return folder
 
 

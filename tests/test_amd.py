@@ -132,12 +132,15 @@ def test_a_spoiled_weight_is_found(amd: Built, tmp_path: Path) -> None:
     assert found.first_mismatch and found.first_mismatch.startswith("sample ")
 
 
-def test_layers_without_rtl_skip_the_rung(amd: Built, tmp_path: Path) -> None:
+def test_only_layers_without_rtl_skip_the_rung(amd: Built, tmp_path: Path) -> None:
     skipped = artefacts(amd, tmp_path)
     path = skipped.folder / "finn_rtl.json"
     described = json.loads(path.read_text())
     described["layers"][1] |= {"implementation": "hls", "needs": "Vitis HLS"}
     path.write_text(json.dumps(described))
     found = finn_rtl(skipped)
-    assert found.passed is None
-    assert found.skipped == "FINN has no RTL of MVAU_rtl_0 (MVAU): Vitis HLS makes it"
+    assert found.passed is False, "FINN has RTL of it"
+    assert found.first_mismatch and "FINN says: it has RTL of all layers" in found.first_mismatch
+    described["layers"][1] |= {"implementation": "rtl", "needs": None}
+    path.write_text(json.dumps(described | {"part": "xc7z010clg400-1"}))
+    assert finn_rtl(skipped).first_mismatch == "FINN's RTL is for xc7z010clg400-1"

@@ -21,7 +21,17 @@ from pipeline.errors import ModelFileError
 
 ARCHIVE, DESCRIPTION, GRAPH = "finn_rtl.zip", "finn_rtl.json", "implemented.onnx"
 
-__all__ = ["ARCHIVE", "DESCRIPTION", "GRAPH", "Estimate", "FinnRtl", "FinnStream", "Node", "generate"]
+__all__ = [
+    "ARCHIVE",
+    "DESCRIPTION",
+    "GRAPH",
+    "Estimate",
+    "FinnRtl",
+    "FinnStream",
+    "Node",
+    "generate",
+    "without_rtl",
+]
 
 
 @dataclass(frozen=True)
@@ -43,9 +53,7 @@ class FinnRtl:
     @property
     def missing(self) -> str | None:
         """Layers that FINN has no RTL of and what they need; None where the archive is whole."""
-        names = [f"{node.name} ({node.kind})" for node in self.layers if node.needs]
-        needs = sorted({node.needs for node in self.layers if node.needs})
-        return f"FINN has no RTL of {', '.join(names)}: {', '.join(needs)} makes it" if names else None
+        return _missing(self.layers)
 
     @classmethod
     def load(cls, folder: Path) -> "FinnRtl":
@@ -65,6 +73,21 @@ class FinnRtl:
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ModelFileError(f"{path}: no description of FINN's RTL ({error}); build again") from error
+
+
+def _missing(layers: tuple[Node, ...]) -> str | None:
+    names = [f"{node.name} ({node.kind})" for node in layers if node.needs]
+    needs = sorted({node.needs for node in layers if node.needs})
+    return f"FINN has no RTL of {', '.join(names)}: {', '.join(needs)} makes it" if names else None
+
+
+def without_rtl(model: Any, *, part: str, log: Path) -> str | None:
+    """What `FinnRtl.missing` says of a hardware graph, asked of FINN, which writes nothing.
+
+    Raises `LoweringError` where FINN fails.
+    """
+    with finn_session(log), finn_failures(f"FINN failed to choose layers for {part}", log):
+        return _missing(listing(implement(model, part)))
 
 
 def generate(model: Any, *, part: str, clock_hz: float, folder: Path, log: Path) -> FinnRtl:

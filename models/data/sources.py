@@ -208,7 +208,11 @@ def _is_published(source: DataSource) -> bool:
 
 
 def _files(source: DataSource) -> dict[str, Path]:
-    return SOURCES[source.name].find(source.path or Path())
+    files = SOURCES[source.name].find(source.path or Path())
+    for path in files.values():
+        if path.exists() and not path.is_file():  # a FIFO would be waited for
+            raise DataError(f"{path}: is no file; give the path of one")
+    return files
 
 
 def _read(source: DataSource, cache: Path | None) -> Source:

@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from pipeline.errors import RetortError
+from pipeline.files import disk_error, output_file
 from pipeline.progress import Shown
 
 INTERRUPTED = 130
@@ -32,8 +33,9 @@ class Commands(TyperGroup):
         except Exception as error:
             if ctx.params["debug"]:
                 typer.echo(traceback.format_exc(), err=True, nl=False)
-            typer.echo(f"error: {_line(error)}", err=True)
-            raise typer.Exit(_code(error)) from error
+            known = error if isinstance(error, RetortError) else disk_error(error) or error
+            typer.echo(f"error: {_line(known)}", err=True)
+            raise typer.Exit(_code(known)) from error
 
 
 def _code(error: Exception) -> int:
@@ -63,8 +65,20 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+
+def _writable(path: Path | None) -> Path | None:
+    """The callback of options that name a file to write: what cannot be written is told before any work."""
+    if path is not None:
+        output_file(path)
+    return path
+
+
 BuildFile = Annotated[Path, typer.Argument(metavar="FILE", help="The build file (TOML).", show_default=False)]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a build.", show_default=False)]
+JunitFile = Annotated[Path | None, typer.Option("--junit", help="Write a JUnit file.", callback=_writable)]
+OutputFile = Annotated[
+    Path | None, typer.Option("--output", help="Write the core's outputs here (.npy).", callback=_writable)
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and no progress.")]
 StoreFolder = Annotated[
     Path, typer.Option("--store", envvar="RETORT_STORE", help="The store of finished stages.")

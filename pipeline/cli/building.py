@@ -11,6 +11,7 @@ from pipeline import engine, outputs
 from pipeline.cli.app import DEFAULT_STORE, AsJson, BuildFile, StoreFolder, print_json, print_table, shown
 from pipeline.config import load
 from pipeline.errors import ToolMissingError
+from pipeline.lock import LOCK
 from pipeline.store import Store
 
 Until = Annotated[
@@ -75,6 +76,6 @@ def build(
         )
     if result.elsewhere:
         raise ToolMissingError(
-            f"{result.elsewhere}; where it is, with {folder / outputs.LOCK} and the store copied there:"
-            f" retort build {folder / outputs.LOCK} --store {store}"
+            f"{result.elsewhere}; where it is, with {folder / LOCK} and the store copied there:"
+            f" retort build {folder / LOCK} --store {store}"
         )

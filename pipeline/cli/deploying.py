@@ -8,9 +8,8 @@ import typer
 
 from hw.ssh import Remote
 from pipeline import junit
-from pipeline.cli.app import AsJson, Folder, print_json, print_table, shown
-from pipeline.errors import VerificationError
-from pipeline.outputs import read_lock
+from pipeline.cli.app import AsJson, Folder, JunitFile, print_json, print_table, shown
+from pipeline.lock import open_built
 
 LOG = Path("logs") / "deploy.log"
 
@@ -28,29 +27,31 @@ def deploy(
         str | None, typer.Option(help="Folder on the board for packages, instead of .retort.")
     ] = None,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds that the frames may take.")] = 120.0,
-    junit_file: Annotated[Path | None, typer.Option("--junit", help="Write a JUnit file.")] = None,
+    junit_file: JunitFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Send a built folder's package to a PYNQ board, run the test frames there, compare with golden."""
-    build = str(read_lock(folder)["build"])
+    built = open_built(folder)
     from hw.deployment import FOLDER, Target
-    from pipeline.verification import climb_board, record
+    from pipeline.verification import climb_board, failure, record
 
     remote = Remote(host, port_ssh, identity, known_hosts, ssh_config)
     target = Target(remote, samples, timeout, board_folder or FOLDER)
     with shown(ctx, as_json) as display:
         display.step("board", 0, 1)
-        row = climb_board(folder, target, folder.resolve() / LOG, display.step)
+        row = climb_board(built, target, folder.resolve() / LOG, display.step)
         display.step("board", 1, 1)
-    record(folder, row)
+    if "error" not in row:
+        record(folder, row)
     if junit_file:
-        junit.write(junit_file, build, [row])
+        junit.write(junit_file, built.lock.build, [row])
     if as_json:
         print_json(row)
-    else:
+    elif "error" not in row:
         print_table(_table(row))
-    if row["passed"] is False:
-        raise VerificationError(f"{folder}: rung 'board' on {host}: {junit.summary(row)}")
+    failed = failure([row], f"{folder}, on {host}")
+    if failed:
+        raise failed
 
 
 def _table(row: Mapping[str, Any]) -> list[tuple[str, str]]:

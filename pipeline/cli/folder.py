@@ -1,6 +1,6 @@
 """`retort verify`, `retort report`, `retort infer`, `retort flash`: what is done with a built folder."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,9 +10,10 @@ from hw import tools
 from hw.boards import find_open
 from hw.ssh import Remote
 from pipeline import junit
-from pipeline.cli.app import AsJson, Folder, print_json, print_table, shown
-from pipeline.errors import ConfigError, StoreError, ToolMissingError, VerificationError
-from pipeline.outputs import read_lock
+from pipeline.cli.app import AsJson, Folder, JunitFile, print_json, print_table, shown
+from pipeline.errors import ConfigError, StoreError, ToolMissingError
+from pipeline.files import writing
+from pipeline.lock import BuiltFolder, open_built
 
 PROGRAMMERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "icebreaker": (("iceprog",), ("openFPGALoader", "-b", "ice40_generic")),
@@ -28,7 +29,7 @@ BITSTREAMS = (".bin", ".bit")
 def verify(
     ctx: typer.Context,
     folder: Folder,
-    junit_file: Annotated[Path | None, typer.Option("--junit", help="Write a JUnit file.")] = None,
+    junit_file: JunitFile = None,
     port: Annotated[
         str | None, typer.Option(help="Serial port of a board that holds the build, not a virtual one.")
     ] = None,
@@ -38,44 +39,43 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Climb the verification ladder again, in a built folder."""
-    lock = read_lock(folder)
-    build = str(lock["build"])
     if port and host:
         raise ConfigError("--port and --host: give one board")
+    built = open_built(folder)
     if port:
-        require_serial_link(folder, lock)
+        require_serial_link(built)
     from hw.deployment import Target
-    from pipeline.verification import verify_folder
+    from pipeline.verification import failure, verify_folder
 
     target = Target(Remote(host)) if host else None
 
     with shown(ctx, as_json) as display:
-        rungs = verify_folder(folder, display.step, port, target)
+        rungs = verify_folder(built, display.step, port, target)
     if junit_file:
-        junit.write(junit_file, build, rungs)
+        junit.write(junit_file, built.lock.build, rungs)
     if as_json:
         print_json(rungs)
     else:
         print_table([(rung["rung"], verdict(rung), junit.summary(rung)) for rung in rungs])
-    failed = next((rung for rung in rungs if rung["passed"] is False), None)
+    failed = failure(rungs, str(folder))
     if failed:
-        raise VerificationError(f"{folder}: rung '{failed['rung']}': {junit.summary(failed)}")
+        raise failed
 
 
-def require_serial_link(folder: Path, lock: Mapping[str, Any]) -> None:
+def require_serial_link(built: BuiltFolder) -> None:
     """Raise `ConfigError` where the build's chip has its streams on pins, and no serial link."""
-    find_open(str(lock["board"]))
-    shell = lock.get("config", {}).get("board", {}).get("shell", "uart")
+    find_open(built.config.board.name)
+    shell = built.config.board.shell
     if shell != "uart":
         raise ConfigError(
-            f"{folder}: built with board.shell '{shell}', whose chip has no serial link;"
+            f"{built.folder}: built with board.shell '{shell}', whose chip has no serial link;"
             " build it with shell 'uart'"
         )
 
 
 def report(folder: Folder) -> None:
     """Write a built folder's report.html again."""
-    read_lock(folder)
+    open_built(folder)
     from pipeline.report import write_report
 
     typer.echo(str(write_report(folder)))
@@ -83,28 +83,32 @@ def report(folder: Folder) -> None:
 
 def flash(folder: Folder) -> None:
     """Load a built folder's bitstream into its board."""
-    lock = read_lock(folder)
-    find_open(str(lock["board"]))
-    bitstream = _bitstream(folder, lock)
-    line = _programmer(str(lock["board"]))
+    built = open_built(folder)
+    board = find_open(built.config.board.name).name
+    bitstream = _bitstream(built)
+    line = _programmer(board)
     log = folder / "logs" / "flash.log"
-    tools.run(
-        [*line, str(bitstream.resolve())], cwd=folder, log=log, what=f"{line[0]}, loading {bitstream.name}"
-    )
-    typer.echo(f"{bitstream} is in the {lock['board']}")
+    with writing(log):
+        tools.run(
+            [*line, str(bitstream.resolve())],
+            cwd=folder,
+            log=log,
+            what=f"{line[0]}, loading {bitstream.name}",
+        )
+    typer.echo(f"{bitstream} is in the {board}")
 
 
 def verdict(rung: Mapping[str, Any]) -> str:
     """A rung's outcome in a word."""
-    return {True: "passed", False: "FAILED", None: "skipped"}[rung["passed"]]
+    return "ERROR" if "error" in rung else {True: "passed", False: "FAILED", None: "skipped"}[rung["passed"]]
 
 
-def _bitstream(folder: Path, lock: Mapping[str, Any]) -> Path:
-    files: Sequence[str] = [*lock["stages"].get("bitstream", {"files": ()})["files"]]
-    found = next((name for name in files if name.endswith(BITSTREAMS)), None)
-    if found is None or not (folder / found).is_file():
-        raise StoreError(f"{folder}: no bitstream there; run `retort build` to its end")
-    return folder / found
+def _bitstream(built: BuiltFolder) -> Path:
+    stage = built.lock.stages.get("bitstream")
+    found = next((name for name in stage.files if name.endswith(BITSTREAMS)), None) if stage else None
+    if found is None:
+        raise StoreError(f"{built.folder}: no bitstream there; run `retort build` to its end")
+    return built.folder / found
 
 
 def _programmer(board: str) -> tuple[str, ...]:

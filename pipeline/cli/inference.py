@@ -8,11 +8,11 @@ import typer
 
 from hw.boards import find_open
 from hw.shell.protocol import design_identity
-from pipeline.cli.app import AsJson, print_json, print_table, shown
+from pipeline.cli.app import AsJson, OutputFile, print_json, print_table, shown
 from pipeline.cli.folder import require_serial_link
-from pipeline.errors import DataError, StoreError
-from pipeline.outputs import read_lock
-from pipeline.store import write_atomic
+from pipeline.errors import DataError
+from pipeline.files import kind_of, write_output
+from pipeline.lock import open_built
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,36 +28,29 @@ def infer(
     core: Annotated[Path, typer.Argument(metavar="DIR", help="The build's folder, or the core.v in it.")],
     port: Annotated[str, typer.Option(help="The board's serial port.")],
     frames: Annotated[Path, typer.Option("--input", help="Frames: .npy, or .npz with one array.")],
-    output: Annotated[Path | None, typer.Option(help="Write the core's outputs here (.npy).")] = None,
+    output: OutputFile = None,
     baud: Annotated[int | None, typer.Option(help="Bits a second, instead of the board's own.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Send frames to a board, show or write what its core gives."""
     folder = core if core.is_dir() else core.parent
+    built = open_built(folder)
+    require_serial_link(built)
     if baud is None:
-        lock = read_lock(folder)
-        require_serial_link(folder, lock)
-        baud = find_open(str(lock["board"])).baud
+        baud = find_open(built.config.board.name).baud
     from hw.host import Link
     from hw.interface import CoreInterface, load_weights
 
-    interface = CoreInterface.load(folder / "io.json")
+    interface = CoreInterface.load(built.path("io.json"))
+    design = design_identity(built.path("core.v").read_bytes())
     weights = load_weights(folder, interface)
     batch = _read(frames, interface)
     with shown(ctx, as_json) as display, Link(port, baud) as link:
-        link.expect(_design(folder))
+        link.expect(design)
         results = link.infer(
             batch, interface, lambda done: display.step("infer", done, len(batch)), weights=weights
         )
     _show(results, output, as_json)
-
-
-def _design(folder: Path) -> bytes:
-    """What a board that holds the folder's core says of itself."""
-    path = folder / "core.v"
-    if not path.is_file():
-        raise StoreError(f"{path}: not there; give the folder of a finished build")
-    return design_identity(path.read_bytes())
 
 
 def _show(results: "NDArray[Any]", output: Path | None, as_json: bool) -> None:
@@ -79,6 +72,9 @@ def _read(path: Path, interface: "CoreInterface") -> "NDArray[np.uint8]":
     import numpy as np
 
     try:
+        other = kind_of(path)
+        if other:  # a FIFO would be waited for
+            raise DataError(f"{path}: is a {other}; give a .npy or .npz file")
         loaded: Any = np.load(path, allow_pickle=False)
         array = _only(path, loaded) if hasattr(loaded, "files") else loaded
     except (OSError, ValueError) as error:
@@ -104,4 +100,4 @@ def _write(path: Path, results: "NDArray[Any]") -> None:
 
     buffer = BytesIO()
     np.save(buffer, results, allow_pickle=False)
-    write_atomic(path, buffer.getvalue())
+    write_output(path, buffer.getvalue())

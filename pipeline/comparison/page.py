@@ -5,7 +5,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from pipeline.store import write_atomic
+from pipeline.files import write_atomic
 
 PAGE, TEXT, DATA = "compare.html", "compare.md", "compare.json"
 

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
+from pipeline.lock import keep
 from pipeline.report.data import REPORT
-from pipeline.report.render import render as rendered
-from pipeline.store import write_atomic
+from pipeline.report.render import render
+
+__all__ = ["REPORT", "render", "write_report"]
 
 
 def write_report(folder: Path) -> Path:
-    """Write `report.html` into a build's folder, and say where; raises `StoreError` as `render` does."""
-    path = folder / REPORT
-    write_atomic(path, rendered(folder).encode())
-    return path
+    """Write `report.html` into a built folder, and say where; raises `StoreError` as `render` does."""
+    return keep(folder, REPORT, render(folder).encode())

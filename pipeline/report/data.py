@@ -1,13 +1,15 @@
 """What the report reads of a build's folder, checked on the way in."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from pydantic import JsonValue, TypeAdapter, ValidationError
+from pydantic import JsonValue, TypeAdapter
 
 from pipeline.errors import StoreError
-from pipeline.outputs import FAILED, LOCK
+from pipeline.lock import LOCK, VOLATILE, Lock, read_lock
+from pipeline.outputs import FAILED
+from pipeline.report.files import Files, named
 from pipeline.report.finn import Estimates, FinnLayers
 from pipeline.stage import LOGS
 
@@ -104,8 +106,20 @@ class Training:
 
 
 @dataclass(frozen=True)
+class RungError:
+    """What kept a rung from being climbed: an error of Retort's, by its class and exit code."""
+
+    kind: str
+    exit_code: int
+    message: str
+
+
+@dataclass(frozen=True)
 class Rung:
-    """An entry of `verification.json`; a rung whose `passed` is None was skipped for the reason `skipped`."""
+    """An entry of `verification.json`; a rung whose `passed` is None was skipped for the reason `skipped`.
+
+    One with an `error` did not pass, and found nothing about the build.
+    """
 
     rung: str
     passed: bool | None
@@ -116,11 +130,19 @@ class Rung:
     metrics: dict[str, JsonValue] = field(default_factory=dict)
     skipped: str | None = None
     first_mismatch: str | None = None
+    error: RungError | None = None
 
     @property
     def verdict(self) -> str:
         """In a word."""
-        return {True: "passed", False: "failed", None: "skipped"}[self.passed]
+        return "error" if self.error else {True: "passed", False: "failed", None: "skipped"}[self.passed]
+
+    @property
+    def remark(self) -> str | None:
+        """Why it did not pass."""
+        if self.error:
+            return f"Could not be climbed: {self.error.message}"
+        return f"First mismatch: {self.first_mismatch}" if self.first_mismatch else self.skipped
 
 
 @dataclass(frozen=True)
@@ -154,39 +176,13 @@ class BoardPace:
 
 @dataclass(frozen=True)
 class Performance:
-    """`performance.json`: the simulated core's pace, and the bound of its interval, in cycles a frame.
-
-    `board` is a real board's.
-    """
+    """`performance.json`: the simulated core's pace, and the bound of its interval, in cycles a frame."""
 
     interval_cycles: int
     interval_bound_cycles: int
     latency_cycles: int
     clock_hz: float
     frames_per_second: float
-    board: BoardPace | None = None
-
-
-@dataclass(frozen=True)
-class StageEntry:
-    """A stage in `build.lock.json`; tools by name, each with version and digest in one text."""
-
-    key: str | None
-    tools: dict[str, str]
-    files: dict[str, dict[str, JsonValue]]
-
-
-@dataclass(frozen=True)
-class Lock:
-    """`build.lock.json`, as `pipeline.outputs.lock_of` makes it."""
-
-    build: str
-    retort: str
-    seed: int
-    board: str
-    config: dict[str, JsonValue]
-    config_sha256: str
-    stages: dict[str, StageEntry]
 
 
 @dataclass(frozen=True)
@@ -215,6 +211,15 @@ class BuildData:
     lock: Lock | None
     artefacts: tuple[Artefact, ...]
 
+    @property
+    def board_pace(self) -> BoardPace | None:
+        """How fast a real board was, where one was measured."""
+        wanted = [each.name for each in fields(BoardPace)]
+        for rung in self.verification:
+            if rung.rung == "board" and rung.metrics.keys() >= set(wanted):
+                return TypeAdapter(BoardPace).validate_python({name: rung.metrics[name] for name in wanted})
+        return None
+
 
 def load(folder: Path) -> BuildData:
     """Read a build's folder; `metrics.json` and `verification.json` must be there.
@@ -224,58 +229,42 @@ def load(folder: Path) -> BuildData:
     Raises:
         StoreError: a file that must be there is missing, or one that is there is malformed.
     """
-    lock = _optional(folder / LOCK, Lock)
+    lock = read_lock(folder) if (folder / LOCK).exists() else None
+    files = Files(folder, named(folder, lock))
     return BuildData(
         name=lock.build if lock else folder.resolve().name,
-        verification=_mandatory(folder / "verification.json", tuple[Rung, ...]),
-        metrics=_metrics(folder / "metrics.json"),
-        training=_optional(folder / "training.json", Training),
-        utilization=_optional(folder / "utilization.json", Utilization),
-        performance=_optional(folder / "performance.json", Performance),
-        layers=_layers(folder),
-        estimates=_optional(folder / "estimates.json", Estimates),
-        floorplan=_floorplan(folder / "floorplan.svg"),
+        verification=files.mandatory("verification.json", tuple[Rung, ...]),
+        metrics=_metrics(files),
+        training=files.optional("training.json", Training),
+        utilization=files.optional("utilization.json", Utilization),
+        performance=files.optional("performance.json", Performance),
+        layers=_layers(files),
+        estimates=files.optional("estimates.json", Estimates),
+        floorplan=_floorplan(files),
         lock=lock,
         artefacts=_artefacts(folder, lock),
     )
 
 
-def _layers(folder: Path) -> tuple[dict[str, JsonValue], ...] | None:
+def _layers(files: Files) -> tuple[dict[str, JsonValue], ...] | None:
     """The layers of what the board gets: of FINN's RTL where the build has that, else of the core."""
-    finn = _optional(folder / "finn_rtl.json", FinnLayers)
-    return finn.layers if finn else _optional(folder / "layers.json", tuple[dict[str, JsonValue], ...])
+    finn = files.optional("finn_rtl.json", FinnLayers)
+    return finn.layers if finn else files.optional("layers.json", tuple[dict[str, JsonValue], ...])
 
 
-def _mandatory(path: Path, form: type[T]) -> T:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise StoreError(
-            f"{path}: cannot be read ({error.strerror}); run `retort build` to its end"
-        ) from error
-    try:
-        return TypeAdapter(form).validate_json(content, strict=True)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "file"
-        raise StoreError(f"{path}: {where}: {first['msg']}; run `retort build` again") from error
-
-
-def _optional(path: Path, form: type[T]) -> T | None:
-    return _mandatory(path, form) if path.exists() else None
-
-
-def _metrics(path: Path) -> Metrics:
-    metrics = _mandatory(path, Metrics)
+def _metrics(files: Files) -> Metrics:
+    metrics = files.mandatory("metrics.json", Metrics)
     if any(len(row) != len(metrics.confusion_matrix) for row in metrics.confusion_matrix):
+        path = files.folder / "metrics.json"
         raise StoreError(f"{path}: confusion_matrix: not square; run `retort build` again")
     return metrics
 
 
-def _floorplan(path: Path) -> str | None:
+def _floorplan(files: Files) -> str | None:
     """The picture, to be inlined."""
-    if not path.exists():
+    if not files.has("floorplan.svg"):
         return None
+    path = files.folder / "floorplan.svg"
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -287,13 +276,17 @@ def _floorplan(path: Path) -> str | None:
 
 def _artefacts(folder: Path, lock: Lock | None) -> tuple[Artefact, ...]:
     """Every file but logs, what failed stages left, and the report itself."""
-    known: dict[str, tuple[str, Any]] = {}
+    known: dict[str, tuple[str, str]] = {}
     for stage, entry in (lock.stages if lock else {}).items():
-        known |= {name: (stage, stored.get("sha256", "")) for name, stored in entry.files.items()}
+        known |= {name: (stage, stored.sha256) for name, stored in entry.files.items()}
     artefacts = []
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.is_file() and name != REPORT and not name.startswith((LOGS, f"{FAILED}/", ".")):
+        if (
+            path.is_file()
+            and name not in (REPORT, VOLATILE)
+            and not name.startswith((LOGS, f"{FAILED}/", "."))
+        ):
             stage, sha256 = known.get(name, ("", ""))
-            artefacts.append(Artefact(name, path.stat().st_size, stage, str(sha256)))
+            artefacts.append(Artefact(name, path.stat().st_size, stage, sha256))
     return tuple(artefacts)

@@ -116,6 +116,8 @@ def _rungs(rungs: Sequence[Rung], frozen: float | None, called: str) -> list[Ste
 def _compared(rung: Rung) -> str:
     if rung.passed is None:
         return f"skipped: {rung.skipped or 'no reason given'}"
+    if rung.error:
+        return "could not be climbed"
     if rung.mismatches is None:
         return rung.verdict
     count = rung.mismatches or "no"

@@ -9,8 +9,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import JsonValue
 
+from pipeline.lock import Lock
 from pipeline.report import ladder
-from pipeline.report.data import BuildData, Lock, Rung, load
+from pipeline.report.data import BuildData, Rung, load
 from pipeline.report.plots import training_plots
 
 LAYER_COLUMNS = ("name", "kind", "shape", "pe", "simd", "weight_bits", "cycles")
@@ -64,11 +65,16 @@ def render(folder: Path) -> str:
 
 def verdict(rungs: tuple[Rung, ...]) -> Verdict:
     """What the rungs say together: nothing has passed where nothing was run."""
-    failed = [rung.rung for rung in rungs if rung.passed is False]
+    failed = [rung.rung for rung in rungs if rung.verdict == "failed"]
+    errors = [rung.rung for rung in rungs if rung.verdict == "error"]
     passed = sum(rung.passed is True for rung in rungs)
     skipped = [rung.rung for rung in rungs if rung.passed is None]
     if failed:
         return Verdict("failed", f"{len(failed)} of {len(rungs)} rungs failed: {', '.join(failed)}")
+    if errors:
+        return Verdict(
+            "open", f"{len(errors)} of {len(rungs)} rungs could not be climbed: {', '.join(errors)}"
+        )
     if not passed:
         return Verdict("open", "no rung of the ladder was run")
     if skipped:

@@ -147,7 +147,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="report",
-        version=1,
+        version=2,
         inputs=reads.before_report,
         config=lambda config: config.model_dump(mode="json"),
         tools=(),

@@ -1,17 +1,17 @@
 """Stage `report`: one page of everything."""
 
 import json
-import shutil
 
 from hw.tools import fingerprint
 from pipeline.engine import BuildResult
-from pipeline.outputs import LOCK, lock_of
+from pipeline.lock import LOCK
+from pipeline.outputs import lock_of
 from pipeline.stage import Facts, StageContext
 
 
 def run(ctx: StageContext) -> Facts:
     """Lay the other stages' files out as the build's folder has them, and write the page over them."""
-    from pipeline.report import write_report
+    from pipeline.report import REPORT, render
     from pipeline.stages import STAGES
 
     folder = ctx.lay_out("folder")
@@ -19,5 +19,5 @@ def run(ctx: StageContext) -> Facts:
     tools = {stage.name: {name: fingerprint(name) for name in stage.tools_of(ctx.config)} for stage in built}
     lock = lock_of(BuildResult(ctx.config, built, ctx.manifests, tools, ()))
     (folder / LOCK).write_text(json.dumps(lock, indent=2, sort_keys=True))
-    shutil.copyfile(write_report(folder), ctx.work / "report.html")
+    (ctx.work / REPORT).write_text(render(folder), encoding="utf-8")
     return None

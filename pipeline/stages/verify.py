@@ -2,7 +2,6 @@
 
 import json
 
-from pipeline.errors import VerificationError
 from pipeline.stage import Facts, StageContext
 from pipeline.verification import Climbed, climb, failure, hardware_stage
 
@@ -16,10 +15,12 @@ def run(ctx: StageContext) -> Facts:
 
 
 def leave(ctx: StageContext, found: Climbed) -> None:
-    """Write what was found; raises `VerificationError` where a rung failed."""
-    (ctx.work / "verification.json").write_text(json.dumps(found.rungs, indent=2) + "\n")
+    """Write what was found; raises `VerificationError` where a rung failed, or what kept one from that."""
+    # Logs that rungs name are beside the file, wherever both are copied to.
+    text = json.dumps(found.rungs, indent=2).replace(f"{ctx.work}/", "")
+    (ctx.work / "verification.json").write_text(text + "\n")
     if found.performance:
         (ctx.work / "performance.json").write_text(json.dumps(found.performance, indent=2) + "\n")
-    failed = failure(found.rungs)
+    failed = failure(found.rungs, ctx.config.name)
     if failed:
-        raise VerificationError(f"{ctx.config.name}: {failed}")
+        raise failed

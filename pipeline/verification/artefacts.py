@@ -14,8 +14,8 @@ from hw.deployment import Target
 from hw.interface import Affine, CoreInterface, load_weights
 from models import data, integer
 from models.metrics import combine
-from pipeline.config import Build, NetworkBuild
-from pipeline.errors import ModelFileError, VerificationError
+from pipeline.config import Build, NetworkBuild, brought
+from pipeline.errors import ModelFileError, RetortError, VerificationError
 from pipeline.given import Trial, load_trial
 from pipeline.measuring import load_teacher_logits
 from pipeline.progress import Step
@@ -29,7 +29,8 @@ class Finding:
     """What a rung found; skipped where `passed` is None, for the reason `skipped`.
 
     `mismatches` counts samples, of `samples`, on which the artefact and its reference differ, first on the
-    one at `differs_at`. Raises `VerificationError` where it passed and nothing was compared.
+    one at `differs_at`. `error` is what kept the rung from being climbed; it says nothing of the artefact.
+    Raises `VerificationError` where it passed and nothing was compared.
     """
 
     passed: bool | None
@@ -40,6 +41,7 @@ class Finding:
     first_mismatch: str | None = None
     skipped: str | None = None
     differs_at: int | None = None
+    error: RetortError | None = None
 
     def __post_init__(self) -> None:
         if self.passed and self.samples < 1:
@@ -70,8 +72,13 @@ class Artefacts:
     @cached_property
     def trial(self) -> Trial:
         """The network made elsewhere, and what it is tried on."""
-        paths = (self.folder / f"{name}.safetensors" for name in ("data", "recorded"))
-        return load_trial(self.folder / "network.json", *(path if path.exists() else None for path in paths))
+        build = brought(self.config)
+        data_set, recorded = (self.folder / f"{name}.safetensors" for name in ("data", "recorded"))
+        return load_trial(
+            self.folder / "network.json",
+            data_set if build.data else None,
+            recorded if build.network.recorded else None,
+        )
 
     @cached_property
     def x(self) -> NDArray[np.uint8]:

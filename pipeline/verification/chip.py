@@ -1,6 +1,5 @@
 """The rungs from a core's Verilog to the board, for whatever the core computes."""
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from hw.netlist import ChipModel
 from hw.shell.port import Shell, parallel_port
 from hw.shell.protocol import design_identity
 from pipeline.config import RungsConfig
+from pipeline.errors import LinkError, VerificationError
 from pipeline.progress import Step
 from pipeline.verification.artefacts import Finding, compare, varied
 
@@ -56,6 +56,11 @@ class Core:
     def verilog(self) -> Path:
         """The core's Verilog."""
         return self.folder / "core.v"
+
+    @property
+    def identity(self) -> bytes:
+        """What a board that holds the core says of itself."""
+        return design_identity(self.verilog.read_bytes())
 
     def scratch(self, rung: str) -> Path:
         """A folder for one rung."""
@@ -147,17 +152,28 @@ def board(chip: Chip) -> Finding:
     samples = chip.limits.board_samples
     if chip.port:
         return _infer(chip, "board", chip.port, samples)
-    identity = design_identity(chip.verilog.read_bytes())
     model = netlist.rtl_model(
-        chip.board, chip.verilog, chip.interface, identity, chip.scratch("board"), shell=chip.shell
+        chip.board, chip.verilog, chip.interface, chip.identity, chip.scratch("board"), shell=chip.shell
     )
     return _simulated(chip, "board", model, samples)
 
 
+def reach(folder: Path, board: Board, port: str) -> None:
+    """Ask the board on a port whether it holds the core in `folder`; raises `LinkError`."""
+    with Link(port, board.baud) as link:
+        link.expect(design_identity((folder / "core.v").read_bytes()))
+
+
 def _simulated(chip: Chip, rung: str, model: ChipModel, samples: int) -> Finding:
     """A chip model behind a pseudo-terminal and the host driver, or by its parallel port."""
-    if chip.shell == "parallel":
-        return _parallel(chip, rung, model, samples)
+    try:
+        return (_parallel if chip.shell == "parallel" else _serial)(chip, rung, model, samples)
+    except LinkError as error:  # no cable and no port are there to blame, but the chip
+        raise VerificationError(str(error)) from error
+
+
+def _serial(chip: Chip, rung: str, model: ChipModel, samples: int) -> Finding:
+    """A chip model behind a pseudo-terminal, and the host driver."""
     executable = virtual_board.build(
         model.sources,
         top=model.top,
@@ -197,7 +213,7 @@ def _infer(chip: Chip, rung: str, port: str, samples: int) -> Finding:
     rows = chip.some(samples)
     x = chip.frames[rows]
     with Link(port, chip.board.baud, timeout=LINK_TIMEOUT) as link:
-        link.expect(design_identity(chip.verilog.read_bytes()))
+        link.expect(chip.identity)
         outputs = link.infer(
             x,
             chip.interface,
@@ -208,10 +224,10 @@ def _infer(chip: Chip, rung: str, port: str, samples: int) -> Finding:
 
 
 def _decompiled(chip: Chip) -> Finding:
-    used = json.loads((chip.folder / "utilization.json").read_text())["resources"]
-    opaque = [name for name in ("ICESTORM_DSP", "ICESTORM_SPRAM") if used.get(name, {}).get("used")]
-    if opaque:
-        reason = f"the design uses {', '.join(opaque)}, which icestorm does not decompile"
+    # Weights are loaded into single-port RAM alone, and a core that has none of it fails the other rungs
+    # where `io.json` says so. DSP slices are never asked for on iCE40.
+    if chip.board.budget_of(chip.shell).single_port_rams and chip.interface.weights is not None:
+        reason = "the core's weights are in single-port RAM, which icestorm does not decompile"
         return Finding(None, chip.against, skipped=reason)
     if tools.find(netlist.DECOMPILER).locate() is None:
         reason = f"{netlist.DECOMPILER} is not installed: {tools.find(netlist.DECOMPILER).hint}"

@@ -1,7 +1,14 @@
 """The rung on a board that is reached by SSH, with FINN's package."""
 
-from hw.deployment import Target, execute, find_package
+from pathlib import Path
+
+from hw.deployment import ASK_SECONDS, Target, execute, find_package
 from pipeline.verification.artefacts import Artefacts, Finding, compare, varied
+
+
+def reach(target: Target, log: Path) -> None:
+    """Log in to the board, and no more; raises `LinkError`."""
+    target.remote.run("true", log=log, what="looking", timeout=ASK_SECONDS)
 
 
 def deployed(artefacts: Artefacts, target: Target) -> Finding:

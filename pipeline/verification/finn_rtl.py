@@ -5,8 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from hw.finn_rtl import FinnRtl
+from hw.boards import find_amd
+from hw.finn_rtl import DESCRIPTION, FinnRtl, without_rtl
 from hw.finn_rtl.simulate import FinnSimulator
+from hw.lowering import load_hardware
 from pipeline.verification.artefacts import Artefacts, Finding, compare, varied
 from pipeline.verification.chip import STALL_PERCENT
 
@@ -21,8 +23,15 @@ def finn_rtl(artefacts: Artefacts) -> Finding:
         "interval_bound_cycles": rtl.estimate.interval_cycles,
         "estimated_latency_cycles": rtl.estimate.latency_cycles,
     }
-    if rtl.missing:
-        return Finding(None, "golden", metrics=metrics, skipped=rtl.missing)
+    if rtl.part != find_amd(artefacts.config.board.name).part:
+        return Finding(False, "golden", metrics=metrics, first_mismatch=f"FINN's RTL is for {rtl.part}")
+    if rtl.missing:  # which FINN says again, of the graph that was compared with golden
+        hardware = load_hardware(artefacts.folder / "hardware.onnx")
+        missing = without_rtl(hardware, part=rtl.part, log=artefacts.log)
+        if missing != rtl.missing:
+            text = f"{DESCRIPTION}: {rtl.missing}; FINN says: {missing or 'it has RTL of all layers'}"
+            return Finding(False, "golden", metrics=metrics, first_mismatch=text)
+        return Finding(None, "golden", metrics=metrics, skipped=missing)
     x, expected = artefacts.frames, artefacts.expected()
     work = artefacts.work / "finn-rtl"
     work.mkdir(parents=True, exist_ok=True)

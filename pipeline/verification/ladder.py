@@ -11,10 +11,18 @@ from typing import Any, TypeAlias, TypeVar
 
 from hw import tools
 from hw.amd_boards import AmdBoard
-from hw.boards import Board
+from hw.boards import Board, find
 from hw.deployment import Target
 from pipeline.config import Build, NetworkBuild
-from pipeline.errors import LinkError, ToolError, VerificationError
+from pipeline.errors import (
+    DiskError,
+    LinkError,
+    RetortError,
+    ToolError,
+    VerificationError,
+    by_exit_code,
+)
+from pipeline.junit import summary
 from pipeline.progress import Step
 from pipeline.verification import brought, finn_rtl, hardware, networks
 from pipeline.verification.artefacts import Artefacts, Finding
@@ -69,8 +77,7 @@ def climb(
     """
     with tempfile.TemporaryDirectory(prefix="retort-verify-") as scratch:
         artefacts = Artefacts(config, folder, Path(scratch), log, step, port, target)
-        first = (BROUGHT if isinstance(config, NetworkBuild) else TRAINED) | FINN
-        last = RTL | (AMD if artefacts.board.family == "amd" else OPEN) | (REACHED if target else {})
+        first, last = rungs_of(config, reached=target is not None)
         total = len(first) + len(last)
         rungs = []
         for name in first:
@@ -80,6 +87,13 @@ def climb(
             rungs.append(row)
             step("rungs", len(rungs), total)
     return Climbed(rungs, performance(artefacts.board, rungs))
+
+
+def rungs_of(config: Build, *, reached: bool) -> tuple[Rungs[Artefacts], Rungs[Artefacts]]:
+    """A build's rungs, those before and from the core on, with that of a board `reached` by SSH."""
+    first = (BROUGHT if isinstance(config, NetworkBuild) else TRAINED) | FINN
+    amd = find(config.board.name).family == "amd"
+    return first, RTL | (AMD if amd else OPEN) | (REACHED if reached else {})
 
 
 def climb_side_by_side(subject: T, rungs: Rungs[T], key: str, against: str = "golden") -> Iterator[Row]:
@@ -96,8 +110,10 @@ def _climb_one(subject: T, name: str, rungs: Rungs[T], key: str, against: str = 
     began = time.monotonic()
     try:
         found = rung(subject)
-    except (LinkError, ToolError, VerificationError) as error:
+    except (ToolError, VerificationError) as error:  # a core that is stuck ends its simulator, too
         found = Finding(False, against, first_mismatch=str(error))
+    except (DiskError, LinkError) as error:
+        found = Finding(False, against, error=error)
     return row_of(name, found, time.monotonic() - began, key, needs)
 
 
@@ -118,7 +134,14 @@ def row_of(name: str, found: Finding, seconds: float, key: str, needs: tuple[str
         row["first_mismatch"] = found.first_mismatch
     if found.skipped:
         row["skipped"] = found.skipped
+    if found.error:
+        row["error"] = told(found.error)
     return row
+
+
+def told(error: RetortError) -> dict[str, Any]:
+    """An error as rows have it."""
+    return {"kind": type(error).__name__, "exit_code": error.exit_code, "message": str(error)}
 
 
 def performance(board: Board | AmdBoard, rungs: list[Row]) -> dict[str, Any]:
@@ -144,9 +167,17 @@ def hardware_stage(stages: Iterable[str]) -> str:
     raise KeyError("bitstream")
 
 
-def failure(rungs: list[Row]) -> str | None:
-    """The first rung that failed, and how; None where none did."""
-    for row in rungs:
-        if row["passed"] is False:
-            return f"rung '{row['rung']}' failed against {row['against']}: {row.get('first_mismatch', '')}"
+def failure(rungs: Iterable[Row], where: str) -> RetortError | None:
+    """The error that rungs of the build `where` end with; None where none failed.
+
+    A mismatch, of the first rung that found one, says more of a build than what kept another from being
+    climbed, which is the error of its own kind.
+    """
+    bad = [row for row in rungs if row["passed"] is False]
+    row = next((row for row in bad if "error" not in row), None)
+    if row:
+        return VerificationError(f"{where}: rung '{row['rung']}' failed: {summary(row)}")
+    if bad:
+        error = bad[0]["error"]
+        return by_exit_code(error["exit_code"])(f"{where}: rung '{bad[0]['rung']}': {error['message']}")
     return None

@@ -77,6 +77,12 @@ def own_stage(stages: Iterable[str]) -> str | None:
     return next((name for name in stages if name in OWN), None)
 
 
+def own_rungs(bound: int = 0, *, placed: bool) -> Rungs[Chip]:
+    """The rungs of a core that has to reach `bound` cycles a frame; to the board, where it is `placed`."""
+    rtl: Rungs[Chip] = {"rtl": (partial(chip.rtl, bound=bound), ("verilator", "g++"))}
+    return rtl | CHIP if placed else rtl
+
+
 def climb_own(
     config: Build,
     folder: Path,
@@ -112,9 +118,7 @@ def climb_core(
 ) -> Climbed:
     """Climb from a reference to the core in `folder`, and on to the board where it is `placed` on one."""
     interface = CoreInterface.load(folder / "io.json")
-    rungs: Rungs[Chip] = {"rtl": (partial(chip.rtl, bound=reference.bound), ("verilator", "g++"))}
-    if placed:
-        rungs |= CHIP
+    rungs = own_rungs(reference.bound, placed=placed)
     with tempfile.TemporaryDirectory(prefix="retort-verify-") as scratch:
         own = Chip(
             folder=folder,

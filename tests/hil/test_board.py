@@ -14,6 +14,7 @@ import pytest
 
 from hw.deployment import Target
 from hw.ssh import Remote
+from pipeline.lock import open_built
 from pipeline.verification import climb_board, verify_folder
 
 PORT, BUILD = os.environ.get("RETORT_BOARD_PORT"), os.environ.get("RETORT_BOARD_BUILD")
@@ -23,7 +24,7 @@ HOST = os.environ.get("RETORT_BOARD_HOST")
 @pytest.mark.board
 @pytest.mark.skipif(not (PORT and BUILD), reason="needs RETORT_BOARD_PORT and RETORT_BOARD_BUILD")
 def test_board_gives_what_golden_gives():
-    rows = {row["rung"]: row for row in verify_folder(Path(str(BUILD)), lambda *_: None, PORT)}
+    rows = {row["rung"]: row for row in verify_folder(open_built(Path(str(BUILD))), lambda *_: None, PORT)}
     assert rows["board"]["passed"], rows["board"]
     assert rows["board"]["samples"] >= 16
 
@@ -32,7 +33,8 @@ def test_board_gives_what_golden_gives():
 @pytest.mark.skipif(not (HOST and BUILD), reason="needs RETORT_BOARD_HOST and RETORT_BOARD_BUILD")
 def test_board_by_ssh_gives_what_golden_gives_and_is_sent_a_package_once(tmp_path):
     target = Target(Remote(str(HOST)))
-    rows = [climb_board(Path(str(BUILD)), target, tmp_path / "log", lambda *_: None) for _ in range(2)]
+    built = open_built(Path(str(BUILD)))
+    rows = [climb_board(built, target, tmp_path / "log", lambda *_: None) for _ in range(2)]
     assert all(row["passed"] for row in rows), rows
     assert rows[0]["samples"] >= 16 and rows[1]["metrics"]["sent"] is False
     assert rows[0]["metrics"]["frames_per_second"] > 0

@@ -204,13 +204,20 @@ def test_decompiler_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         netlist.decompile(find_open("icebreaker"), tmp_path / "unpacked.asc", tmp_path, tmp_path / "log")
 
 
-def test_decompiler_that_prints_no_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake = tmp_path / netlist.DECOMPILER
-    fake.write_text("#!/bin/sh\necho nothing of use\n")
+@pytest.mark.parametrize(
+    ("code", "told"), [(0, "exit code 0 but no module"), (1, "exit code 1: nothing of use")]
+)
+def test_decompiler_that_prints_no_module(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, told: str
+) -> None:
+    fake, work, log = tmp_path / netlist.DECOMPILER, tmp_path / "work", tmp_path / "log"
+    fake.write_text(f"#!/bin/sh\necho nothing of use\nexit {code}\n")
     fake.chmod(0o755)
+    work.mkdir()
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    with pytest.raises(ToolError, match=r"icebox_vlog unpacked\.asc: exit code 0 but no module"):
-        netlist.decompile(find_open("icebreaker"), tmp_path / "unpacked.asc", tmp_path, tmp_path / "log")
+    with pytest.raises(ToolError, match=rf"icebox_vlog unpacked\.asc: {told}; see {log}$"):
+        netlist.decompile(find_open("icebreaker"), work / "unpacked.asc", work, log)
+    assert "nothing of use" in log.read_text(), "the work folder may be gone when the message is read"
 
 
 def test_ports_declared_once() -> None:

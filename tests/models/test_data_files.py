@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import os
 import struct
 import tarfile
 from pathlib import Path
@@ -105,6 +106,21 @@ def test_idx_files_that_do_not_fit_each_other(tmp_path):
     (tmp_path / "set" / "t10k-images-idx3-ubyte").write_bytes(idx(np.zeros((20, 5, 5), np.uint8)))
     with pytest.raises(DataError, match=r"pictures of \(5, 5\), but \(4, 4\) to train on"):
         read_images(find_idx(tmp_path / "set"))
+
+
+@pytest.mark.parametrize("name", ["npz", "table", "mnist"])
+def test_nothing_waits_for_a_fifo_or_reads_a_device(tmp_path, name):
+    write_idx(tmp_path / "set")
+    place = {"mnist": tmp_path / "set", "npz": tmp_path / "x.npz", "table": tmp_path / "x.csv"}[name]
+    odd = place / "t10k-labels-idx1-ubyte" if name == "mnist" else place
+    odd.unlink(missing_ok=True)
+    source = data.DataSource(name, place, test_fraction=None, label="y" if name == "table" else None)
+    for make in (os.mkfifo, lambda path: path.symlink_to("/dev/zero"), Path.mkdir):
+        make(odd)
+        for ask in (data.digests, lambda source: data.load_source(source, 0)):
+            with pytest.raises(DataError, match=f"{odd.name}"):
+                ask(source)
+        odd.rmdir() if odd.is_dir() else odd.unlink()
 
 
 def test_missing_idx(tmp_path):

@@ -23,6 +23,7 @@ from pipeline.cli import building, folder
 from pipeline.cli.app import app
 from pipeline.errors import RetortError, ToolMissingError, VerificationError
 from pipeline.stage import StageContext
+from tests.locks import write_lock
 
 FILE = str(BUILDS / "digits-icebreaker.toml")
 NAMES = ["first", "second", "third"]
@@ -230,16 +231,16 @@ FAILING = {"rung": "rtl", "against": "golden", "samples": 9, "mismatches": 2, "s
 
 
 def test_verify(toys: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    module(monkeypatch, "pipeline.verification", verify_folder=lambda path, step, *board: RUNGS)
+    monkeypatch.setattr("pipeline.verification.verify_folder", lambda built, step, *board: RUNGS)
     passed = call("verify", str(built(tmp_path)), "--junit", "junit.xml", "--json")
     assert passed.exit_code == 0 and json.loads(passed.stdout) == RUNGS
     assert 'tests="2" failures="0"' in Path("junit.xml").read_text()
 
-    module(monkeypatch, "pipeline.verification", verify_folder=lambda path, step, *board: [*RUNGS, FAILING])
+    monkeypatch.setattr("pipeline.verification.verify_folder", lambda built, step, *board: [*RUNGS, FAILING])
     failed = call("verify", "out/digits-icebreaker")
     assert failed.exit_code == 12
     assert failed.stderr == (
-        "error: out/digits-icebreaker: rung 'rtl': 2 mismatches in 9 samples against golden\n"
+        "error: out/digits-icebreaker: rung 'rtl' failed: 2 mismatches in 9 samples against golden\n"
     )
 
 
@@ -247,10 +248,9 @@ def test_verify_is_given_one_board(
     toys: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     boards: list[Any] = []
-    module(
-        monkeypatch,
-        "pipeline.verification",
-        verify_folder=lambda path, step, port, target: boards.append((port, target)) or RUNGS,
+    monkeypatch.setattr(
+        "pipeline.verification.verify_folder",
+        lambda built, step, port, target: boards.append((port, target)) or RUNGS,
     )
     folder = str(built(tmp_path))
     assert call("verify", folder, "--host", "root@pynq", "--json").exit_code == 0
@@ -261,8 +261,15 @@ def test_verify_is_given_one_board(
 
 
 def test_a_folder_that_is_no_build(tmp_path: Path) -> None:
-    for command in ("verify", "report", "flash"):
-        failed = call(command, str(tmp_path))
+    infer = ("--port", "/dev/board", "--input", "frames.npy", "--baud", "9600")
+    for command, *options in (
+        ["verify"],
+        ["report"],
+        ["flash"],
+        ["deploy", "--host", "b"],
+        ["infer", *infer],
+    ):
+        failed = call(command, str(tmp_path), *options)
         assert failed.exit_code == 6
         assert failed.stderr.endswith("build.lock.json: not there; give the folder of a finished build\n")
 
@@ -300,11 +307,11 @@ def test_compare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_flash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lock = {"board": "ulx3s-85f", "stages": {"bitstream": {"files": {"timing.json": {}, "top.bit": {}}}}}
-    (tmp_path / "build.lock.json").write_text(json.dumps(lock))
+    write_lock(tmp_path, name="ulx3s-85f")
     assert "no bitstream there" in call("flash", str(tmp_path)).stderr
 
     (tmp_path / "top.bit").write_bytes(b"bits")
+    write_lock(tmp_path, name="ulx3s-85f")
     monkeypatch.setenv("PATH", "")
     missing = call("flash", str(tmp_path))
     assert missing.exit_code == 4 and "openFPGALoader" in missing.stderr
@@ -315,7 +322,14 @@ def test_flash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     programmer.chmod(0o755)
     monkeypatch.setenv("PATH", f"{programmer.parent}:/bin:/usr/bin")
     assert call("flash", str(tmp_path)).exit_code == 0
-    assert (tmp_path / "called").read_text().splitlines()[-1] == f"-b ulx3s {tmp_path}/top.bit"
+    called = (tmp_path / "called").read_text()
+    assert called.splitlines()[-1] == f"-b ulx3s {tmp_path}/top.bit"
+
+    (tmp_path / "top.bit").write_bytes(b"bots")
+    refused = call("flash", str(tmp_path))
+    assert refused.exit_code == 6
+    assert refused.stderr.startswith(f"error: {tmp_path}/top.bit: is not what was built")
+    assert (tmp_path / "called").read_text() == called
 
 
 class Echo:
@@ -346,9 +360,9 @@ class Echo:
 @pytest.fixture
 def core(tmp_path: Path) -> Path:
     (tmp_path / "core.v").write_text("module core")
-    (tmp_path / "build.lock.json").write_text(json.dumps({"board": "icebreaker", "stages": {}}))
     streams = StreamFormat((2, 2, 1), "uint8", 1), StreamFormat((2,), "int16", 1)
     CoreInterface(*streams).save(tmp_path / "io.json")
+    write_lock(tmp_path)
     np.save(tmp_path / "frames.npy", np.arange(12, dtype=np.uint8).reshape(3, 4))
     return tmp_path
 
@@ -368,6 +382,7 @@ def test_infer_with_weights_to_load(core: Path, monkeypatch: pytest.MonkeyPatch)
     plain = CoreInterface.load(core / "io.json")
     weights = b"\x01\x02\x03\x04"
     replace(plain, weights=WeightsFormat((2,), zlib.crc32(weights))).save(core / "io.json")
+    write_lock(core)
     arguments = ["infer", str(core), "--port", "/dev/board", "--input", str(core / "frames.npy")]
     missing = call(*arguments)
     assert missing.exit_code == 8 and "weights.bin: No such file or directory" in missing.stderr
@@ -392,18 +407,64 @@ def test_infer_refuses_other_data(core: Path, array: Any, told: str) -> None:
     assert failed.stderr.startswith(f"error: {core / 'frames.npy'}: {told}")
 
 
+@pytest.mark.parametrize("place", ["fifo", "device", "new/y.npy", "folder"])
+def test_infer_refuses_places_before_it_asks_the_board(core: Path, place: str) -> None:
+    os.mkfifo(core / "fifo")
+    (core / "device").symlink_to("/dev/full")
+    (core / "folder").mkdir()
+    before = sorted(path.name for path in core.iterdir())
+    arguments = ["infer", str(core), "--port", "/dev/none", "--input", str(core / "frames.npy")]
+    failed = call(*arguments, "--output", str(core / place))
+    assert failed.exit_code == 2 and failed.stderr.startswith(f"error: {core / place}: ")
+    for command in (["verify", str(core)], ["deploy", str(core), "--host", "nowhere"]):
+        assert call(*command, "--junit", str(core / place)).stderr == failed.stderr
+    assert sorted(path.name for path in core.iterdir()) == before
+
+
+def test_infer_takes_no_core_that_the_build_does_not_name(core: Path) -> None:
+    content = (core / "core.v").read_bytes()
+    (core / "core.v").unlink()
+    write_lock(core)
+    (core / "core.v").write_bytes(content)
+    failed = call("infer", str(core), "--port", "/dev/none", "--input", str(core / "frames.npy"))
+    assert failed.exit_code == 6 and f"{core}: built without core.v" in failed.stderr
+
+
+def test_infer_waits_for_no_fifo(core: Path) -> None:
+    os.mkfifo(core / "fifo")
+    for path, told in ((core / "fifo", "is a FIFO"), (Path("/dev/zero"), "is a device")):
+        failed = call("infer", str(core), "--port", "/dev/none", "--input", str(path))
+        assert failed.exit_code == 3
+        assert failed.stderr == f"error: {path}: {told}; give a .npy or .npz file\n"
+
+
+@pytest.mark.parametrize("name", ["core.v", "io.json", "build.lock.json"])
+def test_no_command_takes_what_was_not_built(core: Path, name: str) -> None:
+    with (core / name).open("ab") as file:
+        file.write(b" ")
+    infer = ("--port", "/dev/none", "--input", "frames.npy", "--baud", "9600")
+    for command, *options in (
+        ["verify"],
+        ["report"],
+        ["flash"],
+        ["deploy", "--host", "b"],
+        ["infer", *infer],
+    ):
+        failed = call(command, str(core), *options)
+        assert failed.exit_code == 6 and failed.stderr.startswith(f"error: {core}/"), command
+        assert name in failed.stderr and failed.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("command", [["verify"], ["infer", "--input", "frames.npy"]])
 def test_build_without_a_serial_link(command: list[str], tmp_path: Path) -> None:
-    lock = {"build": "b", "board": "icebreaker", "stages": {}, "config": {"board": {"shell": "parallel"}}}
-    (tmp_path / "build.lock.json").write_text(json.dumps(lock))
+    write_lock(tmp_path, shell="parallel")
     refused = call(*command, str(tmp_path), "--port", "/dev/board")
     assert refused.exit_code == 2
     assert "built with board.shell 'parallel', whose chip has no serial link" in refused.stderr
 
 
 def test_amd_boards_have_no_serial_link_and_no_programmer(tmp_path: Path) -> None:
-    lock = {"build": "b", "board": "pynq-z1", "stages": {}, "config": {"board": {"shell": "uart"}}}
-    (tmp_path / "build.lock.json").write_text(json.dumps(lock))
+    write_lock(tmp_path, name="pynq-z1")
     for command in (["flash"], ["verify", "--port", "/dev/board"]):
         refused = call(command[0], str(tmp_path), *command[1:])
         assert refused.exit_code == 2
@@ -433,6 +494,14 @@ def test_process_with_a_malformed_build_file(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr == f"error: {tmp_path}/x.toml: not TOML: Invalid value (at end of document)\n"
     assert run("plan").returncode == 2
+
+
+def test_a_full_disk_behind_standard_output() -> None:
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        argv = [sys.executable, "-m", "pipeline", "boards"]
+        done = subprocess.run(argv, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 25
+    assert done.stderr.startswith("error: No space left on device; free space there")
 
 
 HEAVY = {"torch", "finn", "amaranth", "sklearn", "matplotlib", "onnxruntime", "onnx", "brevitas", "numpy"}

@@ -1,5 +1,6 @@
 """Build files around a network made elsewhere."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -130,6 +131,15 @@ def test_weights_beside_the_file_are_its_content(file: Path, tmp_path: Path) -> 
     weights.unlink()
     with pytest.raises(ModelFileError, match=r"split\.onnx: not ONNX"):
         network_key(NetworkConfig(path=str(path)))
+
+
+def test_nothing_waits_for_a_fifo_or_reads_a_device(file: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for odd in (str(tmp_path / "fifo"), "/dev/zero", str(tmp_path)):
+        with pytest.raises(ModelFileError, match=rf"network\.path: {odd}: is no file"):
+            network_key(NetworkConfig(path=odd))
+        with pytest.raises(DataError, match=rf"network\.recorded: {odd}: is no file"):
+            network_key(NetworkConfig(path=str(file), recorded=odd))
 
 
 def test_recorded_tensors_are_part_of_the_key(file: Path, tmp_path: Path) -> None:

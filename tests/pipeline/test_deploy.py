@@ -10,8 +10,10 @@ from typer.testing import CliRunner
 from pipeline.cli.app import app
 from pipeline.config import parse
 from pipeline.errors import StoreError
+from pipeline.lock import open_built
 from pipeline.verification import hardware, record
 from pipeline.verification.artefacts import Artefacts
+from tests.locks import write_lock
 from tests.packages import make_folder
 from tests.virtual_board import NEEDS_SSH, virtual_board
 
@@ -30,6 +32,7 @@ def folder(tmp_path):
     made = make_folder(tmp_path / "build")
     (made / "verification.json").write_text(json.dumps([OTHER, {"rung": "board", "passed": None}, OTHER]))
     (made / "performance.json").write_text(json.dumps(PACE))
+    write_lock(made, volatile=("verification.json",))
     return made
 
 
@@ -60,9 +63,8 @@ def test_board_is_proven_and_measured_into_the_folder(folder, tmp_path):
     assert (climbed.passed, climbed.samples, climbed.metrics["sent"]) == (True, 80, False)
     rows = json.loads((folder / "verification.json").read_text())
     assert rows == [OTHER, row, OTHER]
-    pace = json.loads((folder / "performance.json").read_text())
-    assert pace["board"]["latency_microseconds"] == row["metrics"]["latency_microseconds"]
-    assert {name: pace[name] for name in PACE} == PACE
+    assert json.loads((folder / "performance.json").read_text()) == PACE
+    assert open_built(folder).lock.build == "tiny", "the folder is what was built, with what deploy found"
     case = ElementTree.parse(tmp_path / "board.xml").getroot()[0][0]
     assert (case.get("name"), list(case)) == ("board", [])
     assert (folder / "logs" / "deploy.log").stat().st_size
@@ -90,14 +92,17 @@ def test_unknown_host_leaves_the_folder_as_it_was(folder, tmp_path):
     before = (folder / "verification.json").read_bytes()
     with virtual_board(tmp_path) as target:
         target.remote.known_hosts.write_text("")
-        failed = deploy(target, folder)
+        failed = deploy(target, folder, "--junit", tmp_path / "board.xml")
     assert failed.exit_code == 18
+    ((case,),) = ElementTree.parse(tmp_path / "board.xml").getroot()
+    assert (case[0].tag, case[0].get("type")) == ("error", "HostKeyError")
     assert "log in once by `ssh" in failed.stderr and "Traceback" not in failed.stderr
     assert (folder / "verification.json").read_bytes() == before
 
 
 def test_folder_without_package_says_what_makes_it(folder):
     (folder / "deploy" / "bitfile" / "finn-accel.bit").unlink()
+    write_lock(folder, volatile=("verification.json",))
     failed = CliRunner().invoke(app, ["deploy", str(folder), "--host", "board"])
     assert failed.exit_code == StoreError.exit_code
     assert "`retort build` makes it" in failed.stderr
@@ -105,7 +110,9 @@ def test_folder_without_package_says_what_makes_it(folder):
 
 def test_first_row_of_a_folder_and_damaged_files(tmp_path):
     row = {"rung": "board", "passed": True, "metrics": {}}
+    write_lock(tmp_path)
     record(tmp_path, row)
+    assert open_built(tmp_path)
     assert json.loads((tmp_path / "verification.json").read_text()) == [row]
     (tmp_path / "verification.json").write_text('{"rung": 1}')
     with pytest.raises(StoreError, match=r"verification\.json: cannot be read"):

@@ -11,7 +11,8 @@ from toy import config, identify, second, stages
 
 from pipeline.engine import PlannedStage, build, plan, select
 from pipeline.errors import ConfigError, StoreError, ToolError, ToolMissingError, VerificationError
-from pipeline.outputs import export, keep_failed, read_lock
+from pipeline.lock import open_built, read_lock
+from pipeline.outputs import export, keep_failed
 from pipeline.stage import Stage, StageContext
 from pipeline.store import Manifest, Store
 
@@ -137,7 +138,7 @@ def test_what_may_run_elsewhere_is_left_out_where_its_tool_is_missing(store: Sto
     assert result.ran == ("first", "second")
     assert [stage.name for stage in result.stages] == ["first", "second"]
     assert result.elsewhere == "stage 'third': icepack is not on this machine: install it"
-    assert "third" not in read_lock(export(result, store, tmp_path / "out"))["stages"]
+    assert "third" not in read_lock(export(result, store, tmp_path / "out")).stages
     assert build(config(), table, store, missing).ran == ()
     there = build(config(), table, store, identify, until="third")
     assert there.elsewhere is None and there.ran[-1] == "third"
@@ -289,20 +290,24 @@ def test_export(store: Store, tmp_path: Path) -> None:
     result = build(config(), stages(), store, identify)
     export(result, store, folder)
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    assert names == ["a.txt", "b.txt", "build.lock.json", "c.txt", "d.txt", "logs/first/first.log"]
+    assert names == [
+        *("a.txt", "b.txt", "build.lock.json", "c.txt", "d.txt", "logs/first/first.log"),
+        "volatile.lock.json",
+    ]
     lock = read_lock(folder)
-    assert lock["volatile"] == ["d.txt"]
-    assert lock["board"] == "icebreaker" and lock["seed"] == 1
-    assert lock["stages"]["third"]["files"] == {}
-    assert lock["stages"]["second"]["key"] == result.keys["second"]
-    assert lock["stages"]["first"]["tools"] == {"yosys": "yosys 1.0"}
+    assert lock.volatile == ("d.txt",)
+    assert lock.board == "icebreaker" and lock.seed == 1
+    assert lock.stages["third"].files == {}
+    assert lock.stages["second"].key == result.keys["second"]
+    assert lock.stages["first"].tools == {"yosys": "yosys 1.0"}
+    assert open_built(folder).keys == result.keys
 
     before = {name: (folder / name).stat().st_ino for name in names}
     (folder / "b.txt").write_text("somebody's")
     export(build(config(), stages(), store, identify), store, folder)
     assert (folder / "b.txt").read_text() == "SEED 1"
     kept = {name for name in names if (folder / name).stat().st_ino == before[name]}
-    assert kept == set(names) - {"b.txt"}
+    assert kept == set(names) - {"b.txt", "volatile.lock.json"}
 
     export(build(config(), stages(), store, identify, until="first"), store, folder)
     assert not (folder / "d.txt").exists() and not (folder / "b.txt").exists()
@@ -321,5 +326,5 @@ def test_no_lock(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="not there; give the folder of a finished build"):
         read_lock(tmp_path)
     (tmp_path / "build.lock.json").write_text("[]")
-    with pytest.raises(StoreError, match="cannot be read"):
+    with pytest.raises(StoreError, match="not a lock of a build"):
         read_lock(tmp_path)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from toy import ROOT
 
-from pipeline.errors import StoreError
+from pipeline.errors import DiskError, StoreError
 from pipeline.store import Manifest, Store, digest_of
 
 KEY = "k" * 64
@@ -121,7 +121,7 @@ def test_stale_temporary_files_go_and_live_ones_stay(store: Store) -> None:
 
 def test_no_store_possible(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="no store can be made there"):
+    with pytest.raises(DiskError, match=r"store: cannot be written \(Not a directory"):
         Store(tmp_path / "file" / "store")
 
 

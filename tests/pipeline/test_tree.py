@@ -8,6 +8,7 @@ import pytest
 from models.data import load
 from models.tree import DecisionTree
 from tests.conftest import retort
+from tests.locks import lock_again
 
 pytestmark = pytest.mark.slow
 
@@ -34,6 +35,9 @@ def test_tree_and_its_core(tiny, tmp_path):
     raw = json.loads((folder / "tree.json").read_text())
     raw["label"] = [9 - label for label in raw["label"]]
     (folder / "tree.json").write_text(json.dumps(raw))
+    done = retort("verify", folder)
+    assert done.returncode == 6 and "tree.json: is not what was built" in done.stderr
+    lock_again(folder)
     done = retort("verify", folder)
     assert done.returncode == 12 and "rung 'rtl'" in done.stderr and "against tree" in done.stderr
     done = retort("verify", folder, "--port", "/dev/null")

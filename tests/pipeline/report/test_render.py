@@ -121,6 +121,16 @@ def test_a_failed_rung_shows(folder: Path) -> None:
     assert "3 mismatches in 360 samples against golden" in page.text["ladder"]
 
 
+def test_what_could_not_be_climbed_is_no_mismatch(folder: Path) -> None:
+    error = {"kind": "PortError", "exit_code": 15, "message": "/dev/none: <not there>"}
+    board = VERIFICATION[-1] | {"passed": False, "mismatches": None, "error": error}
+    change(folder, "verification.json", [*VERIFICATION[:-1], board])
+    page = Page(render(folder))
+    assert "1 of 9 rungs could not be climbed: board" in page.text[""]
+    assert "Could not be climbed: /dev/none: <not there>" in page.text["verification"]
+    assert "could not be climbed" in page.text["ladder"]
+
+
 def test_nothing_run_is_not_passed(folder: Path) -> None:
     change(folder, "verification.json", [])
     assert '<p class="verdict open">Verification: no rung of the ladder was run</p>' in render(folder)
@@ -171,7 +181,7 @@ def test_the_layer_that_bounds_is_marked(folder: Path) -> None:
 def test_pace_of_a_board_is_shown_where_there_is_one(folder: Path) -> None:
     assert "On the board" not in render(folder)
     pace = {"frames_per_second": 51234.0, "latency_microseconds": 80.0, "batch": 1000, "driver": "retort"}
-    change(folder, "performance.json", PERFORMANCE | {"board": pace})
+    change(folder, "verification.json", [*VERIFICATION[:-1], VERIFICATION[-1] | {"metrics": pace}])
     assert re.search(r"On the board</th><td class=.number.>51,234<", render(folder))
 
 
@@ -237,6 +247,8 @@ def test_estimates_stand_beside_counts(folder: Path) -> None:
     total = {"finn": {key: 2 * value for key, value in finn.items()}, "yosys": yosys, "yosys_layers": 1}
     found = {"part": "xc7z020clg400-1", "interval_cycles": 64, "layers": layers, "total": total}
     change(folder, "estimates.json", found)
+    assert "xc7z020clg400-1" not in render(folder), "the lock names no such file"
+    (folder / "build.lock.json").unlink()
     html = render(folder)
     text = Page(html).text["layers"]
     assert "For xc7z020clg400-1." in text and "of 1 of 2 layers" in text
