@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from hw.dataflow import Integers
 from hw.dataflow.fold import Fold
-from hw.finn_execution import activations, check_values, execute_frames, order_of_layers
+from hw.finn_execution import activations, check_values, execute_frames
+from hw.finn_origin import in_file_order
 from hw.lowering.bring import Bytes, round_end, take_in
 from hw.lowering.difference import Difference, difference
 from hw.lowering.folding import Folding, fold
 from hw.lowering.layers import logit_scale, partition, to_layers
-from hw.lowering.ordering import has_branches, order_branches
 from hw.lowering.session import finn_failures, finn_session
 from hw.lowering.streamlining import end_in_label, load, streamline, take_bytes
 from pipeline.errors import ModelFileError
@@ -58,13 +58,9 @@ def lower(qonnx: Path, *, folding: Folding, label: bool, log: Path, given: Bytes
             reference = activations(model)
         model = to_layers(end_in_label(model) if label else model)
         scale, offset = logit_scale(model)
-        model = partition(model)
-        if has_branches(model):
-            order_branches(model, order_of_layers(model, reference))
-        model = fold(model, folding)
-        places = check_values(model, reference, scale, offset)
-        if has_branches(model):
-            order_branches(model, places)
+        model = fold(partition(model), folding)
+        check_values(model, reference, scale, offset)
+        in_file_order(model)
     return model
 
 
