@@ -14,7 +14,7 @@ from hw.finn_reader.reading import Reading
 from hw.finn_reader.streams import input_stream
 from pipeline.errors import LoweringError
 
-__all__ = ["base_kind", "is_kind", "read"]
+__all__ = ["base_kind", "is_kind", "joined", "read", "read_layers"]
 
 
 def read(model: Any) -> DataflowGraph:
@@ -23,7 +23,11 @@ def read(model: Any) -> DataflowGraph:
     Raises:
         LoweringError: nodes that Retort has no layer for, or values that its layers cannot carry.
     """
-    reading = read_layers(model)
+    return joined(read_layers(model))
+
+
+def joined(reading: Reading) -> DataflowGraph:
+    """The layers that were read, in words that meet; raises `LoweringError`."""
     return connect(reading.shape, reading.input_bits, reading.layers, reading.sources)
 
 
