@@ -3,7 +3,8 @@
 FINN gives nodes and tensors new names, puts several nodes in place of one, and orders branches as it likes.
 Two things last. What takes the place of a node gives its tensor. And once FINN streamlines, a layer keeps the
 tensor of its weights or thresholds. Either is given new names, but its annotations go with it, so that the
-origin is an annotation: first of every tensor that a node of the file gives, then of every parameter.
+origin is an annotation: first of every tensor that a node of the file gives, then of every parameter. Layers
+that nothing else tells apart, of equal weights behind the same stream, so have their own origins, too.
 """
 
 import json
@@ -33,6 +34,7 @@ class Origin:
 
 def note_outputs(model: Any) -> Any:
     """Annotate every tensor that a node of a file's network gives, before anything is changed."""
+    _forget(model)  # FINN's graphs, which have such annotations, may be files to read themselves
     for place, node in enumerate(model.graph.node):
         for tensor in filter(None, node.output):
             _annotate(model, tensor, Origin(place, 0, tensor))

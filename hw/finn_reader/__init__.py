@@ -42,9 +42,10 @@ def read_layers(model: Any) -> Reading:
     reading.streams[source] = input_stream(reading.shape, reading.input_bits)
     for node in model.graph.node:
         reading.take(node, READERS.get(base_kind(node)))
-    output = reading.streams[model.graph.output[0].name]
+    end = model.graph.output[0].name
+    output = reading.streams[end]
     if output.scale != 1 or output.offset.any():
-        name = model.graph.node[-1].name
+        name = model.find_producer(end).name
         raise LoweringError(
             f"{name}: gives signed activations as the network's output; they must count from 0"
         )

@@ -90,7 +90,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="compile",
-        version=6,
+        version=7,
         inputs=reads.before_compile,
         config=reads.compile_config,
         tools=reads.compile_tools,

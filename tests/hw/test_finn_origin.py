@@ -95,7 +95,7 @@ def test_strided_residual_blocks(tmp_path: Path, seed: int, twins: bool) -> None
 
 @pytest.mark.slow
 def test_folds_are_in_the_order_of_an_imported_file(tmp_path: Path) -> None:
-    """Its first branch is longer than the second, and an average pool, which has a fold, is between layers."""
+    """Its first branch is longer than the second; an average pool, which has a fold, is between layers."""
     network = Foreign((2, 6, 6))
     padded = {"kernel": (3, 3), "pads": [1] * 4}
     made = [network.conv(network.quant("input", 8, 1 / 128), 2, 4, **padded)]
