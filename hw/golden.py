@@ -41,8 +41,8 @@ def golden_from_graph(graph: DataflowGraph, *, taps: bool = False) -> onnx.Model
     """The graph's reference: uint8 `x` (batch, *shape) to what the graph gives.
 
     Outputs are int32 `logits` (batch, outputs), where the graph ends in them, and int64 `label` (batch,), the
-    first of equal logits. With `taps` also `layer0`, `layer1`, ...: what each threshold layer gives, (batch,
-    values), int32.
+    first of equal logits. With `taps` also what each threshold layer gives, (batch, values), int32, called
+    `tap_` and the layer's name.
     """
     writer = _Writer()
     names = {INPUT: writer.reshape(writer.node("Cast", ["x"], to=TensorProto.INT32), graph.inputs)}
@@ -50,7 +50,7 @@ def golden_from_graph(graph: DataflowGraph, *, taps: bool = False) -> onnx.Model
     for index, (layer, sources) in enumerate(zip(graph.layers, graph.links, strict=True)):
         names[index] = writer.layer(layer, [names[source] for source in sources])
         if isinstance(layer, Threshold):
-            tapped.append((names[index], layer.o_elements))
+            tapped.append((names[index], f"tap_{layer.name}", layer.o_elements))
     outputs = []
     result, last = names[len(graph.layers) - 1], graph.layers[-1]
     if isinstance(last, ArgMax):
@@ -60,8 +60,8 @@ def golden_from_graph(graph: DataflowGraph, *, taps: bool = False) -> onnx.Model
         writer.node("ArgMax", ["logits"], "label", axis=1, keepdims=0, select_last_index=0)
     outputs.append(helper.make_tensor_value_info("label", TensorProto.INT64, ["batch"]))
     if taps:
-        for number, (name, size) in enumerate(tapped):
-            outputs.append(writer.output(name, f"layer{number}", TensorProto.INT32, size))
+        for stream, called, size in tapped:
+            outputs.append(writer.output(stream, called, TensorProto.INT32, size))
     entry = helper.make_tensor_value_info("x", TensorProto.UINT8, ["batch", *graph.shape])
     made = helper.make_graph(writer.nodes, "golden", [entry], outputs, writer.initializers)
     opsets = [helper.make_opsetid("", OPSET)]

@@ -1,5 +1,6 @@
 """Layers joined to a graph."""
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -50,6 +51,9 @@ class DataflowGraph:
     sources: tuple[tuple[int, ...], ...] | None = None
 
     def __post_init__(self) -> None:
+        names = Counter(layer.name for layer in self.layers)
+        if twice := [name for name, count in names.items() if count > 1]:
+            raise LoweringError(f"several layers are called {', '.join(twice)}; costs and taps go by name")
         for index, (layer, sources) in enumerate(zip(self.layers, self.links, strict=True)):
             if len(sources) != (2 if isinstance(layer, Add) else 1):
                 raise LoweringError(f"{layer.name}: takes from {len(sources)} layers")

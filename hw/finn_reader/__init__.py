@@ -14,7 +14,7 @@ from hw.finn_reader.reading import Reading
 from hw.finn_reader.streams import input_stream
 from pipeline.errors import LoweringError
 
-__all__ = ["base_kind", "is_kind", "read"]
+__all__ = ["base_kind", "is_kind", "joined", "read", "read_layers"]
 
 
 def read(model: Any) -> DataflowGraph:
@@ -23,7 +23,11 @@ def read(model: Any) -> DataflowGraph:
     Raises:
         LoweringError: nodes that Retort has no layer for, or values that its layers cannot carry.
     """
-    reading = read_layers(model)
+    return joined(read_layers(model))
+
+
+def joined(reading: Reading) -> DataflowGraph:
+    """The layers that were read, in words that meet; raises `LoweringError`."""
     return connect(reading.shape, reading.input_bits, reading.layers, reading.sources)
 
 
@@ -38,9 +42,10 @@ def read_layers(model: Any) -> Reading:
     reading.streams[source] = input_stream(reading.shape, reading.input_bits)
     for node in model.graph.node:
         reading.take(node, READERS.get(base_kind(node)))
-    output = reading.streams[model.graph.output[0].name]
+    end = model.graph.output[0].name
+    output = reading.streams[end]
     if output.scale != 1 or output.offset.any():
-        name = model.graph.node[-1].name
+        name = model.find_producer(end).name
         raise LoweringError(
             f"{name}: gives signed activations as the network's output; they must count from 0"
         )

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hw.dataflow import Depthwise, Integers, Layer, MatrixVector
+from hw.finn_origin import origin_of
 from hw.finn_reader.kinds import PLUMBING, base_kind
 from hw.finn_reader.streams import NO_PADDING, Stream, exact
 from pipeline.errors import LoweringError
@@ -26,6 +27,7 @@ class Reading:
         self.streams: dict[str, Stream] = {}
         self.layers: list[Layer] = []
         self.sources: list[tuple[int, ...]] = []
+        self.origins: dict[str, str] = {}  # of layers, by name: what the file calls what they give
         self._absorbed: set[str] = set()
         self._serials: Counter[str] = Counter()  # FINN numbers each variant of a kind from 0
 
@@ -42,6 +44,8 @@ class Reading:
         if reader is not None:
             name = f"{_NAMES.get(kind, kind.lower())}_{self._serials[kind]}"
             stream = reader(self, name, node, getCustomOp(node))
+            if (origin := origin_of(self.model, node)) is not None:
+                self.origins[name] = origin.tensor
             self._serials[kind] += 1
         for tensor in node.output:
             self.streams[tensor] = stream

@@ -105,7 +105,8 @@ def generate(model: Any, *, part: str, clock_hz: float, folder: Path, log: Path)
     files = fixups.fixed(files)
     if not any(node.needs for node in nodes):
         require_row(model)
-        files |= {f"{NAME}.v": top(modules)}
+        module_of = {module.name: module for module in modules}
+        files |= {f"{NAME}.v": top([module_of[node.name] for node in nodes])}
     sources.pack(files, folder / ARCHIVE)
     save_hardware(model, folder / GRAPH)
     found = FinnRtl(fixups.VERSION, part, clock_hz, taken, given, speed, nodes, changes)

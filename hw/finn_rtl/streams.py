@@ -48,7 +48,8 @@ def streams_of(model: Any) -> tuple[FinnStream, FinnStream]:
     """What an implemented graph takes and gives."""
     from qonnx.custom_op.registry import getCustomOp
 
-    first, last = (getCustomOp(model.graph.node[index]) for index in (0, -1))
+    entry, output = model.graph.input[0].name, model.graph.output[0].name
+    first, last = map(getCustomOp, (model.find_consumers(entry)[0], model.find_producer(output)))
     ends = (
         (first.get_folded_input_shape(), first.get_input_datatype()),
         (last.get_folded_output_shape(), last.get_output_datatype()),

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from hw.finn_origin import note_made
 from hw.imported.layers import LAYERS
 from hw.imported.layout import Bytes, Layout, leading
 from hw.imported.nodes import called
@@ -100,13 +101,15 @@ def _check_operators(nodes: list[Any]) -> None:
 def _read(reading: Reading, node: Any, moved: set[str]) -> None:
     if reading.constants.take(node):
         return
-    if node.name in moved:
-        given = reading.tensors[node.input[0]]
-    elif node.op_type in LAYERS:
-        given = LAYERS[node.op_type](reading, node)
-    else:
-        given = reading.elementwise(node)
-    reading.tensors[node.output[0]] = given
+    (result,) = node.output[:1]
+    with reading.writer.standing_for(result):
+        if node.name in moved:
+            given = reading.tensors[node.input[0]]
+        elif node.op_type in LAYERS:
+            given = LAYERS[node.op_type](reading, node)
+        else:
+            given = reading.elementwise(node)
+    reading.tensors[result] = given
 
 
 def _end(reading: Reading, name: str, end: str) -> Integral:
@@ -132,6 +135,7 @@ def _end(reading: Reading, name: str, end: str) -> Integral:
         offset, error = 0.0, float(np.abs(tensor.offset / scale - steps).max())
         tensor = replace(tensor, name=reading.writer.add(tensor.name, steps.astype(np.int64)))
     model = reading.writer.model(tensor.name)
+    note_made(model, reading.writer.sources, reading.model)
     return Integral(model, reading.layout, Affine(scale, offset), error, tensor.channels, end)
 
 

@@ -55,7 +55,8 @@ class Reading:
         before, quantizer, behind = split_at_quantizer(tensor)
         if quantizer is None:
             return tensor
-        node = tensor.steps[len(before)].node
+        step = tensor.steps[len(before)]
+        node = step.node
         tensor = self.ascending(replace(tensor, steps=before), node)
         scale = np.broadcast_to(quantizer.scale.reshape(-1), tensor.low.shape)
         given = replace(tensor, scale=scale, offset=np.zeros_like(scale), steps=behind)
@@ -63,8 +64,10 @@ class Reading:
             return replace(given, offset=scale * constant)
         levels, first = thresholds(tensor, before, quantizer, node)
         least = quantizer.least + first
-        flat = len(tensor.shape) == 1
-        name = self.writer.threshold(tensor.name, levels, least, bipolar=quantizer.bipolar, flat=flat)
+        with self.writer.standing_for(step.gives):
+            name = self.writer.threshold(
+                tensor.name, levels, least, bipolar=quantizer.bipolar, flat=len(tensor.shape) == 1
+            )
         greatest = 1 if quantizer.bipolar else least + levels.shape[1]
         low = np.full_like(tensor.low, least)
         return replace(given, name=name, low=low, high=np.full_like(low, greatest), shared=False)
@@ -83,7 +86,8 @@ class Reading:
         elif len(tensor.shape) == 3:
             weights = factors.reshape(-1, 1, 1, 1)
             options: dict[str, Any] = {"strides": [1, 1], "pads": [0] * 4, "group": len(factors)}
-            name = self.writer.conv(tensor.name, weights, **options)
+            with self.writer.standing_for(self.writer.sources[tensor.name]):
+                name = self.writer.conv(tensor.name, weights, **options)
         else:
             raise LoweringError(
                 f"{node}: turns features of its input around; negate them in the data,"
@@ -129,6 +133,7 @@ class Reading:
                     )
                 constants[other] = self._per_channel(node, tensor, found.values)
         steps = MAKERS[node.op_type](Operands(called(node), constants, place, attributes(node)))
+        steps = tuple(replace(step, gives=node.output[0]) for step in steps)
         return replace(tensor, steps=(*tensor.steps, *steps))
 
     def _per_channel(self, node: Any, tensor: Tensor, values: NDArray[Any]) -> NDArray[np.float32]:

@@ -24,12 +24,14 @@ class Step:
         apply: what it computes.
         affine: factor and term, where it computes `factor * x + term`.
         quantizer: where it is one.
+        gives: the tensor that the node gives.
     """
 
     node: str
     apply: Callable[[Floats], Floats]
     affine: tuple[Floats, Floats] | None = None
     quantizer: Quantizer | None = None
+    gives: str = ""
 
 
 @dataclass(frozen=True)

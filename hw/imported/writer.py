@@ -1,6 +1,7 @@
 """The integer network, node by node, as FINN takes it: pictures with channels first, weights as integers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,28 @@ IR_VERSION = 8
 
 
 class Writer:
-    """Nodes in the order of making; tensors are (1, C, H, W) or (1, features)."""
+    """Nodes in the order of making; tensors are (1, C, H, W) or (1, features).
+
+    Attributes:
+        sources: for each tensor the one of the imported network that it stands for.
+    """
 
     def __init__(self) -> None:
+        self._source = ""
+        self.sources: dict[str, str] = {}
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, NDArray[Any]] = {}
         self.types: dict[str, str] = {}
         self._bipolar: set[str] = set()  # tensors of -1 and 1 only
+
+    @contextmanager
+    def standing_for(self, source: str) -> Iterator[None]:
+        """Nodes made in this block stand for a tensor of the imported network."""
+        before, self._source = self._source, source
+        try:
+            yield
+        finally:
+            self._source = before
 
     def input(self, shape: tuple[int, ...]) -> str:
         """The tensor of the input: bytes `x`, (1, H, W, C) for shape (C, H, W)."""
@@ -124,6 +140,7 @@ class Writer:
         from qonnx.transformation.infer_shapes import InferShapes
 
         next(node for node in self.nodes if node.output[0] == output).output[0] = "logits"
+        self.sources["logits"] = self.sources.pop(output)
         entry = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, *self.shape])
         end = helper.make_tensor_value_info("logits", TensorProto.FLOAT, None)
         initializers = [numpy_helper.from_array(value, name) for name, value in self.constants.items()]
@@ -138,6 +155,7 @@ class Writer:
     def _node(self, operator: str, inputs: Sequence[str], domain: str = "", **attributes: Any) -> str:
         output = f"v{len(self.nodes)}"
         name = f"{operator}_{output}"
+        self.sources[output] = self._source
         self.nodes.append(
             helper.make_node(operator, list(inputs), [output], name=name, domain=domain, **attributes)
         )

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from hw.dataflow import Integers
 from hw.dataflow.fold import Fold
-from hw.finn_execution import activations, check_values, execute_frames, order_of_layers
+from hw.finn_execution import activations, check_values, execute_frames
+from hw.finn_origin import in_file_order
 from hw.imported import Bytes, integral
 from hw.interface import Affine
 from hw.lowering.difference import Difference
 from hw.lowering.folding import Folding, fold
 from hw.lowering.layers import keep_output, kept_output, logit_scale, partition, to_layers
-from hw.lowering.ordering import has_branches, order_branches
 from hw.lowering.session import finn_failures, finn_session
 from hw.lowering.streamlining import end_in_label, load, streamline, take_bytes
 from pipeline.errors import ModelFileError
@@ -58,13 +58,9 @@ def lower(qonnx: Path, *, folding: Folding, label: bool, log: Path, given: Bytes
         model = to_layers(streamline(model, scaled=given is None))
         scale, offset = logit_scale(model)
         model = end_in_label(model) if label else model
-        model = partition(model)
-        if has_branches(model):
-            order_branches(model, order_of_layers(model, reference))
-        model = fold(model, folding)
-        places = check_values(model, reference, scale, offset)
-        if has_branches(model):
-            order_branches(model, places)
+        model = fold(partition(model), folding)
+        check_values(model, reference, scale, offset)
+        in_file_order(model)
         scales = meaning.scale * scale, meaning.scale * offset + meaning.offset
         keep_output(model, Affine(*scales))
     return model

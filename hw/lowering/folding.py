@@ -1,5 +1,6 @@
 """How many neurons and inputs every layer takes a cycle."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import gcd
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hw.dataflow.fold import Fold
+from hw.finn_origin import origin_of
 from hw.finn_reader import is_kind
 from hw.lowering.session import apply
 from pipeline.errors import LoweringError
@@ -16,7 +18,7 @@ from pipeline.errors import LoweringError
 class Folding:
     """Either a rate in cycles a frame, for FINN's `SetFolding` to reach, or a fold for every layer.
 
-    Folds are in the order of the file's matrix-vector and depthwise layers.
+    Folds are in the order in which the file has its matrix-vector and depthwise layers.
     """
 
     target_cycles: int | None = None
@@ -44,17 +46,12 @@ def _set_folds(model: Any, folding: Folding) -> None:
     first its SIMD."""
     from qonnx.custom_op.registry import getCustomOp
 
-    layers = [node for node in model.graph.node if is_kind(node, "MVAU", "VVAU")]
-    if len(layers) != len(folding.folds):
-        raise LoweringError(
-            f"compile.fold: {len(folding.folds)} folds for {len(layers)} matrix-vector and depthwise layers"
-        )
-    remaining = iter(folding.folds)
+    fold_of = _fold_of_layers(model, folding.folds)
     words: dict[str, int] = {}  # values a word of every tensor
     for node in model.graph.node:
         op = getCustomOp(node)
         if is_kind(node, "MVAU", "VVAU"):
-            _set_fold(node, op, _shape(node, op), next(remaining))
+            _set_fold(node, op, _shape(node, op), *fold_of[node.name])
         elif "PE" in op.get_nodeattr_types():
             op.set_nodeattr("PE", gcd(words.get(node.input[0], 1), op.get_normal_output_shape()[-1]))
         given = op.get_nodeattr("PE") if "PE" in op.get_nodeattr_types() else words.get(node.input[0], 1)
@@ -65,6 +62,26 @@ def _set_folds(model: Any, folding: Folding) -> None:
             _set_words(model, node, "SIMD")
         elif first and is_kind(node, "Thresholding"):
             _set_words(model, node, "PE")
+
+
+def _fold_of_layers(model: Any, folds: Sequence[Fold]) -> dict[str, tuple[str, Fold]]:
+    """For every node with a fold, what the file calls its output, and its fold.
+
+    Folds are in the order of the file, FINN's nodes in any.
+    """
+    layers = [node for node in model.graph.node if is_kind(node, "MVAU", "VVAU")]
+    if len(layers) != len(folds):
+        raise LoweringError(
+            f"compile.fold: {len(folds)} folds for {len(layers)} matrix-vector and depthwise layers"
+        )
+    origins = {node.name: origin_of(model, node) for node in layers}
+    if lost := [name for name, origin in origins.items() if origin is None]:
+        raise LoweringError(
+            f"compile.fold: FINN does not say which layers of the file {', '.join(lost)} are;"
+            " give compile.target_cycles instead"
+        )
+    known = sorted((origin, name) for name, origin in origins.items() if origin is not None)
+    return {name: (origin.tensor, each) for (origin, name), each in zip(known, folds, strict=True)}
 
 
 def _set_words(model: Any, node: Any, attribute: str) -> None:
@@ -84,13 +101,13 @@ def _shape(node: Any, op: Any) -> tuple[int, int]:
     return int(np.prod(op.get_nodeattr("Kernel"))), op.get_nodeattr("Channels")
 
 
-def _set_fold(node: Any, op: Any, shape: tuple[int, int], fold: Fold) -> None:
+def _set_fold(node: Any, op: Any, shape: tuple[int, int], tensor: str, fold: Fold) -> None:
     inputs, outputs = shape
     if min(fold.pe, fold.simd) < 1 or outputs % fold.pe or inputs % fold.simd:
         names = ("outputs", "inputs") if is_kind(node, "MVAU") else ("channels", "taps")
         raise LoweringError(
-            f"compile.fold, {node.name}: PE {fold.pe} must divide its {outputs} {names[0]},"
-            f" SIMD {fold.simd} its {inputs} {names[1]}"
+            f"compile.fold, {node.name}, which gives '{tensor}': PE {fold.pe} must divide its {outputs}"
+            f" {names[0]}, SIMD {fold.simd} its {inputs} {names[1]}"
         )
     op.set_nodeattr("PE", fold.pe)
     op.set_nodeattr("SIMD", fold.simd)

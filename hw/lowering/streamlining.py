@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from hw.finn_origin import NoteParameters, note_outputs
 from hw.imported.dialect import as_meant
 from hw.lowering.session import apply, naming, settle
 from pipeline.errors import LoweringError, ModelFileError
@@ -14,7 +15,7 @@ def load(qonnx: Path) -> Any:
     from qonnx.util.cleanup import cleanup_model
 
     try:
-        return as_meant(cleanup_model(ModelWrapper(str(qonnx))))
+        return as_meant(cleanup_model(note_outputs(ModelWrapper(str(qonnx)))))
     except Exception as error:  # of the parser, the checker and qonnx, whose assertions are not typed
         raise ModelFileError(f"{qonnx}: not a QONNX network ({error!r:.200}); export it again") from error
 
@@ -41,6 +42,7 @@ def streamline(model: Any, *, scaled: bool) -> Any:
         ExtractMultiThresholdScaleBias,
     )
     from finn.transformation.streamline.reorder import MoveLinearPastEltwiseAdd, MoveLinearPastFork
+    from finn.transformation.streamline.sign_to_thres import ConvertSignToThres
     from qonnx.transformation.fold_constants import FoldConstants
     from qonnx.transformation.infer_datatypes import InferDataTypes
     from qonnx.transformation.infer_shapes import InferShapes
@@ -48,7 +50,8 @@ def streamline(model: Any, *, scaled: bool) -> Any:
 
     extract = [ExtractMultiThresholdScaleBias()] if scaled else []
     model = apply(model, [*extract, ConvertQONNXtoFINN(), InferShapes()])
-    model = apply(model, [FoldConstants(), *naming(), InferDataTypes(), Streamline()])
+    model = apply(model, [FoldConstants(), ConvertSignToThres(), NoteParameters()])
+    model = apply(model, [*naming(), InferDataTypes(), Streamline()])
     model = settle(model, [MoveLinearPastFork(), MoveLinearPastEltwiseAdd()], [Streamline()])
     if any(node.op_type in ("Conv", "MaxPool") for node in model.graph.node):
         model = _pool_channels_last(_last_as_it_is(model.transform(LowerConvsToMatMul())))

@@ -5,7 +5,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from models.export.writer import Writer, oihw, value, window
+from models.export.writer import Writer, activation, oihw, value, window
 from models.integer import Conv, Dense, Depthwise, IntegerLayer, IntegerNetwork, SumPool
 
 WEIGHT_ZERO_POINT = 128
@@ -17,8 +17,8 @@ def golden_model(network: IntegerNetwork, *, taps: bool = False) -> onnx.ModelPr
     """Write the integer golden model, the one reference for hardware.
 
     Input `x` uint8 (batch, inputs); outputs `logits` int32 (batch, outputs) and, unless they are a map,
-    `label` int64 (batch,), the first of equal logits. With `taps`, also, for each layer with thresholds in
-    order, `tap0`, `tap1`, ...: the uint8 activations (batch, values).
+    `label` int64 (batch,), the first of equal logits. With `taps`, also the uint8 activations (batch, values)
+    of each layer with thresholds, as `tap_` and what `qonnx_model` calls them: `tap_layer0`, ...
     """
     writer = _Golden(network)
     writer.frames("x")
@@ -29,10 +29,10 @@ def golden_model(network: IntegerNetwork, *, taps: bool = False) -> onnx.ModelPr
         outputs.append(value("label", TensorProto.INT64))
     if taps:
         places = [place for place, layer in enumerate(network.layers) if layer.thresholds is not None]
-        for serial, place in enumerate(places):
-            writer.node("Identity", [writer.flattened(place)], f"tap{serial}")
-            values = int(np.prod(network.out_shape(place)))
-            outputs.append(value(f"tap{serial}", TensorProto.UINT8, values))
+        for place in places:
+            name, values = f"tap_{activation(place)}", int(np.prod(network.out_shape(place)))
+            writer.node("Identity", [writer.flattened(place)], name)
+            outputs.append(value(name, TensorProto.UINT8, values))
     return writer.model(f"{network.name}_golden", [value("x", TensorProto.UINT8, network.inputs)], outputs)
 
 
@@ -91,7 +91,7 @@ class _Golden(Writer):
         width, channels = high - low + 1, len(layer.thresholds)
         if width * channels > TABLE_LIMIT:
             count = self.count_reached(place, accumulator, layer.thresholds, TensorProto.INT32)
-            return self.node("Cast", [count], f"layer{place}", to=TensorProto.UINT8)
+            return self.node("Cast", [count], activation(place), to=TensorProto.UINT8)
         reached = np.arange(low, high + 1)
         rows = [np.searchsorted(row, reached, side="right") for row in layer.thresholds]
         table = self.constant(f"table{place}", np.concatenate(rows).astype(np.uint8))
@@ -109,4 +109,4 @@ class _Golden(Writer):
         height, width, channels = self.network.out_shape(place)
         shape = [-1, channels] if self.flat[place] else [-1, channels, height, width]
         sizes = self.constant(f"shape{place}", np.array(shape))
-        return self.node("Reshape", [found, sizes], f"layer{place}")
+        return self.node("Reshape", [found, sizes], activation(place))

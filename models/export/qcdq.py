@@ -5,7 +5,7 @@ import onnx
 from onnx import TensorProto
 
 from models.export.golden import WEIGHT_ZERO_POINT, offset_weights
-from models.export.writer import Writer, oihw, value, window
+from models.export.writer import Writer, activation, oihw, value, window
 from models.integer import Conv, Dense, Depthwise, IntegerLayer, IntegerNetwork, Weighted
 from models.topology import INPUT
 
@@ -59,7 +59,7 @@ class _Student(Writer):
         count = self.count_reached(place, accumulator, levels, TensorProto.FLOAT)
         step = self.constant(f"step{place}", np.array(layer.activation_scale, np.float32))
         scaled = self.node("Mul", [count, step], f"value{place}")
-        return self.requantize(f"layer{place}", scaled, layer.activation_scale, layer.activation_bits)
+        return self.requantize(activation(place), scaled, layer.activation_scale, layer.activation_bits)
 
     def requantize(self, name: str, tensor: str, scale: float, bits: int) -> str:
         """QuantizeLinear, Clip to `bits` bits where that is narrower than uint8, DequantizeLinear."""

@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from models.export.writer import TO_NCHW, TO_NHWC, Writer, oihw, window
+from models.export.writer import TO_NCHW, TO_NHWC, Writer, activation, oihw, window
 from models.integer import Conv, Dense, Depthwise, IntegerLayer, IntegerNetwork, Weighted
 from models.topology import INPUT
 
@@ -77,7 +77,7 @@ class _Qonnx(Writer):
         return self.node(
             "MultiThreshold",
             [accumulator, self.constant(f"t{place}", levels)],
-            f"layer{place}",
+            activation(place),
             domain=DOMAIN,
             out_dtype=f"UINT{layer.activation_bits}",
             out_scale=layer.activation_scale,

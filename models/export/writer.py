@@ -169,6 +169,11 @@ class Writer(ABC):
         """Write the thresholds of a layer."""
 
 
+def activation(place: int) -> str:
+    """What every form calls the activations of a layer: by it, they are found again in what FINN makes."""
+    return f"layer{place}"
+
+
 def window(operation: Conv | Depthwise) -> dict[str, Any]:
     """ONNX's attributes of a convolution."""
     down, across = operation.padding

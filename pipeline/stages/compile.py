@@ -19,17 +19,18 @@ def run(ctx: StageContext) -> Facts:
     from hw.block_rams import with_products, with_resources
     from hw.boards import find
     from hw.core import design
-    from hw.finn_reader import read
+    from hw.finn_reader import joined, read_layers
     from hw.lowering import kept_output, save_hardware
 
     brings = isinstance(ctx.config, NetworkBuild)
     model = _network(ctx) if brings else _student(ctx)
+    reading = read_layers(model)
     board = find(ctx.config.board.name)
     budget = board.budget_of(ctx.config.board.shell)
     if board.family == "amd":  # its core is simulated beside FINN's RTL, and never placed
-        graph = with_products(read(model), "lut")
+        graph = with_products(joined(reading), "lut")
     else:
-        graph = with_resources(read(model), ctx.config.compile.multiply, board.family, budget)
+        graph = with_resources(joined(reading), ctx.config.compile.multiply, board.family, budget)
     output = kept_output(model)
     if brings:
         from pipeline.stages.reference import write
@@ -46,7 +47,7 @@ def run(ctx: StageContext) -> Facts:
     interface.save(ctx.work / "io.json")
     if budget.single_port_rams:
         (ctx.work / "weights.bin").write_bytes(core.weights)
-    layers = [_described(layer) for layer in graph.layers]
+    layers = [_described(layer, reading.origins.get(layer.name)) for layer in graph.layers]
     (ctx.work / "layers.json").write_text(json.dumps(layers, indent=2) + "\n")
     return {"interval_bound_cycles": graph.interval_bound}
 
@@ -98,9 +99,13 @@ def _input_values(ctx: StageContext, shape: tuple[int, ...]) -> tuple[Affine, ..
     return tuple(Affine(*pair) for pair in pairs)
 
 
-def _described(layer: dataflow.Layer) -> dict[str, Any]:
-    """A layer for `layers.json`: what it is, its fold, its cycles a frame, its streams."""
+def _described(layer: dataflow.Layer, origin: str | None) -> dict[str, Any]:
+    """A layer for `layers.json`: what it is, its fold, its cycles a frame, its streams.
+
+    `origin` is what the network's file calls what it gives, where the layer is of the file.
+    """
     found: dict[str, Any] = {"name": layer.name, "kind": type(layer).__name__, "cycles": layer.cycles}
+    found |= {"origin": origin} if origin else {}
     match layer:
         case dataflow.MatrixVector() | dataflow.Depthwise():
             rows, columns = layer.weights.shape

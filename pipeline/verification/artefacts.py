@@ -1,5 +1,6 @@
 """What the rungs compare: a build's files, read when first asked for, and the result of a rung."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +16,7 @@ from hw.interface import Affine, CoreInterface, load_weights
 from models import data, integer
 from models.metrics import combine
 from pipeline.config import Build, NetworkBuild, brought
-from pipeline.errors import ModelFileError, RetortError, VerificationError
+from pipeline.errors import ModelFileError, RetortError, StoreError, VerificationError
 from pipeline.given import Trial, load_trial
 from pipeline.measuring import load_teacher_logits
 from pipeline.progress import Step
@@ -166,23 +167,26 @@ class Artefacts:
             return label.reshape(-1, 1).astype(np.int64)
         return logits.astype(np.int64)
 
-    def tapped(self, x: NDArray[np.uint8]) -> list[NDArray[Any]]:
-        """What each layer with thresholds gives for frames, by golden: (n, values) each."""
+    def tapped(self, x: NDArray[np.uint8], layers: Sequence[Mapping[str, Any]]) -> list[NDArray[Any]]:
+        """What layers with thresholds, of `layers.json`, give for frames by golden: (n, values) each.
+
+        Golden's layers are found by name: of a student, what its file calls them, for FINN has its own order.
+        Raises `StoreError` where `layers.json` does not say.
+        """
         if isinstance(self.config, NetworkBuild):
-            from hw.dataflow import Threshold
             from hw.finn_reader import read
             from hw.golden import golden_from_graph
             from hw.lowering import load_hardware
 
-            graph = read(load_hardware(self.folder / "hardware.onnx"))
-            model = golden_from_graph(graph, taps=True)
-            count = sum(isinstance(layer, Threshold) for layer in graph.layers)
-            names = [f"layer{index}" for index in range(count)]
+            model = golden_from_graph(read(load_hardware(self.folder / "hardware.onnx")), taps=True)
+            names = [f"tap_{layer['name']}" for layer in layers]
         else:
             from models.export import golden_model
 
             model = golden_model(self.network, taps=True)
-            names = [each.name for each in model.graph.output if each.name.startswith("tap")]
+            if any("origin" not in layer for layer in layers):
+                raise StoreError(f"{self.folder / 'layers.json'}: a layer without origin; build again")
+            names = [f"tap_{layer['origin']}" for layer in layers]
         return run_model(model.SerializeToString(), {"x": x}, names, "golden.onnx")
 
 

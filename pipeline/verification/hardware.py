@@ -72,14 +72,11 @@ def _layers(folder: Path) -> list[dict[str, Any]]:
 
 def first_layer(artefacts: Artefacts, sample: int) -> str:
     """Name the first layer in which the core leaves golden on a sample, by listening to its streams."""
-    taps = tuple(
-        simulate.Tap(layer["name"], layer["pe"], layer["output_bits"])
-        for layer in _layers(artefacts.folder)
-        if layer["kind"] == "Threshold"
-    )
-    if not taps:
+    layers = [layer for layer in _layers(artefacts.folder) if layer["kind"] == "Threshold"]
+    if not layers:
         return "no layer has activations to compare"
-    wanted = artefacts.tapped(artefacts.x[sample : sample + 1])
+    taps = tuple(simulate.Tap(layer["name"], layer["pe"], layer["output_bits"]) for layer in layers)
+    wanted = artefacts.tapped(artefacts.x[sample : sample + 1], layers)
     simulator = core_of(artefacts).simulator("taps", taps)
     for tap, values, found in zip(
         taps, wanted, simulator.run(artefacts.frames[sample : sample + 1]).taps, strict=True

@@ -121,11 +121,11 @@ class Sketch:
             return self.window(taken, reach - 1, **fields)
         return self._window(taken, kernel, stride, (top, left, bottom, right), **fields)
 
-    def same(self, taken: Stream) -> tuple[Window, Stream]:
-        """A window that keeps height and width."""
+    def same(self, taken: Stream, stride: int = 1) -> tuple[Window, Stream]:
+        """A window that keeps height and width, or so much of them as a stride does, whatever its kernel."""
         high, wide = (int(self.rng.choice([1, 3] if size > 1 else [1])) for size in taken.shape[:2])
         y, x = high // 2, wide // 2
-        return self._window(taken, (high, wide), (1, 1), (y, x, y, x))
+        return self._window(taken, (high, wide), (stride, stride), (y, x, y, x))
 
     def _window(
         self,
@@ -159,9 +159,11 @@ class Sketch:
         """Thresholds, mostly in words like those before them."""
         return self.threshold(taken, pe if self.rng.random() < 0.9 else divisor(self.rng, taken.channels))
 
-    def convolution(self, taken: Stream, outputs: int | None = None, *, same: bool = False) -> Stream:
-        if self.rng.random() < 0.8 or not same:
-            _, taken = self.same(taken) if same else self.window(taken)
+    def convolution(
+        self, taken: Stream, outputs: int | None = None, *, same: bool = False, stride: int = 1
+    ) -> Stream:
+        if stride > 1 or self.rng.random() < 0.8 or not same:
+            _, taken = self.same(taken, stride) if same else self.window(taken)
         return self.activated(*self.matrix_vector(taken, outputs or int(self.rng.integers(1, 7))))
 
     def depthwise(self, taken: Stream) -> Stream:
@@ -197,16 +199,21 @@ class Sketch:
         return self.put(reduce, (*seen.shape[:2], channels), taken.bits, seen)
 
     def residual(self, taken: Stream) -> Stream:
-        """A body of one or two convolutions, and the stream itself or another convolution beside it."""
-        body = taken
-        channels = taken.channels
-        for _ in range(int(self.rng.integers(1, 3))):
+        """A body of one or two convolutions, and the stream itself or another convolution beside it.
+
+        Where the body's first convolution steps over pixels, the other one does so, too.
+        """
+        channels, stride = taken.channels, int(self.rng.choice([1, 1, 2]))
+        body = self.convolution(taken, channels, same=True, stride=stride)
+        if self.rng.random() < 0.5:
             body = self.convolution(body, channels, same=True)
-        shortcut = taken if self.rng.random() < 0.7 else self.convolution(taken, channels, same=True)
+        shortcut = taken
+        if stride > 1 or self.rng.random() < 0.3:
+            shortcut = self.convolution(taken, channels, same=True, stride=stride)
         pair = (body, shortcut) if self.rng.random() < 0.5 else (shortcut, body)
         lanes = divisor(self.rng, channels)
-        add = Add(self.name("add"), taken.pixels * channels, lanes)
-        total = self.put(add, taken.shape, max(body.bits, shortcut.bits) + 1, *pair)
+        add = Add(self.name("add"), body.pixels * channels, lanes)
+        total = self.put(add, body.shape, max(body.bits, shortcut.bits) + 1, *pair)
         return self.activated(total, lanes) if self.rng.random() < 0.7 else total
 
     def block(self, taken: Stream) -> Stream:

@@ -118,6 +118,12 @@ def test_lanes_must_meet() -> None:
         DataflowGraph((6,), 8, (dense("first", 4, 6, 2, 1), dense("second", 2, 4, 1, 4)))
 
 
+def test_names_must_differ() -> None:
+    """Costs, taps and resources of layers go by their names."""
+    with pytest.raises(LoweringError, match="several layers are called a; "):
+        DataflowGraph((6,), 8, (dense("a", 4, 6, 1, 1), dense("b", 4, 4, 1, 1), dense("a", 2, 4, 1, 1)))
+
+
 @pytest.mark.parametrize(
     ("layers", "sources", "message"),
     [

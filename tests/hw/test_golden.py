@@ -92,12 +92,14 @@ def test_equals_the_graph(
     else:
         assert "logits" not in found
         np.testing.assert_array_equal(found["label"], values[-1][:, 0])
-    counts = [
-        given for given, layer in zip(values, graph.layers, strict=True) if isinstance(layer, Threshold)
-    ]
-    for number, given in enumerate(counts):
-        np.testing.assert_array_equal(found[f"layer{number}"], given)
-    assert len(found) == len(counts) + (2 if sources is None else 1)
+    counts = {
+        f"tap_{layer.name}": given
+        for given, layer in zip(values, graph.layers, strict=True)
+        if isinstance(layer, Threshold)
+    }
+    assert found.keys() == {*counts, "label"} | ({"logits"} if sources is None else set())
+    for name, given in counts.items():
+        np.testing.assert_array_equal(found[name], given)
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -16,6 +16,7 @@ from onnx import helper, numpy_helper
 from hw import lowering
 from hw.dataflow import DataflowGraph, GlobalSum, MatrixVector, MaxPool, Reduce, Threshold, Window
 from hw.finn_execution import Reference
+from hw.finn_origin import Origin
 from hw.finn_reader import is_kind, read
 from hw.lowering import Fold, Folding, execute, load_hardware, lower, save_hardware
 from pipeline.errors import LoweringError, ModelFileError
@@ -262,8 +263,8 @@ def test_kinds_of_pooling(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fold", "message"),
     [
-        ((2, 1), r"VVAU\w*_0: PE 2 must divide its 3 channels, SIMD 1 its 9 taps"),
-        ((3, 2), r"VVAU\w*_0: PE 3 must divide its 3 channels, SIMD 2 its 9 taps"),
+        ((2, 1), r"VVAU\w*_0, which gives 'y0': PE 2 must divide its 3 channels, SIMD 1 its 9 taps"),
+        ((3, 2), r"VVAU\w*_0, which gives 'y0': PE 3 must divide its 3 channels, SIMD 2 its 9 taps"),
     ],
 )
 def test_wrong_folds_of_depthwise(tmp_path: Path, fold: tuple[int, int], message: str) -> None:
@@ -438,8 +439,14 @@ def test_hardware_that_cannot_be_read(tmp_path: Path, data: bytes | None) -> Non
 @pytest.mark.parametrize(
     ("folds", "message"),
     [
-        (((4, 1), (1, 1)), r"compile\.fold, MVAU\w*_0: PE 4 must divide its 6 outputs, SIMD 1 its 8 inputs"),
-        (((1, 1), (2, 4)), r"compile\.fold, MVAU\w*_\d: PE 2 must divide its 4 outputs, SIMD 4 its 6 inputs"),
+        (
+            ((4, 1), (1, 1)),
+            r"compile\.fold, MVAU\w*, which gives 'y0': PE 4 must divide its 6 outputs, SIMD 1 ",
+        ),
+        (
+            ((1, 1), (2, 4)),
+            r"compile\.fold, MVAU\w*, which gives 'logits': PE 2 .* 4 outputs, SIMD 4 its 6 in",
+        ),
         (((0, 1), (1, 1)), "PE 0 must divide"),
         (((12, 16), (1, 1)), "PE 12 must divide its 6 outputs"),
         (((1, 1),), r"compile\.fold: 1 folds for 2 matrix-vector and depthwise layers"),
@@ -471,7 +478,7 @@ def corrupt(monkeypatch: pytest.MonkeyPatch, kind: str, change: Callable[[np.nda
 @OUTPUTS
 def test_changed_thresholds_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, label: bool) -> None:
     corrupt(monkeypatch, "Thresholding", lambda thresholds: thresholds - thresholds.max() - 1)
-    with pytest.raises(LoweringError, match=r"Thresholding_rtl_0: FINN changed this layer's values"):
+    with pytest.raises(LoweringError, match=r"Thresholding_rtl_0, which gives 'a0': FINN changed this layer"):
         lowered(dense([8, 6, 4]), tmp_path, ((1, 1), (1, 1)), label=label)
 
 
@@ -495,10 +502,11 @@ def test_one_changed_weight_shows_in_the_logits(tmp_path: Path, monkeypatch: pyt
 def test_lost_activation_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def twice(model: Any) -> Reference:
         found = real(model)
-        return replace(found, values=[[*rows[:-1], *rows] for rows in found.values])
+        (counts,) = found.counts.values()
+        return replace(found, counts={**found.counts, Origin(9, 0, "other"): counts})
 
     monkeypatch.setattr(lowering, "activations", twice)
-    with pytest.raises(LoweringError, match="FINN made 1 threshold layers of 2 activations"):
+    with pytest.raises(LoweringError, match="1 threshold layers of 2 activations; of one side only: other"):
         lowered(dense([8, 6, 4]), tmp_path, ((1, 1), (1, 1)))
 
 

@@ -1,6 +1,7 @@
 """Random students by way of FINN to cores: Verilator against the golden model in onnxruntime."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,9 @@ from hw.lowering import Folding, lower
 from hw.simulate import CoreSimulator
 from models.export import golden_model, qonnx_model, save_model
 from models.integer import IntegerNetwork
+from models.topology import Topology
 from tests.hw.networks import divisors, random_frames
-from tests.models.networks import random_map, random_network, random_topology
+from tests.models.networks import random_map, random_network, random_residuals, random_topology
 
 FRAMES = 16
 STALL_PERCENT = 40
@@ -30,11 +32,11 @@ def golden(network: IntegerNetwork, frames: np.ndarray) -> list[np.ndarray]:
     return session.run(None, {"x": frames})
 
 
-def check(seed: int, work: Path, *, ends_in_map: bool = False) -> None:
+def check(seed: int, work: Path, draw: Callable[[np.random.Generator], Topology] = random_topology) -> None:
     """One network, folded at random: values at full rate and stalled, and the interval."""
     rng = np.random.default_rng(seed)
-    topology = random_map(rng) if ends_in_map else random_topology(rng)
-    network, label = random_network(seed, topology), bool(rng.random() < 0.5) and not ends_in_map
+    topology = draw(rng)
+    network, label = random_network(seed, topology), bool(rng.random() < 0.5) and draw is not random_map
     shapes = tuple(step.matrix for step in topology.steps if step.matrix)
     folds = tuple(
         Fold(int(rng.choice(divisors(outs))), int(rng.choice(divisors(ins)))) for ins, outs in shapes
@@ -87,7 +89,13 @@ def test_random_students(tmp_path: Path, seed: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_random_students_that_give_maps(tmp_path: Path, seed: int) -> None:
-    check(seed, tmp_path / str(seed), ends_in_map=True)
+    check(seed, tmp_path / str(seed), random_map)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2))
+def test_random_students_of_strided_blocks(tmp_path: Path, seed: int) -> None:
+    check(seed, tmp_path / str(seed), random_residuals)
 
 
 @pytest.mark.slow
@@ -95,4 +103,4 @@ def test_random_students_that_give_maps(tmp_path: Path, seed: int) -> None:
 @settings(COMMON, max_examples=200)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_many_random_students(tmp_path: Path, seed: int) -> None:
-    check(seed, tmp_path / str(seed))
+    check(seed, tmp_path / str(seed), random_residuals if seed % 3 == 0 else random_topology)

@@ -1,5 +1,7 @@
 """Small random data sets, topologies, students and integer networks for the tests."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from hypothesis import strategies as st
@@ -35,6 +37,37 @@ def random_map(rng, shape=None):
     kernel = int(rng.choice([1, 3]))
     head = Conv(int(rng.integers(2, 6)), (kernel, 1), int(rng.integers(1, 9)), None, padding=(kernel // 2, 0))
     return Topology(shape, (*layers, head))
+
+
+def random_residuals(rng):
+    """Residual blocks of one to three layers, two of them strided; sides of a block may be of one shape."""
+    bits = [int(each) for each in rng.integers(1, 5, 2)]
+    width = int(rng.choice([2, 3, 4, 6]))
+    layers = [Conv(width, (3, 3), *bits, padding=(1, 1))]
+    for stride in rng.permutation([1, 2, 2] if rng.random() < 0.5 else [2, 2]).tolist():
+        width = width if stride == 1 else int(rng.choice([2, 3, 4, 6]))
+        side = Conv(width, (1, 1), *bits, (stride, stride))
+        first = side if rng.random() < 0.3 else Conv(width, (3, 3), *bits, (stride, stride), (1, 1))
+        more = [Conv(width, (3, 3), *bits, padding=(1, 1))] * int(rng.integers(0, 3))
+        shortcut = side if stride > 1 or rng.random() < 0.3 else None
+        layers.append(Residual((first, *more), bits[1], shortcut))
+    pool = [AveragePool(None, None if rng.random() < 0.5 else 3)] if rng.random() < 0.7 else []
+    side = int(rng.choice([4, 6, 8]))
+    return Topology((side, side, int(rng.integers(1, 4))), (*layers, *pool, Dense(3, bits[0], None)))
+
+
+def with_twins(network):
+    """The network with the same weights, and thresholds where they fit, in all layers of one shape."""
+    first, layers = {}, []
+    for place, layer in enumerate(network.layers):
+        weights = getattr(layer.operation, "weights", None)
+        if weights is not None:
+            sizes = (weights.shape, layer.activation_bits, network.input_max(place))
+            twin = first.setdefault(sizes, layer)
+            operation = replace(layer.operation, weights=twin.operation.weights)
+            layer = replace(layer, operation=operation, thresholds=twin.thresholds)
+        layers.append(layer)
+    return replace(network, layers=tuple(layers))
 
 
 def _grown(rng, shape, layers):

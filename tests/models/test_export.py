@@ -38,6 +38,9 @@ def test_golden_is_the_integer_network(seed):
     assert logits.dtype == np.int32 and label.dtype == np.int64 and len(taps) == len(hidden)
     for tap, wanted in zip(taps, hidden, strict=True):
         np.testing.assert_array_equal(tap, wanted)
+    tapped = [place for place, layer in enumerate(network.layers) if layer.thresholds is not None]
+    names = [each.name for each in golden_model(network, taps=True).graph.output[2:]]
+    assert names == [f"tap_layer{place}" for place in tapped]
     assert [o.name for o in golden_model(network).graph.output] == ["logits", "label"]
     np.testing.assert_array_equal(run(golden_model(network), x[:1])[0], expected[:1])
 

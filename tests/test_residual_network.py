@@ -1,0 +1,127 @@
+"""Residual networks with strided blocks, sized, compiled and proven by the stages' own code."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hw.finn_reader import read
+from hw.lowering import load_hardware
+from models import data, integer
+from models.data import Dataset, Split
+from models.export import golden_model, qonnx_model, save_model
+from models.freeze import freeze
+from pipeline import config
+from pipeline.sizing.assessment import assess
+from pipeline.sizing.choice import Sized
+from pipeline.stage import StageContext
+from pipeline.stages import compile as compile_stage
+from pipeline.verification import hardware
+from pipeline.verification.artefacts import Artefacts
+from tests.models.networks import random_student
+
+FRAMES = 20
+
+BUILD = """
+name = "resnet"
+seed = 1
+[data]
+source = "cifar10"
+validation_fraction = 0.1
+[teacher]
+members = 1
+hidden = [8]
+epochs = 1
+batch_size = 64
+learning_rate = 1e-2
+weight_decay = 0.0
+[student]
+layers = [
+    {{ kind = "conv", outputs = {0}, kernel = 3, padding = 1, weight_bits = 4, activation_bits = 4 }},
+{blocks}
+    {{ kind = "average-pool" }},
+    {{ outputs = 10, weight_bits = 4 }},
+]
+epochs = 1
+batch_size = 64
+learning_rate = 1e-2
+weight_decay = 0.0
+[distill]
+losses = [{{ method = "softened-softmax", temperature = 4.0, hard_label_weight = 0.1 }}]
+[compile]
+target_cycles = {cycles}
+[board]
+name = "ulx3s-85f"
+"""
+
+
+def conv(outputs: int, kernel: int, stride: int) -> str:
+    window = f"kernel = {kernel}, stride = {stride}, padding = {kernel // 2}"
+    return f'{{ kind = "conv", outputs = {outputs}, {window}, weight_bits = 4, activation_bits = 4 }}'
+
+
+def block(outputs: int, stride: int) -> str:
+    """Two convolutions, and beside them the input, or, where they step over pixels, a third."""
+    body = f"{conv(outputs, 3, stride)}, {conv(outputs, 3, 1)}"
+    shortcut = f", shortcut = {conv(outputs, 1, stride)}" if stride > 1 else ""
+    return f'    {{ kind = "residual", activation_bits = 4, body = [{body}]{shortcut} }},'
+
+
+def compiled(tmp_path: Path, widths: tuple[int, int, int], side: int, cycles: int) -> Artefacts:
+    """The folder that stage `compile` leaves of an untrained student, with what its rungs need."""
+    blocks = "\n".join(block(width, stride) for width, stride in zip(widths, (1, 2, 2), strict=True))
+    file, work, inputs = tmp_path / "build.toml", tmp_path / "work", tmp_path / "inputs"
+    file.write_text(BUILD.format(*widths, blocks=blocks, cycles=cycles))
+    build = config.load(file)
+    topology = build.student.topology((side, side, 3), {})
+    assessed = assess(topology, build)
+    assert assessed.fits
+    network = freeze(random_student(1, topology))
+    for folder in (work, inputs / "size", inputs / "export"):
+        folder.mkdir(parents=True)
+    Sized({}, assessed.folds, {}).save(inputs / "size" / "sized.json")
+    save_model(qonnx_model(network), inputs / "export" / "student.qonnx.onnx")
+    manifests: Any = {"size": None, "export": None}
+    context = StageContext(build, work, tmp_path / "partial", None, inputs, manifests)  # type: ignore[arg-type]
+    facts = compile_stage.run(context)
+    assert facts["interval_bound_cycles"] <= cycles
+    frames = np.random.default_rng(0).integers(0, 256, (FRAMES, side, side, 3), dtype=np.uint8)
+    split = Split(frames.reshape(FRAMES, -1), np.arange(FRAMES) % 10)
+    data.save(Dataset("noise", 10, (side, side, 3), split, split, split), work / "data.safetensors")
+    save_model(golden_model(network), work / "golden.onnx")
+    integer.save(network, work / "frozen.safetensors")
+    return Artefacts(build, work, tmp_path / "scratch", tmp_path / "log", lambda *_: None)
+
+
+def check(artefacts: Artefacts) -> None:
+    """The `rtl` rung passes, on frames whose logits differ; every layer with weights is of its own node."""
+    found = hardware.rtl(artefacts)
+    assert found.passed, found.first_mismatch
+    assert found.samples == FRAMES
+    assert len(np.unique(artefacts.expected(), axis=0)) == FRAMES
+    layers = json.loads((artefacts.folder / "layers.json").read_text())
+    origins = [layer["origin"] for layer in layers if layer["kind"] in ("MatrixVector", "GlobalSum")]
+    places = (0, 1, 2, 4, 5, 6, 8, 9, 10)
+    assert origins == [*(f"accumulator{place}" for place in places), "a12", "logits"]
+
+
+@pytest.mark.slow
+def test_small_network_with_strided_blocks(tmp_path: Path) -> None:
+    artefacts = compiled(tmp_path, (4, 8, 16), 8, 4000)
+    check(artefacts)
+    layers = json.loads((artefacts.folder / "layers.json").read_text())
+    thresholds = [layer for layer in layers if layer["kind"] == "Threshold"]
+    graph = read(load_hardware(artefacts.folder / "hardware.onnx"))
+    values = dict(
+        zip((each.name for each in graph.layers), graph.values(artefacts.x.astype(np.int64)), strict=True)
+    )
+    for layer, wanted in zip(thresholds, artefacts.tapped(artefacts.x, thresholds), strict=True):
+        np.testing.assert_array_equal(values[layer["name"]], wanted)
+
+
+@pytest.mark.slow
+def test_resnet_8(tmp_path: Path) -> None:
+    """MLPerf Tiny's network for CIFAR-10."""
+    check(compiled(tmp_path, (16, 32, 64), 32, 200_000))
