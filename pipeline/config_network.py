@@ -8,7 +8,7 @@ from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
 
 from pipeline.config_data import Place
-from pipeline.config_section import Section
+from pipeline.config_section import MAX_WIDTH, Section
 from pipeline.errors import DataError, ModelFileError
 
 if TYPE_CHECKING:
@@ -16,15 +16,21 @@ if TYPE_CHECKING:
     from pipeline.config import NetworkBuild
 
 
-def _floats(low: float | None) -> Any:
+MOST = 1e9
+"""Of numbers that become float32, sums of which have to be exact."""
+
+
+def _floats(low: float) -> Any:
     """A number, or a tuple of one for each channel; one message, where a union gives several."""
 
     def check(value: Any) -> float | tuple[float, ...]:
         values = value if isinstance(value, tuple) else (value,)
-        good = all(type(each) in (int, float) and abs(each) < float("inf") for each in values)
-        if not good or not values or (low is not None and min(values) <= low):
-            least = "" if low is None else f" greater than {low:g}"
-            raise PydanticCustomError("floats", f"input should be a number{least}, or one for each channel")
+        good = all(type(each) in (int, float) and low <= each <= MOST for each in values)
+        if not good or not 0 < len(values) <= MAX_WIDTH:
+            limits = f"{low:g} to {MOST:g}"
+            raise PydanticCustomError(
+                "floats", f"input should be a number, {limits}, or one for each channel"
+            )
         return tuple(map(float, values)) if isinstance(value, tuple) else float(value)
 
     return BeforeValidator(check)
@@ -38,8 +44,8 @@ class NetworkConfig(Section):
     """
 
     path: Place
-    scale: Annotated[float | tuple[float, ...], _floats(0)] = 1.0
-    offset: Annotated[float | tuple[float, ...], _floats(None)] = 0.0
+    scale: Annotated[float | tuple[float, ...], _floats(1e-9)] = 1.0
+    offset: Annotated[float | tuple[float, ...], _floats(-MOST)] = 0.0
     recorded: Place | None = None
 
     @property

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from pipeline.config import Build
 from pipeline.errors import ConfigError, RetortError, StoreError, ToolError, ToolMissingError
+from pipeline.printing import some
 from pipeline.progress import Display, Silent
 from pipeline.stage import LOGS, Stage, StageContext
 from pipeline.store import Manifest, Store, canonical, digest_of
@@ -290,7 +291,7 @@ def _changes(before: Mapping[str, Any] | None, now: Mapping[str, Any], pending: 
         if part == "inputs":
             keys = [key for key in keys if key.split("/")[0] not in pending]
         if keys:
-            changes.append(f"{phrase} changed: {', '.join(keys)}")
+            changes.append(f"{phrase} changed: {some(keys)}")
     return changes
 
 

@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from pipeline.errors import RetortError
+from pipeline.printing import printable
 from pipeline.progress import Shown
 
 INTERRUPTED = 130
@@ -24,7 +25,10 @@ class Commands(TyperGroup):
         """Run the command, and turn what it raises into an exit code."""
         try:
             return super().invoke(ctx)
-        except (typer.TyperException, typer.Exit, typer.Abort, BrokenPipeError):
+        except typer.TyperException as error:
+            error.message = printable(error.message)  # what was typed is echoed
+            raise
+        except (typer.Exit, typer.Abort, BrokenPipeError):
             raise
         except KeyboardInterrupt as error:
             typer.echo("interrupted; the same command goes on from here", err=True)
@@ -32,7 +36,8 @@ class Commands(TyperGroup):
         except Exception as error:
             if ctx.params["debug"]:
                 typer.echo(traceback.format_exc(), err=True, nl=False)
-            typer.echo(f"error: {_line(error)}", err=True)
+            for line in _lines(error):
+                say(f"error: {line}", err=True)
             raise typer.Exit(_code(error)) from error
 
 
@@ -40,11 +45,15 @@ def _code(error: Exception) -> int:
     return error.exit_code if isinstance(error, RetortError) else UNEXPECTED
 
 
-def _line(error: Exception) -> str:
+def _lines(error: Exception) -> list[str]:
+    """What is told of an error: a line for each of its findings."""
     if isinstance(error, RetortError):
-        return " ".join(str(error).split())
-    text = " ".join(f"{type(error).__name__}: {error}".split())
-    return f"{text}; unexpected, `retort --debug ...` shows where"
+        return [_one_line(finding) for finding in error.args]
+    return [f"{_one_line(f'{type(error).__name__}: {error}')}; unexpected, `retort --debug ...` shows where"]
+
+
+def _one_line(text: object) -> str:
+    return " ".join(str(text).split())
 
 
 @dataclass(frozen=True)
@@ -89,6 +98,11 @@ def shown(ctx: typer.Context, as_json: bool = False) -> Shown:
     return Shown(quiet=ctx.obj.quiet or as_json)
 
 
+def say(text: str, err: bool = False) -> None:
+    """Print a line on stdout (`err`: on stderr); nothing in it steers the terminal."""
+    typer.echo(printable(text), err=err)
+
+
 def print_json(value: object) -> None:
     """Print a result as JSON on stdout."""
     typer.echo(json.dumps(value, indent=2))
@@ -96,6 +110,7 @@ def print_json(value: object) -> None:
 
 def print_table(rows: Sequence[Sequence[str]]) -> None:
     """Print rows as aligned columns on stdout."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))

@@ -8,7 +8,16 @@ import typer
 
 from hw.tools import fingerprint
 from pipeline import engine, outputs
-from pipeline.cli.app import DEFAULT_STORE, AsJson, BuildFile, StoreFolder, print_json, print_table, shown
+from pipeline.cli.app import (
+    DEFAULT_STORE,
+    AsJson,
+    BuildFile,
+    StoreFolder,
+    print_json,
+    print_table,
+    say,
+    shown,
+)
 from pipeline.config import load
 from pipeline.errors import ToolMissingError
 from pipeline.store import Store
@@ -70,9 +79,7 @@ def build(
         ]
         print_json({"build": config.name, "folder": str(folder), "stages": stages})
     else:
-        typer.echo(
-            f"{config.name}: {len(result.ran)} of {len(result.stages)} stages built, files in {folder}"
-        )
+        say(f"{config.name}: {len(result.ran)} of {len(result.stages)} stages built, files in {folder}")
     if result.elsewhere:
         raise ToolMissingError(
             f"{result.elsewhere}; where it is, with {folder / outputs.LOCK} and the store copied there:"

@@ -6,7 +6,16 @@ from typing import Annotated, Any
 import typer
 
 from hw.tools import fingerprint
-from pipeline.cli.app import DEFAULT_STORE, AsJson, BuildFile, StoreFolder, print_json, print_table, shown
+from pipeline.cli.app import (
+    DEFAULT_STORE,
+    AsJson,
+    BuildFile,
+    StoreFolder,
+    print_json,
+    print_table,
+    say,
+    shown,
+)
 from pipeline.config import distilled, load
 from pipeline.errors import ConfigError
 from pipeline.store import Store
@@ -45,11 +54,11 @@ def compare(
     if as_json:
         print_json(found)
         return
-    typer.echo(f"teacher: {found['teacher_accuracy']:.2%}; {seeds} seeds, 95 % intervals of the mean")
+    say(f"teacher: {found['teacher_accuracy']:.2%}; {seeds} seeds, 95 % intervals of the mean")
     print_table([("bits", "method", "accuracy", "to no distillation", "", "agreement"), *_cells(found)])
     for reason in found["left_out"].values():
-        typer.echo(f"left out: {reason}")
-    typer.echo(f"written: {page}")
+        say(f"left out: {reason}")
+    say(f"written: {page}")
 
 
 def _widths(bits: str) -> tuple[int, ...]:

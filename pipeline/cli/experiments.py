@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hw.tools import fingerprint
-from pipeline.cli.app import DEFAULT_STORE, AsJson, BuildFile, StoreFolder, print_json, print_table, shown
+from pipeline.cli.app import (
+    DEFAULT_STORE,
+    AsJson,
+    BuildFile,
+    StoreFolder,
+    print_json,
+    print_table,
+    say,
+    shown,
+)
 from pipeline.config import BuildConfig, distilled, load
 from pipeline.store import Store
 
@@ -53,7 +62,7 @@ def temperature(
     print_table([("temperature", "validation", "interval", "test", "interval"), *rows])
     best = found["best"]
     validation, interval = _cells(best["validation"])
-    typer.echo(f"best on validation: {best['temperature']:g}, {validation} +- {interval}")
+    say(f"best on validation: {best['temperature']:g}, {validation} +- {interval}")
 
 
 @experiment.command("missing-class")
@@ -74,7 +83,7 @@ def missing_class(
     if as_json:
         return
     offset, teacher = found["offset"], found["teacher"]
-    typer.echo(
+    say(
         f"class {label}, {found['test_samples_of_class']} samples of the test split, never shown to "
         f"{seeds} students; logit corrected by {offset['mean']:+.2f} +- {offset['interval']:.2f}"
     )
@@ -106,7 +115,7 @@ def soft_targets(
     found = _perform(ctx, SoftTargets(share=share, seeds=seeds, epochs=epochs), config, store, as_json)
     if as_json:
         return
-    typer.echo(
+    say(
         f"{share:.1%} of the training split, {found['samples']} samples with their views, "
         f"{found['epochs']} epochs; teacher {found['teacher_accuracy']:.2%} on test"
     )

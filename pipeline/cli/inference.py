@@ -8,7 +8,7 @@ import typer
 
 from hw.boards import find_open
 from hw.shell.protocol import design_identity
-from pipeline.cli.app import AsJson, print_json, print_table, shown
+from pipeline.cli.app import AsJson, print_json, print_table, say, shown
 from pipeline.cli.folder import require_serial_link
 from pipeline.errors import DataError, StoreError
 from pipeline.outputs import read_lock
@@ -66,12 +66,12 @@ def _show(results: "NDArray[Any]", output: Path | None, as_json: bool) -> None:
     if as_json:
         print_json({"frames": len(results), "outputs": results.tolist()})
     elif output:
-        typer.echo(f"{len(results)} frames, outputs in {output}")
+        say(f"{len(results)} frames, outputs in {output}")
     else:
         rows = [(str(index), " ".join(map(str, row.ravel()))) for index, row in enumerate(results[:SHOWN])]
         print_table([("frame", "output"), *rows])
         if len(results) > SHOWN:
-            typer.echo(f"and {len(results) - SHOWN} more; --output or --json gives them all")
+            say(f"and {len(results) - SHOWN} more; --output or --json gives them all")
 
 
 def _read(path: Path, interface: "CoreInterface") -> "NDArray[np.uint8]":

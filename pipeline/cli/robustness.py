@@ -6,7 +6,16 @@ import typer
 
 from hw.tools import fingerprint
 from pipeline import engine
-from pipeline.cli.app import DEFAULT_STORE, AsJson, BuildFile, StoreFolder, print_json, print_table, shown
+from pipeline.cli.app import (
+    DEFAULT_STORE,
+    AsJson,
+    BuildFile,
+    StoreFolder,
+    print_json,
+    print_table,
+    say,
+    shown,
+)
 from pipeline.config import distilled, load
 from pipeline.store import Store
 
@@ -48,7 +57,7 @@ def robustness(
     if as_json:
         print_json(found)
         return
-    typer.echo(
+    say(
         f"accuracy on {found['samples']} test samples; sizes in input steps, inputs of the data set "
         f"up to {found['greatest_input']}"
     )

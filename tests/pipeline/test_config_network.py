@@ -76,11 +76,11 @@ def test_its_stages(tables: dict[str, object], first: list[str]) -> None:
         ),
         (
             {"network": {"path": "x", "scale": 0}},
-            "network.scale: input should be a number greater than 0, or one for each channel, not 0",
+            "network.scale: input should be a number, 1e-09 to 1e+09, or one for each channel, not 0",
         ),
         (
             {"network": {"path": "x", "offset": ["a"]}},
-            "network.offset: input should be a number, or one for each channel",
+            "network.offset: input should be a number, -1e+09 to 1e+09, or one for each channel",
         ),
         ({"network": {"scale": 1.0}}, "network.path: missing; add it"),
     ],
