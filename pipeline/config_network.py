@@ -60,18 +60,21 @@ def network_content(config: NetworkConfig) -> bytes:
     """The network in one file, with the weights that its own file may keep in others beside it.
 
     Raises:
-        ModelFileError: it cannot be read as ONNX.
+        ModelFileError: it cannot be read as ONNX, or is no whole network.
     """
     import onnx
     from google.protobuf.message import DecodeError
 
+    from hw.onnx_checks import check_network
+
+    where = f"network.path: {config.path}"
     try:
-        content: bytes = onnx.load(config.path).SerializeToString(deterministic=True)
+        model = onnx.load(config.path)
     except (OSError, DecodeError, ValueError, onnx.checker.ValidationError) as error:
         reason = " ".join(str(error).split())
-        raise ModelFileError(
-            f"network.path: {config.path}: not ONNX ({reason:.200}); export it again"
-        ) from error
+        raise ModelFileError(f"{where}: not ONNX ({reason:.200}); export it again") from error
+    check_network(model, where)
+    content: bytes = model.SerializeToString(deterministic=True)
     return content
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from hw.lowering.session import apply, naming, settle
+from hw.onnx_checks import check_network
 from pipeline.errors import ModelFileError
 
 
@@ -13,7 +14,11 @@ def load(qonnx: Path) -> Any:
     from qonnx.util.cleanup import cleanup_model
 
     try:
-        return cleanup_model(ModelWrapper(str(qonnx)))
+        model = ModelWrapper(str(qonnx))
+        check_network(model.model, qonnx.name)
+        return cleanup_model(model)
+    except ModelFileError:
+        raise
     except Exception as error:  # of the parser, the checker and qonnx, whose assertions are not typed
         raise ModelFileError(f"{qonnx}: not a QONNX network ({error!r:.200}); export it again") from error
 

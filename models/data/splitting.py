@@ -1,5 +1,7 @@
 """Splits: a stratified validation part, smaller parts for small machines; all by the seed alone."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -43,7 +45,7 @@ def split(
 
     Raises:
         ConfigError: more samples asked for than there are.
-        DataError: a class without training samples.
+        DataError: a class without training samples, one class only, or samples that are all equal.
     """
     rng = np.random.default_rng(seed)
     whole, y = source.train, source.train.y
@@ -60,6 +62,7 @@ def split(
     )
     train, validation = stratified(y, rest, _share(validation_fraction, len(rest)), rng)
     _all_classes(name, y[train], source.classes)
+    _all_different(name, whole.x[train])
     parts = ((whole.x[train], y[train]), (whole.x[validation], y[validation]), (test.x[kept], test.y[kept]))
     scaling = None if whole.x.dtype == np.uint8 else Scaling.fit(whole.x[train], source.ranges)
     flat = [Split((scaling.apply(x) if scaling else x).reshape(len(x), -1), labels) for x, labels in parts]
@@ -82,6 +85,8 @@ def _subset(
 
 
 def _all_classes(name: str, labels: NDArray[np.int64], classes: int) -> None:
+    if classes < 2:
+        raise DataError(f"{name}: all samples are of one class; give samples of two classes or more")
     counts = np.bincount(labels, minlength=classes)
     if not counts.all():
         empty = int(np.argmin(counts))
@@ -89,3 +94,8 @@ def _all_classes(name: str, labels: NDArray[np.int64], classes: int) -> None:
             f"{name}: class {empty} of {classes} has no training samples; give samples of every class, "
             "or more of them"
         )
+
+
+def _all_different(name: str, x: NDArray[Any]) -> None:
+    if (x == x[0]).all():
+        raise DataError(f"{name}: all training samples are equal; there is nothing to tell classes by")
