@@ -3,7 +3,8 @@
 Every number of a layer may be left to sizing: a list gives the choices, a key left out means the usual ones.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
@@ -226,12 +227,25 @@ class StudentConfig(Section):
                 raise ConfigError(f"student.{key}: {list(values)} is left open; give one, or a [size] table")
             return taken[key]
 
-        layers = []
+        layers = {}
         for index, layer in enumerate(self.layers):
             key = f"layers[{index}]"
             if not layer.optional or pick(f"{key}.present", (0, 1)):
-                layers.append(_build(key, layer, pick))
-        return Topology(input_shape, tuple(layers))
+                layers[index] = _build(key, layer, pick)
+        try:
+            return Topology(input_shape, tuple(layers.values()))
+        except ConfigError as error:
+            raise ConfigError(_in_file(str(error), tuple(layers))) from error
+
+
+def _in_file(problem: str, places: Sequence[int]) -> str:
+    """A problem of `layer2.body0` as one of `student.layers[3].body[0]`; layers may have been left out."""
+
+    def key(found: re.Match[str]) -> str:
+        inner = f".{found[2]}" if found[2] else ""
+        return f"student.layers[{places[int(found[1])]}]{inner}" + (f"[{found[3]}]" if found[3] else "")
+
+    return re.sub(r"^layer(\d+)(?:\.([a-z]+)(\d*))?", key, problem)
 
 
 def _build(key: str, layer: Any, pick: Pick) -> topology.Layer:

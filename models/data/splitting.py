@@ -51,7 +51,7 @@ def split(
     whole, y = source.train, source.train.y
     rest = np.arange(len(y))
     if source.test is None:
-        rest, held_out = stratified(y, rest, _share(test_fraction or 0, len(rest)), rng)
+        rest, held_out = stratified(y, rest, part_of(test_fraction or 0, len(rest)), rng)
         test = Samples(whole.x[held_out], y[held_out])
     else:
         test = source.test
@@ -60,7 +60,7 @@ def split(
     kept = _subset(
         "test_samples", test.y, np.arange(len(test)), test_samples, np.random.default_rng((seed, 2))
     )
-    train, validation = stratified(y, rest, _share(validation_fraction, len(rest)), rng)
+    train, validation = stratified(y, rest, part_of(validation_fraction, len(rest)), rng)
     _all_classes(name, y[train], source.classes)
     _all_different(name, whole.x[train])
     parts = ((whole.x[train], y[train]), (whole.x[validation], y[validation]), (test.x[kept], test.y[kept]))
@@ -70,7 +70,8 @@ def split(
     return Dataset(name, source.classes, shape, **dict(zip(SPLITS, flat, strict=True)), scaling=scaling)
 
 
-def _share(fraction: float, total: int) -> int:
+def part_of(fraction: float, total: int) -> int:
+    """Samples of a part of so many, rounded up."""
     return int(np.ceil(fraction * total))
 
 

@@ -8,6 +8,7 @@ import typer
 
 from hw.tools import fingerprint
 from pipeline import engine, outputs
+from pipeline.checks import load_checked
 from pipeline.cli.app import (
     DEFAULT_STORE,
     AsJson,
@@ -18,7 +19,6 @@ from pipeline.cli.app import (
     say,
     shown,
 )
-from pipeline.config import load
 from pipeline.errors import ToolMissingError
 from pipeline.store import Store
 
@@ -31,7 +31,7 @@ def plan(
     file: BuildFile, until: Until = None, store: StoreFolder = DEFAULT_STORE, as_json: AsJson = False
 ) -> None:
     """Show which stages a build would run, and why."""
-    config = load(file)
+    config = load_checked(file)
     from pipeline.stages import STAGES
 
     planned = engine.plan(config, STAGES, Store(store), fingerprint, until)
@@ -54,7 +54,7 @@ def build(
 
     Ends with exit code 4 after all that can be built here, where the rest needs another machine.
     """
-    config = load(file)
+    config = load_checked(file)
     from pipeline.stages import STAGES
 
     opened = Store(store)

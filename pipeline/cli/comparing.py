@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from hw.tools import fingerprint
+from pipeline.checks import load_checked
 from pipeline.cli.app import (
     DEFAULT_STORE,
     AsJson,
@@ -16,7 +17,7 @@ from pipeline.cli.app import (
     say,
     shown,
 )
-from pipeline.config import distilled, load
+from pipeline.config import distilled
 from pipeline.errors import ConfigError
 from pipeline.store import Store
 
@@ -41,7 +42,7 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Train by each method and by labels alone, over seeds and bit widths; write compare.html and .json."""
-    config = distilled(load(file))
+    config = distilled(load_checked(file))
     from pipeline.comparison import Plan
     from pipeline.comparison import compare as run
     from pipeline.comparison.page import write

@@ -9,6 +9,7 @@ import typer
 
 from hw.tools import fingerprint
 from pipeline import junit
+from pipeline.checks import load_checked
 from pipeline.cli.app import (
     DEFAULT_STORE,
     AsJson,
@@ -20,7 +21,7 @@ from pipeline.cli.app import (
     shown,
 )
 from pipeline.cli.folder import verdict
-from pipeline.config import distilled, load
+from pipeline.config import distilled
 from pipeline.errors import ConfigError
 from pipeline.store import Store
 
@@ -58,7 +59,7 @@ def detect(
     as_json: AsJson = False,
 ) -> None:
     """Distil an object detector (Chen et al., NeurIPS 2017), its core, and the board's bitstream."""
-    config = distilled(load(file))
+    config = distilled(load_checked(file))
     from models.detection.losses import DetectionLoss
     from models.detection.networks import DetectorConfig
     from pipeline.detection import DetectionRun

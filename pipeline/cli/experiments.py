@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hw.tools import fingerprint
+from pipeline.checks import load_checked
 from pipeline.cli.app import (
     DEFAULT_STORE,
     AsJson,
@@ -17,7 +18,7 @@ from pipeline.cli.app import (
     say,
     shown,
 )
-from pipeline.config import BuildConfig, distilled, load
+from pipeline.config import BuildConfig, distilled
 from pipeline.store import Store
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def temperature(
     as_json: AsJson = False,
 ) -> None:
     """Search for the temperature that is best on validation."""
-    config = distilled(load(file))
+    config = distilled(load_checked(file))
     from pipeline.experiments import TEMPERATURES, TemperatureSearch
 
     chosen = tuple(values or config.distill.temperatures or TEMPERATURES)
@@ -76,7 +77,7 @@ def missing_class(
     as_json: AsJson = False,
 ) -> None:
     """Distil without one class, then correct its logit."""
-    config = distilled(load(file))
+    config = distilled(load_checked(file))
     from pipeline.experiments import MissingClass
 
     found = _perform(ctx, MissingClass(label=label, seeds=seeds, epochs=epochs), config, store, as_json)
@@ -109,7 +110,7 @@ def soft_targets(
     as_json: AsJson = False,
 ) -> None:
     """Train on a small share of the data, with hard targets and with soft ones."""
-    config = distilled(load(file))
+    config = distilled(load_checked(file))
     from pipeline.experiments import SoftTargets
 
     found = _perform(ctx, SoftTargets(share=share, seeds=seeds, epochs=epochs), config, store, as_json)

@@ -29,7 +29,10 @@ def infer(
     port: Annotated[str, typer.Option(help="The board's serial port.")],
     frames: Annotated[Path, typer.Option("--input", help="Frames: .npy, or .npz with one array.")],
     output: Annotated[Path | None, typer.Option(help="Write the core's outputs here (.npy).")] = None,
-    baud: Annotated[int | None, typer.Option(help="Bits a second, instead of the board's own.")] = None,
+    baud: Annotated[
+        int | None,
+        typer.Option(min=50, max=100_000_000, help="Bits a second, instead of the board's own."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Send frames to a board, show or write what its core gives."""
@@ -78,11 +81,9 @@ def _read(path: Path, interface: "CoreInterface") -> "NDArray[np.uint8]":
     """Frames of the core's input shape and type, whatever the file calls their axes."""
     import numpy as np
 
-    try:
-        loaded: Any = np.load(path, allow_pickle=False)
-        array = _only(path, loaded) if hasattr(loaded, "files") else loaded
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: not an array ({error}); give a .npy or .npz file") from error
+    from models.data.arrays import read_npy
+
+    array = read_npy(path)
     wanted = interface.input
     if array.dtype != np.dtype(wanted.dtype):
         raise DataError(f"{path}: {array.dtype} values; the core takes {wanted.dtype}, convert them")
@@ -90,13 +91,6 @@ def _read(path: Path, interface: "CoreInterface") -> "NDArray[np.uint8]":
         raise DataError(f"{path}: shape {array.shape}; give (frames, {', '.join(map(str, wanted.shape))})")
     frames: NDArray[np.uint8] = array.reshape(len(array), *wanted.shape)
     return frames
-
-
-def _only(path: Path, archive: Any) -> Any:
-    names = list(archive.files)
-    if len(names) != 1:
-        raise DataError(f"{path}: arrays {', '.join(names)}; give a file with one array")
-    return archive[names[0]]
 
 
 def _write(path: Path, results: "NDArray[Any]") -> None:

@@ -6,6 +6,7 @@ import typer
 
 from hw.tools import fingerprint
 from pipeline import engine
+from pipeline.checks import load_checked
 from pipeline.cli.app import (
     DEFAULT_STORE,
     AsJson,
@@ -16,7 +17,7 @@ from pipeline.cli.app import (
     say,
     shown,
 )
-from pipeline.config import distilled, load
+from pipeline.config import distilled
 from pipeline.store import Store
 
 Noise = Annotated[
@@ -44,7 +45,7 @@ def robustness(
     Runs the stages up to `distill` that are not in the store. An input step is 1 of 0 to 255. --noise, --fgsm
     and --pgd may be given several times; if not given, they follow the greatest input of the data set.
     """
-    config = distilled(load(file))
+    config = distilled(load_checked(file))
     from models.robustness import Perturbations
     from pipeline.robustness import robustness as run
     from pipeline.stages import STAGES

@@ -6,8 +6,9 @@ from typing import Any
 import typer
 
 from hw.boards import find
+from pipeline.checks import load_checked
 from pipeline.cli.app import AsJson, BuildFile, print_json, print_table, say, shown
-from pipeline.config import BuildConfig, distilled, load
+from pipeline.config import BuildConfig, distilled
 
 
 def size(ctx: typer.Context, file: BuildFile, as_json: AsJson = False) -> None:
@@ -15,7 +16,7 @@ def size(ctx: typer.Context, file: BuildFile, as_json: AsJson = False) -> None:
 
     Of a student with open numbers, the fitting one of the most multiplications a frame is shown.
     """
-    config = distilled(load(file))
+    config = distilled(load_checked(file))
     from models import data
     from pipeline.config_data import data_source
     from pipeline.sizing.outcome import sized

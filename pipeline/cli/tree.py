@@ -8,6 +8,7 @@ import typer
 
 from hw.tools import fingerprint
 from pipeline import junit
+from pipeline.checks import load_checked
 from pipeline.cli.app import (
     DEFAULT_STORE,
     AsJson,
@@ -19,7 +20,7 @@ from pipeline.cli.app import (
     shown,
 )
 from pipeline.cli.folder import verdict
-from pipeline.config import distilled, load
+from pipeline.config import distilled
 from pipeline.store import Store
 
 
@@ -37,7 +38,7 @@ def tree(
     as_json: AsJson = False,
 ) -> None:
     """Distil the teacher into a decision tree, its core, and the board's bitstream, bit for bit."""
-    config = distilled(load(file))
+    config = distilled(load_checked(file))
     from pipeline.tree import FOLDER, TreePlan, distil_tree
 
     plan = TreePlan(depth, leaves, bitstream)

@@ -382,7 +382,7 @@ def test_infer_with_weights_to_load(core: Path, monkeypatch: pytest.MonkeyPatch)
         (np.zeros((3, 4), np.float32), "float32 values; the core takes uint8, convert them"),
         (np.zeros((3, 5), np.uint8), "shape (3, 5); give (frames, 2, 2, 1)"),
         (np.uint8(1), "shape (); give (frames, 2, 2, 1)"),
-        (np.array([{}], object), "not an array"),
+        (np.array([{}], object), "holds object, not numbers"),
     ],
 )
 def test_infer_refuses_other_data(core: Path, array: Any, told: str) -> None:
