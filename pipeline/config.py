@@ -51,7 +51,7 @@ class BoardConfig(Section):
     have neither: theirs is FINN's shell, and Vivado.
     """
 
-    name: str
+    name: Annotated[str, Field(max_length=64)]
     shell: Literal["uart", "parallel"] = "uart"
     toolchain: Literal["wheels", "native"] = "wheels"
 

@@ -16,19 +16,21 @@ DISCRIMINATORS = ("kind", "method", "source")
 
 MOST = 20
 """Problems of a file that are told."""
+MANY = 10 * MOST
+"""Of pydantic's findings that are looked at: each unknown key is compared with all known ones."""
 
 
 def problems(where: str, found: Sequence[str]) -> ConfigError:
     """The error of a file with these problems, each `dotted.key: what; what to do`."""
     told = [f"{where}: {problem}" for problem in found[:MOST]]
     if len(found) > MOST:
-        told.append(f"{where}: and {len(found) - MOST} more problems")
+        told.append(f"{where}: and more problems")
     return ConfigError(*told)
 
 
 def describe(error: ValidationError, model: type[BaseModel]) -> list[str]:
     """All findings as `dotted.key: what; what to do`; of a misspelt key not also that it is missing."""
-    findings = _own(error.errors(include_url=False))
+    findings = _own(error.errors(include_url=False))[:MANY]
     meant = {(*finding["loc"][:-1], _meant(finding, model)) for finding in findings}
     told = (each for each in findings if each["type"] != "missing" or each["loc"] not in meant)
     return list(dict.fromkeys(line for finding in told for line in _lines(finding, model)))

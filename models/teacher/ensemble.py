@@ -124,8 +124,8 @@ def _check_memory(network: Architecture, layers: nn.Module) -> None:
     there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if needed > there:
         raise ConfigError(
-            f"teacher {network.kind}: its training takes {needed >> 30} GB, this machine has {there >> 30} GB of"
-            " memory; give a smaller network"
+            f"teacher {network.kind}: its training takes {needed >> 30} GB of memory, this machine has"
+            f" {there >> 30} GB; give a smaller network"
         )
 
 

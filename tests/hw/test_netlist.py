@@ -209,7 +209,9 @@ def test_decompiler_that_prints_no_module(tmp_path: Path, monkeypatch: pytest.Mo
     fake.write_text("#!/bin/sh\necho nothing of use\n")
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    with pytest.raises(ToolError, match=r"icebox_vlog unpacked\.asc: exit code 0 but no module"):
+    with pytest.raises(
+        ToolError, match=r"decompiled\.txt: not Verilog of icebox_vlog's \(.*exit code 0 but no module"
+    ):
         netlist.decompile(find_open("icebreaker"), tmp_path / "unpacked.asc", tmp_path, tmp_path / "log")
 
 
