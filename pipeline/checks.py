@@ -26,16 +26,21 @@ def load_checked(path: Path) -> Build:
         DataError: the data cannot be read.
     """
     config = load(path)
+    check(config, str(path))
+    return config
+
+
+def check(config: Build, where: str) -> None:
+    """Check a build with the data that it names; `where` names it in errors. Raises as `load_checked`."""
     if config.data is None:
-        return config
+        return
     from models.data.outline import outline
     from pipeline.config_data import data_source
 
     seen = outline(data_source(config.data))
     found = [*_split_problems(config, seen), *_training_problems(config, seen)]
     if found:
-        raise problems(str(path), found)
-    return config
+        raise problems(where, found)
 
 
 def _split_problems(config: Build, seen: "Outline") -> Iterator[str]:

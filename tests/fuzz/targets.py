@@ -65,9 +65,9 @@ class Target:
     words: tuple[bytes, ...] = ()
 
 
-def attempt(target: Target, content: bytes) -> RetortError | None:
+def attempt(target: Target, content: bytes, seconds: int = SECONDS) -> RetortError | None:
     """Give an input to a target; its error, if it is of Retort's own tree, and anything else is raised."""
-    with tempfile.TemporaryDirectory(prefix="retort-fuzz-") as folder, _in_time():
+    with tempfile.TemporaryDirectory(prefix="retort-fuzz-") as folder, _in_time(seconds):
         path = Path(folder) / target.name
         path.write_bytes(content)
         try:
@@ -79,12 +79,12 @@ def attempt(target: Target, content: bytes) -> RetortError | None:
 
 
 @contextmanager
-def _in_time() -> Iterator[None]:
+def _in_time(seconds: int) -> Iterator[None]:
     def late(number: int, frame: FrameType | None) -> None:
-        raise AssertionError(f"not done after {SECONDS} s")
+        raise AssertionError(f"not done after {seconds} s")
 
     before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(SECONDS)
+    signal.alarm(seconds)
     try:
         yield
     finally:
