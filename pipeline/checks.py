@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 from pipeline.config import Build, BuildConfig, load
 from pipeline.config_errors import problems
 from pipeline.config_section import AugmentConfig
-from pipeline.errors import ConfigError
+from pipeline.errors import CapacityError, ConfigError
 
 MOST_OPTIONAL = 6
 """Layers that are tried with and without; any others are left out."""
+
+LUT_BITS, ULTRA_RAM_BITS = 64, 288 * 1024
+"""What a look-up table and an UltraRAM of the largest chips hold."""
 
 if TYPE_CHECKING:
     from models.data.outline import Outline
@@ -41,6 +44,8 @@ def check(config: Build, where: str) -> None:
     found = [*_split_problems(config, seen), *_training_problems(config, seen)]
     if found:
         raise problems(where, found)
+    if isinstance(config, BuildConfig):
+        _check_room(config, seen, where)
 
 
 def _split_problems(config: Build, seen: "Outline") -> Iterator[str]:
@@ -69,7 +74,11 @@ def _training_problems(config: Build, seen: "Outline") -> Iterator[str]:
     if not isinstance(config, BuildConfig):
         return
     yield from _class_problems(config, seen)
-    yield from _layer_problems(config, seen)
+    topology = _any_topology(config, seen)
+    if isinstance(topology, ConfigError):
+        yield str(topology)
+    else:
+        yield from _fold_problems(config, topology)
     yield from _view_problems(config, seen)
     yield from _batch_problems(config, seen)
 
@@ -82,19 +91,42 @@ def _class_problems(config: BuildConfig, seen: "Outline") -> Iterator[str]:
         yield f"{key}: {given}, but the data have {seen.classes} classes; give {seen.classes}"
 
 
-def _layer_problems(config: BuildConfig, seen: "Outline") -> Iterator[str]:
-    """Layers that fit neither frame nor each other, whatever is chosen; folds that do not fit the layers."""
+def _any_topology(config: BuildConfig, seen: "Outline") -> "Topology | ConfigError":
+    """A student of the least or the greatest numbers, or why layers fit neither frame nor each other."""
     found: ConfigError | None = None
     for chosen in _least_and_most(config):
         try:
-            topology = config.student.topology(seen.shape, chosen)
+            return config.student.topology(seen.shape, chosen)
         except ConfigError as error:
             found = found or error
-        else:
-            yield from _fold_problems(config, topology)
-            return
-    if found:
-        yield str(found)
+    assert found is not None
+    return found
+
+
+def _check_room(config: BuildConfig, seen: "Outline", where: str) -> None:
+    """Raise `CapacityError` where the least of weights is more than all memory of the chip holds.
+
+    Sizing counts all that a student takes, in minutes where it is far too large: this is seen at once.
+    """
+    from hw.boards import find
+    from models.topology import Conv, Dense, Depthwise
+
+    topology = _any_topology(config, seen)
+    steps = () if isinstance(topology, ConfigError) else topology.steps
+    bits = sum(
+        step.weights * step.layer.weight_bits
+        for step in steps
+        if isinstance(step.layer, Dense | Conv | Depthwise)
+    )
+    board = find(config.board.name)
+    budget = board.budget_of(config.board.shell)
+    room = budget.block_ram_bits + budget.single_port_ram_bits + budget.ultra_rams * ULTRA_RAM_BITS
+    room += budget.luts * LUT_BITS
+    if bits > room:
+        raise CapacityError(
+            f"{where}: student.layers: their weights take {bits} bits, memory and logic of {board.name} hold"
+            f" {room}; make the student smaller"
+        )
 
 
 def _least_and_most(config: BuildConfig) -> Iterator[Mapping[str, int]]:
@@ -104,7 +136,7 @@ def _least_and_most(config: BuildConfig) -> Iterator[Mapping[str, int]]:
     for pick in (min, max):
         numbers = {key: pick(values) for key, values in choices.items()}
         few = optional[:MOST_OPTIONAL]
-        for present in product((1, 0), repeat=len(few)):
+        for present in product((0, 1), repeat=len(few)):
             yield numbers | dict.fromkeys(optional, 0) | dict(zip(few, present, strict=True))
 
 

@@ -149,7 +149,8 @@ class Residual(_Layer):
 
 def _kind(value: Any) -> str:
     """A layer that does not say what it is, is dense."""
-    return str(value.get("kind", "dense") if isinstance(value, Mapping) else value.kind)
+    found = value.get("kind", "dense") if isinstance(value, Mapping) else getattr(value, "kind", "dense")
+    return str(found)
 
 
 Layer: TypeAlias = Annotated[

@@ -42,6 +42,8 @@ class Commands(TyperGroup):
 
 
 def _code(error: Exception) -> int:
+    if isinstance(error, MemoryError):
+        return RetortError.exit_code
     return error.exit_code if isinstance(error, RetortError) else UNEXPECTED
 
 
@@ -49,6 +51,8 @@ def _lines(error: Exception) -> list[str]:
     """What is told of an error: a line for each of its findings."""
     if isinstance(error, RetortError):
         return [_one_line(finding) for finding in error.args]
+    if isinstance(error, MemoryError):  # of this machine, not a fault of the code
+        return [f"out of memory: {_one_line(error) or 'no more'}; give less data, or take a larger machine"]
     return [f"{_one_line(f'{type(error).__name__}: {error}')}; unexpected, `retort --debug ...` shows where"]
 
 
