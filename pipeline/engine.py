@@ -297,7 +297,7 @@ def _changes(before: Mapping[str, Any] | None, now: Mapping[str, Any], pending: 
 
 def _differing(before: object, now: object) -> list[str]:
     old, new = dict(_flat(before)), dict(_flat(now))
-    return sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+    return [key for key in old | new if old.get(key) != new.get(key)]
 
 
 def _flat(value: object, prefix: str = "") -> Iterator[tuple[str, object]]:
