@@ -84,7 +84,7 @@ def _training_problems(config: Build, seen: "Outline") -> Iterator[str]:
 
 
 def _class_problems(config: BuildConfig, seen: "Outline") -> Iterator[str]:
-    outputs = getattr(config.student.layers[-1], "outputs", ())
+    outputs: tuple[int, ...] = getattr(config.student.layers[-1], "outputs", ())
     if any(each != seen.classes for each in outputs):
         key = f"student.layers[{len(config.student.layers) - 1}].outputs"
         given = outputs[0] if len(outputs) == 1 else list(outputs)

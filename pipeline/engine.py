@@ -212,7 +212,7 @@ class _Job:
             self.display.note(f"{self.stage.name}: failed; what it left is in {kept}")
             if isinstance(error, RetortError):
                 # Messages name logs in the work folder, which is about to go.
-                error.args = (str(error).replace(str(work), str(kept)),)
+                error.args = tuple(str(each).replace(str(work), str(kept)) for each in error.args)
             raise
 
 

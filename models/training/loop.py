@@ -105,8 +105,8 @@ def _train(fabric: Fabric, job: Job, progress: Progress, left: Path) -> None:
 
 def _check_finite(job: Job, module: nn.Module, loss: float, epoch: int) -> None:
     """Raise `ConfigError` where training went beyond what float32 holds: nothing would come of it."""
-    values = (*module.parameters(), *module.buffers())
-    if not math.isfinite(loss) or not all(bool(torch.isfinite(each).all()) for each in values):
+    # Not the buffers: some losses mark by NaN what they do not know yet.
+    if not math.isfinite(loss) or not all(bool(torch.isfinite(each).all()) for each in module.parameters()):
         raise ConfigError(
             f"{job.label}: training diverged in epoch {epoch + 1}, its loss is {loss:g}; lower learning_rate,"
             " weight_decay or the weights of the losses"

@@ -280,6 +280,15 @@ def test_npz(tmp_path, shape):
             {"y_train": np.where(Y == 2, 3, Y), "y_test": Y[:8] * 0},
             "npz: class 2 of 4 has no training samples",
         ),
+        ({"y_train": Y * 2**60}, r"y_train: sample 3 has label 3458764513820540928; labels count classes"),
+        ({"y_train": Y.astype(np.uint64) + 2**63}, r"y_train: sample 3 has label 9223372036854775811"),
+        ({"y_train": Y * 0, "y_test": Y[:8] * 0}, "npz: all samples are of one class; give samples of two"),
+        ({"x_train": X * 0}, "npz: all training samples are equal; there is nothing to tell classes by"),
+        (
+            {"x_train": X * 1.7e306, "x_test": X[:8] * 1.0},
+            r"x_train: sample 0 holds 1.7e\+306, beyond 1e\+30",
+        ),
+        ({"x_train": X * 1e-318, "x_test": X[:8] * 1.0}, "its values differ by .* only, less than 1e-30"),
         ({"x_train": np.array([{}] * 40)}, "x_train: holds object, not numbers; give plain arrays"),
     ],
 )

@@ -392,6 +392,39 @@ def test_infer_refuses_other_data(core: Path, array: Any, told: str) -> None:
     assert failed.stderr.startswith(f"error: {core / 'frames.npy'}: {told}")
 
 
+@pytest.mark.parametrize("content", [b"", b"text\n", b"\x93NUMPY", b"PK\x03\x04junk"])
+def test_infer_refuses_files_of_no_arrays(core: Path, content: bytes) -> None:
+    (core / "frames.npy").write_bytes(content)
+    failed = call("infer", str(core), "--port", "/dev/board", "--input", str(core / "frames.npy"))
+    assert failed.exit_code == 3 and failed.stderr.startswith(f"error: {core / 'frames.npy'}: ")
+
+
+@pytest.mark.parametrize("baud", ["99999999999", "0", "-1"])
+def test_infer_refuses_bauds_of_no_port(core: Path, baud: str) -> None:
+    arguments = ("--port", "/dev/board", "--input", str(core / "frames.npy"), "--baud", baud)
+    failed = call("infer", str(core), *arguments)
+    assert failed.exit_code == 2 and "'--baud'" in failed.stderr
+
+
+def test_memory_that_ends_is_no_fault_of_the_code(toys: Callable[..., None]) -> None:
+    def fails(context: StageContext) -> None:
+        raise MemoryError("Unable to allocate 1 TiB")
+
+    toys(first=fails)
+    failed = call("-q", "build", FILE)
+    assert failed.exit_code == 1
+    assert failed.stderr.startswith("error: out of memory: Unable to allocate 1 TiB; give less data")
+
+
+def test_several_findings_are_a_line_each(toys: Callable[..., None]) -> None:
+    def fails(context: StageContext) -> None:
+        raise RetortError("one, where,\nwhat to do", "two")
+
+    toys(first=fails)
+    assert call("-q", "build", FILE).stderr == "error: one, where, what to do\nerror: two\n"
+    assert str(RetortError("one", "two")) == "one | two"
+
+
 @pytest.mark.parametrize("command", [["verify"], ["infer", "--input", "frames.npy"]])
 def test_build_without_a_serial_link(command: list[str], tmp_path: Path) -> None:
     lock = {"build": "b", "board": "icebreaker", "stages": {}, "config": {"board": {"shell": "parallel"}}}
