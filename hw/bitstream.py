@@ -1,6 +1,7 @@
 """From `core.v` to a bitstream: board top, synthesis, place and route, packing, and what the reports say."""
 
 import json
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from hw.interface import CoreInterface
 from hw.kernels.single_port import NAME as SINGLE_PORT
 from hw.shell.chip import build_plan
 from hw.shell.port import Shell, pins_json
-from hw.tools import command, run, run_yosys
+from hw.tools import command, reading, run, run_yosys
 from pipeline.errors import CapacityError, TimingError, ToolError
 
 NETLIST = "top.json"
@@ -22,6 +23,10 @@ PINS = "pins.json"
 CONSTRAINTS = {"ice40": "top.pcf", "ecp5": "top.lpf"}
 ROUTED = {"ice40": "top.asc", "ecp5": "top.config"}
 BITSTREAM = {"ice40": "top.bin", "ecp5": "top.bit"}
+
+SYNCHRONIZATION = {"ice40": b"\x7e\xaa\x99\x7e", "ecp5": b"\xff\xff\xbd\xb3"}
+"""What a chip waits for in a bitstream, behind a header of comments."""
+HEADER_BYTES = 1 << 16
 
 # No `-dsp` on iCE40: it gives wrong signed sums of products. On ECP5 only the kernels that ask for slices
 # multiply at all.
@@ -118,10 +123,13 @@ def synthesis(family: str, top: str, work: Path, *, single_port: bool = False) -
 
 def _forget_insides(netlist: Path) -> None:
     """Keep the vendor's cells as ports alone: what is inside is named after paths of this machine."""
-    content = json.loads(netlist.read_text())
-    for name, module in content["modules"].items():
-        if name != "top":
-            module.update(cells={}, netnames={}, memories={})
+    with reading(netlist, "a netlist of Yosys's"):
+        content = json.loads(netlist.read_text())
+        if not content["modules"]["top"]["cells"]:
+            raise ValueError("no cells in module top")
+        for name, module in content["modules"].items():
+            if name != "top":
+                module.update(cells={}, netnames={}, memories={})
     netlist.write_text(json.dumps(content, separators=(",", ":"), sort_keys=True) + "\n")
 
 
@@ -162,7 +170,7 @@ def place_and_route(board: Board, *, work: Path, log: Path, seed: int, native: b
     return utilization
 
 
-_USED = re.compile(r"^Info:\s+(\w+):\s*(\d+)\s*/\s*\d+\s+\d+%", re.MULTILINE)
+_USED = re.compile(r"^Info:\s+(\w+):\s*(\d{1,9})\s*/\s*\d+\s+\d+%", re.MULTILINE)
 
 
 def _packed(log: Path) -> dict[str, int]:
@@ -186,12 +194,12 @@ def _check_capacity(board: Board, used: Mapping[str, int], context: str) -> None
 
 def read_report(board: Board, path: Path) -> Utilization:
     """nextpnr's JSON report; raises `ToolError` where it holds no clock or no utilization."""
-    try:
+    with reading(path, "a report of nextpnr's"):
         report: dict[str, Any] = json.loads(path.read_text())
-        fmax = min(clock["achieved"] for clock in report["fmax"].values())
+        fmax = min(float(clock["achieved"]) for clock in report["fmax"].values())
         used = {name: int(entry["used"]) for name, entry in report["utilization"].items()}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ToolError(f"{path}: nextpnr's report cannot be read ({error!r}); see its log") from error
+        if not (math.isfinite(fmax) and fmax > 0 and min(used.values()) >= 0):
+            raise ValueError(f"{fmax} MHz, {used}")
     resources = {name: Use(used.get(name, 0), count) for name, count in board.resources.items()}
     device = f"{board.device}-{board.package}"
     return Utilization(board.name, device, resources, fmax * 1e6, board.clock_hz)
@@ -209,6 +217,9 @@ def pack_file(family: str, routed: str, product: str, *, work: Path, log: Path, 
     program = {"ice40": "icepack", "ecp5": "ecppack"}[family]
     argv: Sequence[str] = [*command(program, native=native), routed, product]
     run(argv, cwd=work, log=log, what=f"{program} {routed}", products=[Path(product)])
+    with (work / product).open("rb") as file:
+        if SYNCHRONIZATION[family] not in file.read(HEADER_BYTES):
+            raise ToolError(f"{work / product}: no bitstream of {program}'s; see {log}")
 
 
 def unpack_file(

@@ -9,6 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from hw.tools import reading
 from pipeline.errors import ConfigError, ToolError
 
 TILE = (
@@ -59,7 +60,7 @@ KINDS: Mapping[str, str] = {
 SPECIAL = "special"
 ORDER = ("logic", "flip-flops", "RAM", "DSP", "I/O", SPECIAL)
 
-_BEL = re.compile(r"X(\d+)/Y(\d+)/(\S+)")
+_BEL = re.compile(r"X(\d{1,3})/Y(\d{1,3})/(\S+)")
 _LOGIC = {"ice40": re.compile(r"lc([0-7])"), "ecp5": re.compile(r"SLICE([A-D])\.(K|FF)([01])")}
 
 
@@ -119,15 +120,11 @@ def part_of(name: str) -> str:
 
 def _read(path: Path) -> tuple[str, str, list[Cell]]:
     """Device with package, chip, and every placed cell."""
-    try:
+    with reading(path, "a netlist of nextpnr's"):
         module = next(iter(json.loads(path.read_bytes())["modules"].values()))
         settings = module.get("settings", {})
         chip = str(settings.get("arch.type", ""))
         cells = [cell for name, entry in module["cells"].items() if (cell := _cell(name, entry))]
-    except FileNotFoundError as error:
-        raise ToolError(f"{path}: not there; place and route with --write") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:
-        raise ToolError(f"{path}: no netlist of nextpnr's ({error!r}); place and route again") from error
     if not cells:
         raise ToolError(f"{path}: no cell has the attribute NEXTPNR_BEL; write it after place and route")
     package = str(settings.get("arch.package", ""))

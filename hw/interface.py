@@ -3,6 +3,7 @@
 import json
 import zlib
 from dataclasses import asdict, dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from pipeline.errors import ModelFileError
 
 WEIGHTS = "weights.bin"
+MAX_ELEMENTS = 1 << 30
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32")
 
 
@@ -28,6 +30,10 @@ class StreamFormat:
     lanes: int
 
     def __post_init__(self) -> None:
+        if not self.shape or not all(type(size) is int and 0 < size <= MAX_ELEMENTS for size in self.shape):
+            raise ModelFileError(f"io.json: shape {self.shape} is no frame's; build the core again")
+        if type(self.lanes) is not int or self.elements > MAX_ELEMENTS:
+            raise ModelFileError(f"io.json: {self.elements} elements in {self.lanes!r} lanes; build it again")
         if self.dtype not in DTYPES:
             raise ModelFileError(f"io.json: dtype '{self.dtype}' is none of {', '.join(DTYPES)}")
         if self.lanes < 1 or self.elements % self.lanes:
@@ -38,7 +44,7 @@ class StreamFormat:
     @property
     def elements(self) -> int:
         """Elements a frame."""
-        return int(np.prod(self.shape))
+        return prod(self.shape)
 
     @property
     def item_bits(self) -> int:
@@ -84,6 +90,10 @@ class WeightsFormat:
 
     columns: tuple[int, ...]
     crc32: int
+
+    def __post_init__(self) -> None:
+        if not self.columns or not all(0 < words <= MAX_ELEMENTS for words in self.columns):
+            raise ModelFileError(f"io.json: columns of {self.columns} words; build the core again")
 
     @property
     def size(self) -> int:
@@ -184,7 +194,7 @@ class CoreInterface:
             )
             if not values:
                 raise ValueError("no values of the input")
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise ModelFileError(f"{path}: not an io.json ({error}); build the core again") from error
         given, taken = streams
         return cls(given, taken, weights, values, outcome[0] if outcome else None)

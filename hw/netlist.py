@@ -15,7 +15,7 @@ from hw.boards import Board
 from hw.interface import CoreInterface
 from hw.shell.chip import chip_verilog
 from hw.shell.port import Shell, parallel_port
-from hw.tools import find, run, run_yosys
+from hw.tools import find, reading, run, run_yosys
 from pipeline.errors import ToolError, ToolMissingError
 
 DECOMPILER = "icebox_vlog"
@@ -120,10 +120,11 @@ def decompile(board: Board, unpacked: Path, work: Path, log: Path, *, shell: She
     # -s without comments, -c multi-bit ports together, -d and -p the package's pins by their names
     argv = [DECOMPILER, "-s", "-c", "-d", board.package, "-p", CONSTRAINTS["ice40"], "-n", "top"]
     try:
-        run([*argv, unpacked.name], cwd=work, log=printed, what=f"{DECOMPILER} {unpacked.name}")
-        text = printed.read_text(errors="replace")
-        if "module top" not in text or "endmodule" not in text:
-            raise ToolError(f"{DECOMPILER} {unpacked.name}: exit code 0 but no module; see {printed}")
+        run([*argv, unpacked.name], cwd=work, log=printed, what=f"{DECOMPILER} {unpacked.name}", products=[])
+        with reading(printed, f"Verilog of {DECOMPILER}'s"):
+            text = printed.read_text()
+            if not re.search(r"^module top\b[^;]*;", text, re.MULTILINE) or "endmodule" not in text:
+                raise ValueError("exit code 0 but no module top")
     except ToolError as error:
         # `work` may be gone when the message is read.
         with log.open("ab") as sink:

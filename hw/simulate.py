@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from hw import verilator
 from hw.interface import CoreInterface
-from hw.tools import run
+from hw.tools import reading, run
 from pipeline.errors import VerificationError
 
 HARNESS = Path(__file__).parent / "harness" / "core.cpp"
@@ -88,7 +88,8 @@ def stream(
     argv += [str(each) for each in (frames, o_words, seed, stall_percent, parts)]
     argv += [loads.name] if loads else []
     run(argv, cwd=cwd, log=log, what=what, products=[Path(result.name), Path(cycles.name)])
-    first_in, last_out = np.fromfile(cycles, np.int64).reshape(2, frames)
+    with reading(cycles, "the cycles of a simulation"):
+        first_in, last_out = np.fromfile(cycles, np.int64).reshape(2, frames)
     begins = tuple(part * frames // parts for part in range(parts))
     return Simulation(np.fromfile(result, np.uint8), first_in, last_out, begins=begins)
 
@@ -174,11 +175,17 @@ class CoreSimulator:
             loads=self.loads,
         )
         taps = tuple(self._read_tap(number, tap, count) for number, tap in enumerate(self.taps))
-        return replace(found, outputs=io.output.from_bytes(found.outputs.tobytes()), taps=taps)
+        with reading(self.work / "result", "the outputs of a simulation"):
+            outputs = io.output.from_bytes(found.outputs.tobytes())
+            if len(outputs) != count:
+                raise ValueError(f"{len(outputs)} frames of {count}")
+        return replace(found, outputs=outputs, taps=taps)
 
     def _read_tap(self, number: int, tap: Tap, frames: int) -> NDArray[np.int64]:
         """A tap's values as `(frames, elements)`; words beyond the last whole frame are left out."""
-        raw = np.fromfile(self.work / f"result.tap{number}", np.uint8).reshape(-1, tap.word_bytes)
+        path = self.work / f"result.tap{number}"
+        with reading(path, "the values of a simulation"):
+            raw = np.fromfile(path, np.uint8).reshape(-1, tap.word_bytes)
         bits = np.unpackbits(raw, axis=1, bitorder="little")[:, : tap.lanes * tap.bits]
         values = bits.reshape(-1, tap.bits).astype(np.int64) @ (1 << np.arange(tap.bits))
         if len(values) < frames:

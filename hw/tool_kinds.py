@@ -105,7 +105,10 @@ def _is_payload(record_line: str) -> bool:
 
 
 def _command_identity(name: str, path: Path, version_arguments: tuple[str, ...]) -> ToolIdentity:
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ToolError(f"{path}: cannot be read ({error.strerror}); reinstall {name}") from error
     if not version_arguments:
         return ToolIdentity(name, f"sha256 {digest[:12]}", digest)
     try:

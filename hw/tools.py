@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from hw.amd_tools import AMD_TOOLS
@@ -192,6 +192,34 @@ def run(
     for path in paths:
         if not path.is_file() or not path.stat().st_size:
             raise ToolError(f"{what}: exit code 0 but no {path.name}: {last_error(log, start)}; see {log}")
+
+
+_GARBAGE = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+    StopIteration,
+)
+"""What reading raises where a file is not what it should be."""
+
+
+@contextlib.contextmanager
+def reading(product: Path, what: str) -> Iterator[None]:
+    """A block that reads what a tool wrote, and believes nothing; raises `ToolError` where it is garbage.
+
+    `what` says what it should be, of which tool.
+    """
+    try:
+        yield
+    except _GARBAGE as error:
+        reason = " ".join(repr(error).split())
+        raise ToolError(
+            f"{product}: not {what} ({reason:.200}); see the tool's log, and run it again"
+        ) from error
 
 
 def kill_group(process: "subprocess.Popen[bytes]") -> None:

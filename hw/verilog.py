@@ -12,7 +12,7 @@ from typing import Any
 from amaranth.back import rtlil
 
 from hw.kernels.single_port import NAME as SINGLE_PORT
-from hw.tools import run_yosys
+from hw.tools import reading, run_yosys
 
 # Memory attributes such as ram_style stay: synthesis heeds them.
 _DROPPED_ATTRIBUTES = ("src", "top", "generator", "amaranth.hierarchy", "amaranth.decoding", "full_case")
@@ -57,7 +57,11 @@ def rtlil_to_verilog(text: str, name: str, work: Path) -> str:
         what=f"yosys, writing {product}",
         products=[product],
     )
-    return _BANNER.sub("", (work / product).read_text())
+    with reading(work / product, "Verilog of Yosys's"):
+        written = (work / product).read_text()
+        if f"module {name}" not in written or "endmodule" not in written:
+            raise ValueError(f"no module {name}")
+    return _BANNER.sub("", written)
 
 
 def _plain_names(text: str) -> str:

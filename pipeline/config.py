@@ -1,21 +1,20 @@
 """The build file: TOML in, a frozen `Build` out, and one line for whatever is wrong with it."""
 
-import json
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
-from pipeline.config_data import DataConfig, split_problem
-from pipeline.config_distill import DistillConfig, distill_problem
-from pipeline.config_errors import describe
+from pipeline.config_data import DataConfig
+from pipeline.config_distill import DistillConfig, distill_problems
+from pipeline.config_errors import describe, problems
+from pipeline.config_file import plain, read_raw
 from pipeline.config_network import NetworkConfig, network_problem
-from pipeline.config_section import Count, Section
+from pipeline.config_section import MAX_COUNT, MAX_ITEMS, Count, Section, Workers
 from pipeline.config_size import SizeConfig, size_problem
-from pipeline.config_student import StudentConfig, student_problem
-from pipeline.config_teacher import TeacherConfig, teacher_problem
+from pipeline.config_student import StudentConfig
+from pipeline.config_teacher import TeacherConfig
 from pipeline.config_vivado import VivadoConfig, vivado_problem
 from pipeline.errors import ConfigError
 
@@ -42,7 +41,7 @@ class CompileConfig(Section):
     """
 
     target_cycles: Count | None = None
-    fold: Annotated[tuple[Fold, ...], Field(min_length=1)] | None = None
+    fold: Annotated[tuple[Fold, ...], Field(min_length=1, max_length=4 * MAX_ITEMS)] | None = None
     multiply: Literal["auto", "lut", "table", "dsp"] = "auto"
     output: Literal["logits", "label"] = "logits"
 
@@ -54,7 +53,7 @@ class BoardConfig(Section):
     have neither: theirs is FINN's shell, and Vivado.
     """
 
-    name: str
+    name: Annotated[str, Field(max_length=64)]
     shell: Literal["uart", "parallel"] = "uart"
     toolchain: Literal["wheels", "native"] = "wheels"
 
@@ -64,8 +63,8 @@ class RungsConfig(Section):
 
     netlist_samples: Count = 16
     bitstream_samples: Count = 16
-    board_samples: Annotated[int, Field(ge=16)] = 16
-    stall_seed: Annotated[int, Field(ge=0)] = 0
+    board_samples: Annotated[int, Field(ge=16, le=MAX_COUNT)] = 16
+    stall_seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     minimum_accuracy: Share = 0.0
 
 
@@ -95,8 +94,8 @@ class TrainingConfig(Section):
     """`[training]`: Fabric's accelerator and devices, CPU threads, epochs between checkpoints."""
 
     accelerator: Literal["cpu", "cuda", "mps", "auto"] = "cpu"
-    devices: Count = 1
-    threads: Count = 1
+    devices: Workers = 1
+    threads: Workers = 1
     checkpoint_every: Count = 1
 
 
@@ -152,58 +151,38 @@ def load(path: Path) -> Build:
     Raises:
         ConfigError: one line with the file, the dotted key, and what to do.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        raw = json.loads(text)["config"] if path.suffix == ".json" else tomllib.loads(text)
-    except OSError as error:
-        raise ConfigError(
-            f"{path}: cannot be read ({error.strerror}); give an existing build file"
-        ) from error
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ConfigError(f"{path}: no lock of a build ({error!r}); give a build file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not TOML: {error}") from error
-    return parse(raw, str(path))
+    return parse(read_raw(path), str(path))
 
 
-def parse(raw: dict[str, Any], where: str) -> Build:
+def parse(raw: Any, where: str) -> Build:
     """Check a build file's content; `where` names it in errors."""
-    model = NetworkBuild if "network" in raw else BuildConfig
-    if model is NetworkBuild and (clash := [f"[{name}]" for name in TRAINED if name in raw]):
+    tables = plain(raw, where)
+    model = NetworkBuild if "network" in tables else BuildConfig
+    if model is NetworkBuild and (clash := [f"[{name}]" for name in TRAINED if name in tables]):
         raise ConfigError(
             f"{where}: network: a network made elsewhere is not trained;"
             f" remove {', '.join(clash)}, or [network]"
         )
     try:
-        config = model.model_validate(_tuples(raw))
+        config = model.model_validate(tables)
     except ValidationError as error:
-        raise ConfigError(f"{where}: {describe(error, model)}") from error
-    for problem in _problems(config):
-        if problem:
-            raise ConfigError(f"{where}: {problem}")
+        raise problems(where, describe(error, model)) from error
+    if found := list(_problems(config)):
+        raise problems(where, found)
     return config
 
 
-def _problems(config: Build) -> Iterator[str | None]:
+def _problems(config: Build) -> Iterator[str]:
     """What is wrong with tables that are well-formed each by itself."""
-    if config.data is not None:
-        yield split_problem(config.data)
     if isinstance(config, BuildConfig):
-        yield teacher_problem(config.teacher)
-        yield student_problem(config.student)
-        yield distill_problem(config.distill, config.teacher.size)
-        yield size_problem(config)
-    elif isinstance(config, NetworkBuild):
-        yield network_problem(config)
-    yield _board(config)
-    yield vivado_problem(config)
-
-
-def _tuples(value: Any) -> Any:
-    """TOML's arrays as tuples, which strict validation wants."""
-    if isinstance(value, dict):
-        return {key: _tuples(item) for key, item in value.items()}
-    return tuple(_tuples(item) for item in value) if isinstance(value, list | tuple) else value
+        yield from distill_problems(config.distill, config.teacher.size)
+        found = [size_problem(config)]
+    else:
+        found = [network_problem(config)] if isinstance(config, NetworkBuild) else []
+    board = _board(config)
+    # Of a board that does not exist nothing else can be said.
+    found += [board] if board and board.startswith("board.name") else [board, vivado_problem(config)]
+    yield from (each for each in found if each)
 
 
 def _board(config: Build) -> str | None:

@@ -1,5 +1,6 @@
 """`[data]`: which data set, from where, and how it is split. `source` says which keys there are."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
@@ -26,6 +27,13 @@ class _Data(Section):
     validation_fraction: Fraction
     train_samples: Count | None = None
     test_samples: Count | None = None
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Why the fractions leave nothing to train on, if so."""
+        total = (getattr(self, "test_fraction", None) or 0) + self.validation_fraction
+        if total >= 1:
+            what = f"with test_fraction {total:g} of the data, nothing to train on; give less"
+            yield "validation_fraction", what
 
 
 class DigitsData(_Data):
@@ -120,13 +128,3 @@ def data_key(config: DataConfig) -> dict[str, Any]:
     asked = config.model_dump(mode="json", exclude={"folder", "path"}, exclude_none=True)
     files = digests(data_source(config))
     return asked | ({"files": files} if files else {})
-
-
-def split_problem(config: DataConfig) -> str | None:
-    """Why the fractions leave nothing to train on, if so."""
-    total = (getattr(config, "test_fraction", None) or 0) + config.validation_fraction
-    if total < 1:
-        return None
-    return (
-        f"data.validation_fraction: with test_fraction {total:g} of the data, nothing to train on; give less"
-    )

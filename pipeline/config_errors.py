@@ -1,23 +1,62 @@
-"""Pydantic's findings as one line: the dotted key, what is wrong, what to do."""
+"""Pydantic's findings, a line each: the dotted key, what is wrong, what to do."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from pipeline.config_section import INCONSISTENT
+from pipeline.errors import ConfigError
+from pipeline.printing import short
+
 DISCRIMINATORS = ("kind", "method", "source")
 """Keys whose value says which of several tables a table is."""
 
+MOST = 20
+"""Problems of a file that are told."""
+MANY = 10 * MOST
+"""Of pydantic's findings that are looked at: each unknown key is compared with all known ones."""
 
-def describe(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first finding as `dotted.key: what; what to do`, and how many more there are."""
-    findings = _own(error.errors(include_url=False))
-    # An unknown key is most likely a missing one misspelt: report it rather than the missing one.
-    first = min(findings, key=lambda finding: finding["type"] != "extra_forbidden")
-    more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
-    return f"{_key(first, model)}: {_what(first, model)}{more}"
+
+def problems(where: str, found: Sequence[str]) -> ConfigError:
+    """The error of a file with these problems, each `dotted.key: what; what to do`."""
+    told = [f"{where}: {problem}" for problem in found[:MOST]]
+    if len(found) > MOST:
+        told.append(f"{where}: and more problems")
+    return ConfigError(*told)
+
+
+def describe(error: ValidationError, model: type[BaseModel]) -> list[str]:
+    """All findings as `dotted.key: what; what to do`; of a misspelt key not also that it is missing."""
+    findings = _own(error.errors(include_url=False))[:MANY]
+    meant = {(*finding["loc"][:-1], _meant(finding, model)) for finding in findings}
+    told = (each for each in findings if each["type"] != "missing" or each["loc"] not in meant)
+    return list(dict.fromkeys(line for finding in told for line in _lines(finding, model)))
+
+
+def _meant(finding: ErrorDetails, model: type[BaseModel]) -> str | None:
+    """The key that an unknown one most likely stands for."""
+    return _close(str(finding["loc"][-1]), _known(finding, model)) if _is_unknown(finding) else None
+
+
+def _is_unknown(finding: ErrorDetails) -> bool:
+    return finding["type"] == "extra_forbidden"
+
+
+def _known(finding: ErrorDetails, model: type[BaseModel]) -> set[str]:
+    """Keys of the table that an unknown one is in."""
+    return {key for table in _walk(model, finding["loc"][:-1])[1] for key in table.model_fields}
+
+
+def _lines(finding: ErrorDetails, model: type[BaseModel]) -> Iterator[str]:
+    key = _key(finding, model)
+    if finding["type"] != INCONSISTENT:
+        yield f"{key}: {_what(finding, model)}"
+        return
+    for name, what in finding["ctx"]["problems"]:
+        yield f"{'.'.join(part for part in (key, name) if part)}: {what}"
 
 
 def _own(findings: Sequence[ErrorDetails]) -> list[ErrorDetails]:
@@ -35,7 +74,7 @@ def _own(findings: Sequence[ErrorDetails]) -> list[ErrorDetails]:
 def _key(finding: ErrorDetails, model: type[BaseModel]) -> str:
     text = ""
     for part in _walk(model, finding["loc"])[0]:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+        text += f"[{part}]" if isinstance(part, int) else f".{short(part)}"
     if finding["type"].startswith("union_tag"):
         text += f".{_discriminator(finding)}"
     return text.removeprefix(".")
@@ -43,27 +82,29 @@ def _key(finding: ErrorDetails, model: type[BaseModel]) -> str:
 
 def _what(finding: ErrorDetails, model: type[BaseModel]) -> str:
     kind, value = finding["type"], finding["input"]
-    if kind == "extra_forbidden":
-        *parents, name = finding["loc"]
-        tables = _walk(model, parents)[1]
-        return "unknown key; " + _near(str(name), {key for table in tables for key in table.model_fields})
+    if _is_unknown(finding):
+        return "unknown key; " + _near(str(finding["loc"][-1]), _known(finding, model))
     if kind in ("missing", "union_tag_not_found"):
         return "missing; add it"
     if kind == "union_tag_invalid":
         given = str(finding["ctx"]["tag"])
         tags = {tag for table in _walk(model, finding["loc"])[1] for tag in _tags(table)}
-        return f"unknown {_discriminator(finding)} '{given}'; {_near(given, tags)}"
+        return f"unknown {_discriminator(finding)} '{short(given)}'; {_near(given, tags)}"
     if kind == "literal_error":
-        return f"unknown value {value!r}; give {finding['ctx']['expected']}"
+        return f"unknown value {short(repr(value))}; give {finding['ctx']['expected']}"
     message = finding["msg"][0].lower() + finding["msg"][1:]
-    shown = f", not {value!r}" if isinstance(value, str | int | float) else ""
+    shown = f", not {short(repr(value))}" if isinstance(value, str | int | float) else ""
     return message + shown
 
 
 def _near(name: str, known: Iterable[str]) -> str:
-    known = sorted(known)
-    close = get_close_matches(name, known, n=1, cutoff=0.75)
-    return f"did you mean '{close[0]}'?" if close else f"known are {', '.join(known)}"
+    close = _close(name, known)
+    return f"did you mean '{close}'?" if close else f"known are {', '.join(sorted(known))}"
+
+
+def _close(name: str, known: Iterable[str]) -> str | None:
+    found = get_close_matches(name[:100], sorted(known), n=1, cutoff=0.75)
+    return found[0] if found else None
 
 
 def _discriminator(finding: ErrorDetails) -> str:

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
 
 from pipeline.config_data import Place
-from pipeline.config_section import Section
+from pipeline.config_section import MAX_WIDTH, Section
 from pipeline.errors import DataError, ModelFileError
 
 if TYPE_CHECKING:
@@ -16,15 +16,21 @@ if TYPE_CHECKING:
     from pipeline.config import NetworkBuild
 
 
-def _floats(low: float | None) -> Any:
+MOST = 1e9
+"""Of numbers that become float32, sums of which have to be exact."""
+
+
+def _floats(low: float) -> Any:
     """A number, or a tuple of one for each channel; one message, where a union gives several."""
 
     def check(value: Any) -> float | tuple[float, ...]:
         values = value if isinstance(value, tuple) else (value,)
-        good = all(type(each) in (int, float) and abs(each) < float("inf") for each in values)
-        if not good or not values or (low is not None and min(values) <= low):
-            least = "" if low is None else f" greater than {low:g}"
-            raise PydanticCustomError("floats", f"input should be a number{least}, or one for each channel")
+        good = all(type(each) in (int, float) and low <= each <= MOST for each in values)
+        if not good or not 0 < len(values) <= MAX_WIDTH:
+            limits = f"{low:g} to {MOST:g}"
+            raise PydanticCustomError(
+                "floats", f"input should be a number, {limits}, or one for each channel"
+            )
         return tuple(map(float, values)) if isinstance(value, tuple) else float(value)
 
     return BeforeValidator(check)
@@ -40,8 +46,8 @@ class NetworkConfig(Section):
     """
 
     path: Place
-    scale: Annotated[float | tuple[float, ...], _floats(0)] = 1.0
-    offset: Annotated[float | tuple[float, ...], _floats(None)] = 0.0
+    scale: Annotated[float | tuple[float, ...], _floats(1e-9)] = 1.0
+    offset: Annotated[float | tuple[float, ...], _floats(-MOST)] = 0.0
     flattened: Literal["chw", "hwc"] | None = None
     recorded: Place | None = None
 
@@ -57,20 +63,23 @@ def network_content(config: NetworkConfig) -> bytes:
     """The network in one file, with the weights that its own file may keep in others beside it.
 
     Raises:
-        ModelFileError: it cannot be read as ONNX.
+        ModelFileError: it cannot be read as ONNX, or is no whole network.
     """
     import onnx
     from google.protobuf.message import DecodeError
 
+    from hw.onnx_checks import check_network
+
+    where = f"network.path: {config.path}"
     if Path(config.path).exists() and not Path(config.path).is_file():
-        raise ModelFileError(f"network.path: {config.path}: is no file; give an ONNX file")
+        raise ModelFileError(f"{where}: is no file; give an ONNX file")
     try:
-        content: bytes = onnx.load(config.path).SerializeToString(deterministic=True)
+        model = onnx.load(config.path)
     except (OSError, DecodeError, ValueError, onnx.checker.ValidationError) as error:
         reason = " ".join(str(error).split())
-        raise ModelFileError(
-            f"network.path: {config.path}: not ONNX ({reason:.200}); export it again"
-        ) from error
+        raise ModelFileError(f"{where}: not ONNX ({reason:.200}); export it again") from error
+    check_network(model, where)
+    content: bytes = model.SerializeToString(deterministic=True)
     return content
 
 

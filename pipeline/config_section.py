@@ -1,14 +1,38 @@
 """What every table of the build file is made of."""
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
-Count = Annotated[int, Field(ge=1)]
+MAX_COUNT = 1_000_000_000
+"""Of anything that is counted; what has a tighter limit says so itself."""
+
+MAX_ITEMS = 256
+"""Of an array: layers, blocks, choices."""
+
+Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
+MAX_WIDTH = 65_536
+Width = Annotated[int, Field(ge=1, le=MAX_WIDTH)]
+"""Neurons or channels of a layer."""
+
+Workers = Annotated[int, Field(ge=1, le=1024)]
+"""Threads or devices."""
+
+BatchSize = Annotated[int, Field(ge=2, le=MAX_COUNT)]
+"""Samples of a step; batch-norm has no variance of one."""
+
 Fraction = Annotated[float, Field(gt=0, lt=1)]
-Rate = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
+LearningRate = Annotated[float, Field(ge=1e-9, le=100)]
+Weight = Annotated[float, Field(ge=1e-9, le=1e9)]
+"""Of a term in a sum of float32."""
+
+Decay = Annotated[float, Field(ge=0, le=100)]
 Share = Annotated[float, Field(ge=0, lt=1)]
+
+INCONSISTENT = "inconsistent"
+"""Pydantic's type of the error that holds a table's problems."""
 
 
 class Section(BaseModel):
@@ -16,10 +40,20 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Keys, each right by itself, that do not go together: the key within the table, what is wrong."""
+        yield from ()
+
+    @model_validator(mode="after")
+    def _check_consistency(self) -> Self:
+        if found := tuple(self.problems()):
+            raise PydanticCustomError(INCONSISTENT, "keys that do not go together", {"problems": found})
+        return self
+
 
 class AugmentConfig(Section):
     """`augment`: random shift and mirror image of every sample, and a blanked square (cutout)."""
 
-    shift: Annotated[int, Field(ge=0)] = 0
+    shift: Annotated[int, Field(ge=0, le=MAX_COUNT)] = 0
     mirror: bool = False
-    cutout: Annotated[int, Field(ge=0)] = 0
+    cutout: Annotated[int, Field(ge=0, le=MAX_COUNT)] = 0

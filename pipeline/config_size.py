@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from pipeline.config_section import Count, Rate, Section
+from pipeline.config_section import Count, Section
 
 if TYPE_CHECKING:
     from pipeline.config import BuildConfig
@@ -20,7 +20,7 @@ class SizeConfig(Section):
     names a file that several processes may share to search together.
     """
 
-    frames_per_second: Rate | None = None
+    frames_per_second: Annotated[float, Field(ge=0.001, le=1e9)] | None = None
     target_cycles: Count | None = None
     headroom: Annotated[float, Field(ge=0, lt=1)] = 0.1
     search: Literal["auto", "enumerate", "optuna"] = "auto"

@@ -3,7 +3,8 @@
 Every number of a layer may be left to sizing: a list gives the choices, a key left out means the usual ones.
 """
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
@@ -18,35 +19,47 @@ from models.topology import (
     Pair,
     Topology,
 )
-from pipeline.config_section import AugmentConfig, Count, NonNegative, Rate, Section, Share
+from pipeline.config_section import (
+    MAX_COUNT,
+    MAX_ITEMS,
+    MAX_WIDTH,
+    AugmentConfig,
+    BatchSize,
+    Count,
+    Decay,
+    LearningRate,
+    Section,
+    Share,
+)
 from pipeline.errors import ConfigError
 
 
-def _numbers(low: int, high: int | None, most: int | None, what: str) -> Any:
+def _numbers(low: int, high: int, most: int, what: str) -> Any:
     """A number in a range, or up to `most` of them, as a tuple; one message, where a union gives several."""
 
     def check(value: Any) -> tuple[int, ...]:
         values = value if isinstance(value, tuple) else (value,)
-        good = all(type(each) is int and low <= each <= (high or each) for each in values)
-        if not good or not values or len(values) > (most or len(values)):
-            limits = f"{low} to {high}" if high else f"at least {low}"
-            raise PydanticCustomError("numbers", f"input should be a number, {limits}, or {what}")
-        return values
+        if 0 < len(values) <= most and all(type(each) is int and low <= each <= high for each in values):
+            return values
+        limits = f"{low} to {high}" if high < MAX_COUNT else f"at least {low}"
+        many = f", not {len(values)} numbers" if len(values) > most else ""
+        raise PydanticCustomError("numbers", f"input should be a number, {limits}, or {what}{many}")
 
     return BeforeValidator(check)
 
 
 def _sides(low: int) -> Any:
-    return _numbers(low, None, 2, "two: for rows and columns")
+    return _numbers(low, MAX_COUNT, 2, "two: for rows and columns")
 
 
-Outputs = Annotated[tuple[int, ...], _numbers(1, None, None, "a list to choose from")]
-WeightBits = Annotated[
-    tuple[int, ...], _numbers(MIN_WEIGHT_BITS, MAX_WEIGHT_BITS, None, "a list to choose from")
-]
+CHOICES = "a list to choose from"
+
+Outputs = Annotated[tuple[int, ...], _numbers(1, MAX_WIDTH, MAX_ITEMS, CHOICES)]
+WeightBits = Annotated[tuple[int, ...], _numbers(MIN_WEIGHT_BITS, MAX_WEIGHT_BITS, MAX_ITEMS, CHOICES)]
 ActivationBits = Annotated[
-    tuple[int, ...], _numbers(MIN_ACTIVATION_BITS, MAX_ACTIVATION_BITS, None, "a list to choose from")
+    tuple[int, ...], _numbers(MIN_ACTIVATION_BITS, MAX_ACTIVATION_BITS, MAX_ITEMS, CHOICES)
 ]
+AccumulatorBits = Annotated[int, Field(ge=1, le=64)]
 Sides = Annotated[tuple[int, ...], _sides(1)]
 Padding = Annotated[tuple[int, ...], _sides(0)]
 
@@ -73,7 +86,7 @@ class Dense(_Layer):
     outputs: Outputs = USUAL_OUTPUTS
     weight_bits: WeightBits = USUAL_BITS
     activation_bits: ActivationBits | None = None
-    accumulator_bits: Count | None = None
+    accumulator_bits: AccumulatorBits | None = None
 
 
 class _Convolution(_Layer):
@@ -82,7 +95,7 @@ class _Convolution(_Layer):
     padding: Padding = (0,)
     weight_bits: WeightBits = USUAL_BITS
     activation_bits: ActivationBits = USUAL_BITS
-    accumulator_bits: Count | None = None
+    accumulator_bits: AccumulatorBits | None = None
 
     def _fixed(self) -> dict[str, Any]:
         """What sizing leaves alone."""
@@ -136,7 +149,8 @@ class Residual(_Layer):
 
 def _kind(value: Any) -> str:
     """A layer that does not say what it is, is dense."""
-    return str(value.get("kind", "dense") if isinstance(value, Mapping) else value.kind)
+    found = value.get("kind", "dense") if isinstance(value, Mapping) else getattr(value, "kind", "dense")
+    return str(found)
 
 
 Layer: TypeAlias = Annotated[
@@ -159,13 +173,29 @@ class StudentConfig(Section):
     With `augment` every batch is new, and the teacher is evaluated on it in every step.
     """
 
-    layers: Annotated[tuple[Layer, ...], Field(min_length=1)]
+    layers: Annotated[tuple[Layer, ...], Field(min_length=1, max_length=MAX_ITEMS)]
     epochs: Count
-    batch_size: Count
-    learning_rate: Rate
-    weight_decay: NonNegative
+    batch_size: BatchSize
+    learning_rate: LearningRate
+    weight_decay: Decay
     warmup: Share = 0.0
     augment: AugmentConfig | None = None
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """What is wrong with the layers as such."""
+        *hidden, last = self.layers
+        key = f"layers[{len(hidden)}]"
+        if not isinstance(last, Dense):
+            yield f"{key}.kind", "the last layer gives the logits; make it dense"
+        elif last.activation_bits is not None:
+            yield f"{key}.activation_bits", "the last layer gives logits; remove the key"
+        elif min(last.outputs) < 2:
+            yield f"{key}.outputs", "a classifier has at least two classes; give as many as the data have"
+        if last.optional:
+            yield f"{key}.optional", "the last layer gives the logits; remove the key"
+        for index, layer in enumerate(hidden):
+            if isinstance(layer, Dense) and layer.activation_bits is None:
+                yield f"layers[{index}].activation_bits", "missing; only the last layer may go without"
 
     @property
     def choices(self) -> dict[str, tuple[int, ...]]:
@@ -198,12 +228,25 @@ class StudentConfig(Section):
                 raise ConfigError(f"student.{key}: {list(values)} is left open; give one, or a [size] table")
             return taken[key]
 
-        layers = []
+        layers = {}
         for index, layer in enumerate(self.layers):
             key = f"layers[{index}]"
             if not layer.optional or pick(f"{key}.present", (0, 1)):
-                layers.append(_build(key, layer, pick))
-        return Topology(input_shape, tuple(layers))
+                layers[index] = _build(key, layer, pick)
+        try:
+            return Topology(input_shape, tuple(layers.values()))
+        except ConfigError as error:
+            raise ConfigError(_in_file(str(error), tuple(layers))) from error
+
+
+def _in_file(problem: str, places: Sequence[int]) -> str:
+    """A problem of `layer2.body0` as one of `student.layers[3].body[0]`; layers may have been left out."""
+
+    def key(found: re.Match[str]) -> str:
+        inner = f".{found[2]}" if found[2] else ""
+        return f"student.layers[{places[int(found[1])]}]{inner}" + (f"[{found[3]}]" if found[3] else "")
+
+    return re.sub(r"^layer(\d+)(?:\.([a-z]+)(\d*))?", key, problem)
 
 
 def _build(key: str, layer: Any, pick: Pick) -> topology.Layer:
@@ -241,19 +284,3 @@ def _build(key: str, layer: Any, pick: Pick) -> topology.Layer:
             shortcut = None if layer.shortcut is None else _build(f"{key}.shortcut", layer.shortcut, pick)
             return topology.Residual(body, number("activation_bits"), shortcut)  # type: ignore[arg-type]
     raise AssertionError(layer)
-
-
-def student_problem(config: StudentConfig) -> str | None:
-    """What is wrong with the layers as such, if anything."""
-    *hidden, last = config.layers
-    key = f"student.layers[{len(hidden)}]"
-    if not isinstance(last, Dense):
-        return f"{key}.kind: the last layer gives the logits; make it dense"
-    if last.activation_bits is not None:
-        return f"{key}.activation_bits: the last layer gives logits; remove the key"
-    if last.optional:
-        return f"{key}.optional: the last layer gives the logits; remove the key"
-    for index, layer in enumerate(hidden):
-        if isinstance(layer, Dense) and layer.activation_bits is None:
-            return f"student.layers[{index}].activation_bits: missing; only the last layer may go without"
-    return None

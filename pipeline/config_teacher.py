@@ -1,13 +1,25 @@
 """`[teacher]`: the ensemble of float networks that students learn from, and how it is trained."""
 
+from collections.abc import Iterator
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from pipeline.config_section import AugmentConfig, Count, NonNegative, Rate, Section, Share
+from pipeline.config_section import (
+    MAX_ITEMS,
+    AugmentConfig,
+    BatchSize,
+    Count,
+    Decay,
+    LearningRate,
+    Section,
+    Share,
+    Width,
+)
 
-Sizes = Annotated[tuple[Count, ...], Field(min_length=1)]
-Blocks = Annotated[tuple[Sizes, ...], Field(min_length=1)]
+Sizes = Annotated[tuple[Width, ...], Field(min_length=1, max_length=MAX_ITEMS)]
+Blocks = Annotated[tuple[Sizes, ...], Field(min_length=1, max_length=MAX_ITEMS)]
+Few = Annotated[int, Field(ge=1, le=MAX_ITEMS)]
 
 
 class MlpNetwork(Section):
@@ -22,7 +34,7 @@ class CnnNetwork(Section):
 
     kind: Literal["cnn"]
     blocks: Blocks
-    dense: tuple[Count, ...] = ()
+    dense: Annotated[tuple[Width, ...], Field(max_length=MAX_ITEMS)] = ()
     dropout: Share = 0.0
 
 
@@ -31,7 +43,7 @@ class SwishCnnNetwork(Section):
 
     kind: Literal["swish-cnn"]
     blocks: Blocks = ((32, 32), (64, 64), (128, 128))
-    dense: tuple[Count, ...] = (128,)
+    dense: Annotated[tuple[Width, ...], Field(max_length=MAX_ITEMS)] = (128,)
     dropout: Share = 0.0
 
 
@@ -40,7 +52,7 @@ class ResNetNetwork(Section):
 
     kind: Literal["resnet"]
     channels: Sizes = (16, 32, 64)
-    blocks: Count = 3
+    blocks: Few = 3
     stem_pool: bool = False
 
 
@@ -48,7 +60,7 @@ class SqueezeNetNetwork(Section):
     """Groups of fire modules that squeeze to so many channels, a pool before each group."""
 
     kind: Literal["squeezenet"]
-    stem: Count = 64
+    stem: Width = 64
     squeeze: Blocks = ((16, 16), (32, 32), (48, 64))
     dropout: Share = 0.0
 
@@ -66,29 +78,27 @@ class TeacherConfig(Section):
     each epoch. `warmup` is the share of the steps in which the learning rate rises.
     """
 
-    members: Count = 1
+    members: Few = 1
     hidden: Sizes | None = None
-    networks: Annotated[tuple[Network, ...], Field(min_length=1)] | None = None
+    networks: Annotated[tuple[Network, ...], Field(min_length=1, max_length=MAX_ITEMS)] | None = None
     epochs: Count
-    batch_size: Count
-    learning_rate: Rate
-    weight_decay: NonNegative
+    batch_size: BatchSize
+    learning_rate: LearningRate
+    weight_decay: Decay
     warmup: Share = 0.0
     label_smoothing: Share = 0.0
     precision: Literal["float32", "bfloat16"] = "float32"
-    views: Count = 8
+    views: Annotated[int, Field(ge=1, le=50)] = 8
     mirror: bool = False
     augment: AugmentConfig | None = None
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Why the section does not say which networks, if so."""
+        if (self.hidden is None) == (self.networks is None):
+            found = "neither is set" if self.hidden is None else "both are set"
+            yield "", f"{found}; give either hidden, for an mlp, or networks"
 
     @property
     def size(self) -> int:
         """Members of the whole ensemble."""
         return self.members * len(self.networks or (self.hidden,))
-
-
-def teacher_problem(config: TeacherConfig) -> str | None:
-    """Why the section does not say which networks, if so."""
-    if (config.hidden is None) != (config.networks is None):
-        return None
-    found = "neither is set" if config.hidden is None else "both are set"
-    return f"teacher: {found}; give either hidden, for an mlp, or networks"

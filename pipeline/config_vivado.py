@@ -6,7 +6,7 @@ from pydantic import Field
 
 from hw.amd_boards import AmdBoard
 from hw.boards import Board, find
-from pipeline.config_section import Rate, Section
+from pipeline.config_section import MAX_COUNT, Section
 
 if TYPE_CHECKING:
     from pipeline.config import Build
@@ -40,8 +40,8 @@ class VivadoConfig(Section):
     version: Annotated[str, Field(pattern=r"^\d{4}\.\d(\.\d)?$")] | None = None
     settings: tuple[Absolute, ...] = ()
     python: Word | None = None
-    hours: Rate = 12.0
-    samples: Annotated[int, Field(ge=0)] = 2
+    hours: Annotated[float, Field(gt=0, le=1000)] = 12.0
+    samples: Annotated[int, Field(ge=0, le=MAX_COUNT)] = 2
     cpp_driver: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
     image: Word | None = None
     mounts: tuple[Absolute, ...] = ()

@@ -19,6 +19,7 @@ from pipeline.errors import (
     ToolMissingError,
 )
 from pipeline.files import disk_error, unmentioned
+from pipeline.printing import some
 from pipeline.progress import Display, Silent
 from pipeline.stage import LOGS, Stage, StageContext
 from pipeline.store import Manifest, Store, canonical, digest_of
@@ -218,8 +219,10 @@ class _Job:
             kept = self._kept(work)
             if isinstance(error, RetortError):
                 # Messages name logs in the work folder, which is about to go.
-                text = str(error).replace(str(work), str(kept)) if kept else unmentioned(str(error), work)
-                error.args = (text,)
+                error.args = tuple(
+                    str(each).replace(str(work), str(kept)) if kept else unmentioned(str(each), work)
+                    for each in error.args
+                )
             full = disk_error(error, work)
             if full:
                 raise full from error
@@ -315,13 +318,13 @@ def _changes(before: Mapping[str, Any] | None, now: Mapping[str, Any], pending: 
         if part == "inputs":
             keys = [key for key in keys if key.split("/")[0] not in pending]
         if keys:
-            changes.append(f"{phrase} changed: {', '.join(keys)}")
+            changes.append(f"{phrase} changed: {some(keys)}")
     return changes
 
 
 def _differing(before: object, now: object) -> list[str]:
     old, new = dict(_flat(before)), dict(_flat(now))
-    return sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+    return [key for key in old | new if old.get(key) != new.get(key)]
 
 
 def _flat(value: object, prefix: str = "") -> Iterator[tuple[str, object]]:

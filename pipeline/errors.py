@@ -29,9 +29,13 @@ RetortError                 1
 
 
 class RetortError(Exception):
-    """Base of the tree; `str(error)` is one line that says what, where, and what to do."""
+    """Base of the tree: one line that says what, where, and what to do, or several such findings."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        """All findings in one line."""
+        return " | ".join(map(str, self.args))
 
 
 class ConfigError(RetortError):

@@ -12,6 +12,8 @@ from hw.imported import Bytes, Layout
 from hw.interface import Affine
 from hw.lowering import Difference
 from models.data import Dataset, InputContract, Scaling
+from models.data.arrays import read_npz_arrays
+from models.data.samples import check_values
 from models.tensorfile import read_tensors, write_tensors
 from pipeline.errors import DataError, StoreError
 
@@ -86,16 +88,16 @@ class Recorded:
     @classmethod
     def read(cls, path: Path, entry: Entry) -> "Recorded":
         """A user's `.npz` file; raises `DataError`."""
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                inputs, outputs = archive["inputs"], archive["outputs"]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        arrays = read_npz_arrays(path, ("inputs", "outputs"))
+        if len(arrays) < 2:
             raise DataError(
-                f"{path}: not an .npz file with inputs and outputs ({error}); record again"
-            ) from error
+                f"{path}: holds {', '.join(arrays) or 'neither'} of inputs and outputs; record both"
+            )
+        inputs, outputs = arrays["inputs"], arrays["outputs"]
         if inputs.dtype.kind not in "fu" or outputs.dtype.kind not in "fiu":
             raise DataError(f"{path}: inputs of {inputs.dtype}, outputs of {outputs.dtype}; give floats")
-        if outputs.ndim != 2 or len(inputs) != len(outputs) or not len(inputs):
+        check_values(f"{path}, inputs", inputs)
+        if inputs.ndim < 2 or outputs.ndim != 2 or len(inputs) != len(outputs) or not len(inputs):
             raise DataError(
                 f"{path}: inputs of {inputs.shape}, outputs of {outputs.shape};"
                 " give (n, ...) and (n, classes)"

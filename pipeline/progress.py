@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Protocol, TextIO, TypeVar
 
+from pipeline.printing import printable
+
 if TYPE_CHECKING:
     from rich.progress import Progress, Task, TaskID
 
@@ -48,7 +50,7 @@ class Lines:
 
     def note(self, text: str) -> None:
         """Print the line."""
-        self._stream.write(text + "\n")
+        self._stream.write(printable(text) + "\n")
         self._stream.flush()
 
     def step(self, label: str, done: int, total: int) -> None:
@@ -80,7 +82,7 @@ class Bars:
         for label in [label for label, task in self._tasks.items() if self._finished(task)]:
             self._progress.remove_task(self._tasks.pop(label))
         self._progress.refresh()
-        self._progress.console.print(text, markup=False, highlight=False)
+        self._progress.console.print(printable(text), markup=False, highlight=False)
 
     def step(self, label: str, done: int, total: int) -> None:
         """Move the label's bar."""

@@ -98,7 +98,7 @@ def count(
         f"tee -q -o {STAT} stat -json",
     ]
     tools.run_yosys(script, cwd=work, log=log, products=[STAT], timeout=LIMIT)
-    found = _read(work / STAT, log)
+    found = _read(work / STAT)
     return {layer: _of(layer, each, found, log) for layer, each in modules.items()}
 
 
@@ -139,13 +139,14 @@ def _modules(layer: str, files: Sequence[str]) -> tuple[str, ...]:
     return (layer, memory) if f"{memory}.v" in files else (layer,)
 
 
-def _read(stat: Path, log: Path) -> dict[str, dict[str, int]]:
+def _read(stat: Path) -> dict[str, dict[str, int]]:
     """Cells of each module."""
-    try:
+    with tools.reading(stat, "counts of Yosys's"):
         found = json.loads(stat.read_text())["modules"]
-        return {name.lstrip("\\"): module["num_cells_by_type"] for name, module in found.items()}
-    except (ValueError, KeyError, TypeError) as error:
-        raise ToolError(f"yosys wrote no counts ({error!r}); see {log}") from error
+        return {
+            name.lstrip("\\"): {cell: int(number) for cell, number in module["num_cells_by_type"].items()}
+            for name, module in found.items()
+        }
 
 
 def _of(layer: str, modules: Sequence[str], found: Mapping[str, Mapping[str, int]], log: Path) -> Cells:

@@ -6,6 +6,7 @@ from typing import Any
 from hw.finn_origin import NoteParameters, note_outputs
 from hw.imported.dialect import as_meant
 from hw.lowering.session import apply, naming, settle
+from hw.onnx_checks import check_network
 from pipeline.errors import LoweringError, ModelFileError
 
 
@@ -15,7 +16,11 @@ def load(qonnx: Path) -> Any:
     from qonnx.util.cleanup import cleanup_model
 
     try:
-        return as_meant(cleanup_model(note_outputs(ModelWrapper(str(qonnx)))))
+        model = ModelWrapper(str(qonnx))
+        check_network(model.model, qonnx.name)
+        return as_meant(cleanup_model(note_outputs(model)))
+    except ModelFileError:
+        raise
     except Exception as error:  # of the parser, the checker and qonnx, whose assertions are not typed
         raise ModelFileError(f"{qonnx}: not a QONNX network ({error!r:.200}); export it again") from error
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from hw.bitstream import Utilization
+from hw.tools import reading
 from hw.vivado.plan import CHECK, OUTCOME, Plan
 from hw.vivado.reports import Power, Timing, read_power, read_timing, read_utilization
 from pipeline.errors import TimingError, ToolError, VerificationError
@@ -125,12 +126,13 @@ def _check_verification(plan: Plan, folder: Path, log: Path) -> None:
 def _utilization(plan: Plan, report: Path) -> VivadoUtilization:
     timing = read_timing(report / "vivado_timing.rpt")
     by_layer = report / "post_synth_resources.json"
-    period = 1 / plan.device.clock_hz
+    with reading(report / "vivado_timing.rpt", "a slack of this clock's"):
+        fmax = 1 / (1 / plan.device.clock_hz - timing.wns_ns * 1e-9)
     return VivadoUtilization(
         board=plan.device.board,
         device=plan.device.part,
         resources=read_utilization(report / "vivado_utilization.rpt"),
-        fmax_hz=1 / (period - timing.wns_ns * 1e-9),
+        fmax_hz=fmax,
         clock_hz=round(plan.device.clock_hz),
         timing=timing,
         power=read_power(report / "vivado_power.rpt"),
@@ -140,13 +142,11 @@ def _utilization(plan: Plan, report: Path) -> VivadoUtilization:
 
 def _read_layers(path: Path) -> dict[str, dict[str, int]]:
     """FINN's `post_synth_resources.json`: resources of the whole, `(top)`, and of every layer found in it."""
-    try:
+    with reading(path, "resources that FINN found"):
         raw = json.loads(path.read_text())
         found = {name: {kind: int(count) for kind, count in uses.items()} for name, uses in raw.items()}
         if not found["(top)"]["LUT"]:
             raise ValueError("no LUTs at all")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ToolError(f"{path}: no resources that FINN found ({error!r}); see its log") from error
     return found
 
 

@@ -4,6 +4,7 @@ Formats are those that UG835 (Tcl commands), UG906 (timing) and UG907 (power) sh
 headings, which differ between families and years. A report without its figures is an error.
 """
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from hw.bitstream import Use
-from pipeline.errors import ToolError
+from hw.tools import reading
 
 T = TypeVar("T")
 
@@ -82,7 +83,14 @@ def _uses(table: list[list[str]]) -> Iterator[tuple[str, tuple[float, float]]]:
     used, available = header.index("Used"), header.index("Available")
     for row in table[1:]:
         if len(row) == len(header) and row[used] and row[available]:
-            yield row[0].rstrip("*"), (float(row[used]), float(row[available]))
+            yield row[0].rstrip("*"), (_number(row[used]), _number(row[available]))
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is no figure")
+    return value
 
 
 def _tables(text: str) -> Iterator[list[list[str]]]:
@@ -119,7 +127,7 @@ def _timing(text: str) -> Timing:
         raise ValueError("no clock constrains the design")
     if (_MET in text) == (_MISSED in text):
         raise ValueError("no verdict on the timing constraints")
-    wns, tns, whs, ths, wpws, tpws = (float(figures[place]) for place in (0, 1, 4, 5, 8, 9))
+    wns, tns, whs, ths, wpws, tpws = (_number(figures[place]) for place in (0, 1, 4, 5, 8, 9))
     failing = sum(int(figures[place]) for place in (2, 6, 10))
     return Timing(wns, tns, whs, ths, wpws, tpws, failing, _MET in text)
 
@@ -138,12 +146,10 @@ def _power(text: str) -> Power:
     if missing:
         raise ValueError(f"no row {', '.join(sorted(missing))}")
     # Beside a figure Vivado may note, in brackets, that the junction gets too hot.
-    total, dynamic, static = (float(rows[name].split()[0]) for name in sorted(_WATTS, reverse=True))
+    total, dynamic, static = (_number(rows[name].split()[0]) for name in sorted(_WATTS, reverse=True))
     return Power(total, dynamic, static, rows["Confidence Level"])
 
 
 def _read(path: Path, command: str, parse: Callable[[str], T]) -> T:
-    try:
+    with reading(path, f"what Vivado's {command} writes"):
         return parse(path.read_text(errors="replace"))
-    except (OSError, ValueError, IndexError) as error:
-        raise ToolError(f"{path}: not what Vivado's {command} writes ({error}); see its log") from error

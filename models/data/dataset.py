@@ -13,6 +13,7 @@ from pipeline.errors import DataError
 
 KIND = "data set"
 SPLITS = ("train", "validation", "test")
+MIN_RANGE = 1e-30
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,11 +46,21 @@ class Scaling:
         """Map the least value of each channel to 0, the greatest to 255; x is (samples, ..., channels).
 
         `ranges` gives both of channels where x does not tell.
+
+        Raises:
+            DataError: a channel's values are next to equal.
         """
         values = x.reshape(-1, x.shape[-1]).astype(np.float64)
         low, high = values.min(axis=0), values.max(axis=0)
         for channel, (least, greatest) in (ranges or {}).items():
             low[channel], high[channel] = least, greatest
+        narrow = (high > low) & (high - low < MIN_RANGE)
+        if narrow.any():
+            channel = int(np.argmax(narrow))
+            raise DataError(
+                f"channel {channel}: its values differ by {high[channel] - low[channel]:g} only, less than"
+                f" {MIN_RANGE:g}; scale them up"
+            )
         step = np.where(high > low, (high - low) / 255, 1.0)
         return cls(tuple(low.tolist()), tuple(step.tolist()))
 

@@ -15,6 +15,7 @@ from models.data.samples import Samples, Source, samples
 from pipeline.errors import DataError
 
 UINT8 = 0x08
+MAX_BYTES = 1 << 32
 CLASSES = 10
 IMAGES = {"train": "train-images-idx3-ubyte", "test": "t10k-images-idx3-ubyte"}
 LABELS = {"train": "train-labels-idx1-ubyte", "test": "t10k-labels-idx1-ubyte"}
@@ -66,30 +67,32 @@ def read_images(paths: dict[str, Path], contents: dict[str, str] | None = None) 
 
 def read_idx(path: Path, dimensions: int, content: str | None = None) -> NDArray[np.uint8]:
     """Read one file of uint8 values with that many dimensions, checking the SHA-256 of its plain content."""
-    raw = _plain(path)
-    if content and hashlib.sha256(raw).hexdigest() != content:
-        raise DataError(f"{path}: is not the published file; install it again, or give a folder")
     start = 4 + 4 * dimensions
+    raw = _plain(path, start)
     if len(raw) < start:
         raise DataError(f"{path}: truncated after {len(raw)} bytes; get the file again")
-    zero, kind, found, *shape = struct.unpack(f">HBB{dimensions}I", raw[:start])
+    zero, kind, found, *shape = struct.unpack(f">HBB{dimensions}I", raw)
     if zero or kind != UINT8 or found != dimensions:
         raise DataError(
             f"{path}: starts with {raw[:4].hex()}, not {bytes((0, 0, UINT8, dimensions)).hex()}; "
             f"give an IDX file of uint8 with {dimensions} dimension{'s' if dimensions > 1 else ''}"
         )
-    if len(raw) - start != math.prod(shape):
-        raise DataError(
-            f"{path}: {len(raw) - start} bytes of values for shape {tuple(shape)}, not {math.prod(shape)}; "
-            "get the file again"
-        )
+    # One byte more than there should be tells a longer file from a whole one, however long it is.
+    size = math.prod(shape)
+    raw = _plain(path, start + size + 1) if size <= MAX_BYTES else raw
+    if len(raw) - start != size:
+        there = f"more than {size}" if len(raw) - start > size else f"{len(raw) - start}, not {size},"
+        raise DataError(f"{path}: {there} bytes of values for shape {tuple(shape)}; get the file again")
+    if content and hashlib.sha256(raw).hexdigest() != content:
+        raise DataError(f"{path}: is not the published file; install it again, or give a folder")
     array: NDArray[Any] = np.frombuffer(raw, np.uint8, offset=start).reshape(shape)
     return array
 
 
-def _plain(path: Path) -> bytes:
+def _plain(path: Path, most: int) -> bytes:
+    """Up to so many bytes of a file's plain content: a packed one may hold any number of them."""
     try:
-        raw = path.read_bytes()
-        return gzip.decompress(raw) if path.suffix == ".gz" else raw
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            return file.read(most)
     except (OSError, EOFError, zlib.error) as cause:
         raise DataError(f"{path}: cannot be read ({cause}); get the file again") from cause

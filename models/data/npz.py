@@ -1,15 +1,14 @@
 """A user's own arrays, in one `.npz` file; pickled objects are refused."""
 
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.data.arrays import read_npz_arrays
 from models.data.layout import LAYOUTS, check_layout
-from models.data.samples import Samples, Source, samples
+from models.data.samples import Samples, Source, count_classes, samples
 from pipeline.errors import DataError
 
 APART = ("x_train", "y_train", "x_test", "y_test")
@@ -26,7 +25,7 @@ def read_npz(path: Path, layout: str | None = None) -> Source:
     Raises:
         DataError: the file is missing, truncated or pickled, or its arrays do not fit.
     """
-    arrays = _arrays(path)
+    arrays = read_npz_arrays(path, {*APART, *WHOLE})
     if set(APART) <= arrays.keys():
         x, y, x_test, y_test = (arrays[name] for name in APART)
         classes = _classes(f"{path}, y_train", y)
@@ -48,16 +47,6 @@ def read_npz(path: Path, layout: str | None = None) -> Source:
     )
 
 
-def _arrays(path: Path) -> dict[str, NDArray[Any]]:
-    try:
-        if not zipfile.is_zipfile(path):
-            raise DataError(f"{path}: is missing, truncated, or no .npz file; write it with numpy.savez")
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files if name in {*APART, *WHOLE}}
-    except (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile) as cause:
-        raise DataError(f"{path}: cannot be read ({cause}); write plain arrays with numpy.savez") from cause
-
-
 def _check_labels(where: str, y: NDArray[Any]) -> None:
     if y.dtype.kind not in "iu" or y.ndim != 1 or not len(y):
         raise DataError(f"{where}: {y.dtype} of shape {y.shape}; give integers, one label a sample")
@@ -65,7 +54,7 @@ def _check_labels(where: str, y: NDArray[Any]) -> None:
 
 def _classes(where: str, y: NDArray[Any]) -> int:
     _check_labels(where, y)
-    return int(y.max()) + 1
+    return count_classes(where, y)
 
 
 def _samples(where: str, x: NDArray[Any], y: NDArray[Any], classes: int, layout: str | None) -> Samples:

@@ -215,10 +215,16 @@ def _files(source: DataSource) -> dict[str, Path]:
     return files
 
 
+def read_files(source: DataSource) -> Source:
+    """Read a source that is not published, or whose files are given; raises `DataError`."""
+    kind = SOURCES[source.name]
+    return kind.read(_files(source), **{key: getattr(source, key) for key in kind.keys})
+
+
 def _read(source: DataSource, cache: Path | None) -> Source:
     kind = SOURCES[source.name]
     if not _is_published(source):
-        return kind.read(_files(source), **{key: getattr(source, key) for key in kind.keys})
+        return read_files(source)
     package = PACKAGES.get(source.name)
     if package and package.folder.is_dir():
         return read_images(find_idx(package.folder), package.contents)

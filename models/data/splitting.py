@@ -1,5 +1,7 @@
 """Splits: a stratified validation part, smaller parts for small machines; all by the seed alone."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -45,13 +47,13 @@ def split(
 
     Raises:
         ConfigError: more samples asked for than there are.
-        DataError: a class without training samples.
+        DataError: a class without training samples, one class only, or samples that are all equal.
     """
     rng = np.random.default_rng(seed)
     whole, y = source.train, source.train.y
     rest = np.arange(len(y))
     if source.test is None:
-        rest, held_out = stratified(y, rest, _share(test_fraction or 0, len(rest)), rng)
+        rest, held_out = stratified(y, rest, part_of(test_fraction or 0, len(rest)), rng)
         test = Samples(whole.x[held_out], y[held_out])
     else:
         test = source.test
@@ -60,8 +62,9 @@ def split(
     kept = _subset(
         "test_samples", test.y, np.arange(len(test)), test_samples, np.random.default_rng((seed, 2))
     )
-    train, validation = stratified(y, rest, _share(validation_fraction, len(rest)), rng)
+    train, validation = stratified(y, rest, part_of(validation_fraction, len(rest)), rng)
     _all_classes(name, y[train], source.classes)
+    _all_different(name, whole.x[train])
     parts = ((whole.x[train], y[train]), (whole.x[validation], y[validation]), (test.x[kept], test.y[kept]))
     floats = whole.x.dtype != np.uint8
     if floats:
@@ -74,7 +77,8 @@ def split(
     return Dataset(name, source.classes, shape, **dict(zip(SPLITS, flat, strict=True)), scaling=scaling)
 
 
-def _share(fraction: float, total: int) -> int:
+def part_of(fraction: float, total: int) -> int:
+    """Samples of a part of so many, rounded up."""
     return int(np.ceil(fraction * total))
 
 
@@ -89,6 +93,8 @@ def _subset(
 
 
 def _all_classes(name: str, labels: NDArray[np.int64], classes: int) -> None:
+    if classes < 2:
+        raise DataError(f"{name}: all samples are of one class; give samples of two classes or more")
     counts = np.bincount(labels, minlength=classes)
     if not counts.all():
         empty = int(np.argmin(counts))
@@ -96,3 +102,8 @@ def _all_classes(name: str, labels: NDArray[np.int64], classes: int) -> None:
             f"{name}: class {empty} of {classes} has no training samples; give samples of every class, "
             "or more of them"
         )
+
+
+def _all_different(name: str, x: NDArray[Any]) -> None:
+    if (x == x[0]).all():
+        raise DataError(f"{name}: all training samples are equal; there is nothing to tell classes by")

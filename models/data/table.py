@@ -2,6 +2,7 @@
 
 import csv
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.data.samples import Samples, Source
+from models.data.samples import MAX_VALUE, Samples, Source
 from pipeline.errors import DataError
 
 MAX_CATEGORIES = 256
@@ -75,8 +76,9 @@ def _rows(path: Path) -> tuple[list[str], list[int], list[list[str]]]:
     if len(found) < 2:
         raise DataError(f"{path}: has no rows; give a line of column names, then a line a sample")
     names = found[0][1]
+    counts = Counter(names)
     for name in names:
-        if not name or names.count(name) > 1:
+        if not name or counts[name] > 1:
             what = f"'{name}' twice" if name else "one without a name"
             raise DataError(f"{path}: among its columns is {what}; give every column a name of its own")
     for line, row in found[1:]:
@@ -109,7 +111,7 @@ def _numbers(path: Path, name: str, lines: Sequence[int], cells: Sequence[str]) 
     if all(value is None for value in parsed):
         return None
     for line, cell, value in zip(lines, cells, parsed, strict=True):
-        if value is None or not math.isfinite(value):
+        if value is None or not abs(value) <= MAX_VALUE:  # NaN as well
             raise DataError(
                 f"{path}, line {line}: column '{name}' is '{cell[:40]}' among numbers; give a finite number, "
                 "or name the column in `categorical`"
@@ -119,7 +121,7 @@ def _numbers(path: Path, name: str, lines: Sequence[int], cells: Sequence[str]) 
 
 def _number(cell: str) -> float | None:
     try:
-        return float(cell)
+        return None if "_" in cell else float(cell)  # Python's own spelling, no table's
     except ValueError:
         return None
 

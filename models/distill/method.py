@@ -7,7 +7,6 @@ load torch through `models.lazy` only.
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +19,10 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from models.distill.features import Shapes
+
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.01, 1000.0
+LEAST, MOST = 1e-9, 1e9
+"""Of settings that are numbers above 0: in float32 their squares and quotients are numbers as well."""
 
 Need = Literal["teacher", "labels", "features", "networks"]
 """The teacher's logits; true labels; features of both networks; both networks, to ask about other inputs.
@@ -164,25 +167,37 @@ class WeightedSum(Distillation):
 
 
 def require_above_zero(method: str, **values: float) -> None:
-    """Check settings that must be finite and above 0.
+    """Check settings that must be above 0.
 
     Raises:
         ConfigError: names the first that is not.
     """
     for key, value in values.items():
-        if not (value > 0 and math.isfinite(value)):
-            raise ConfigError(f"{method}: {key} is {value}; give a number above 0")
+        if not LEAST <= value <= MOST:
+            raise ConfigError(f"{method}: {key} is {value}; give a number above 0, up to {MOST:g}")
+
+
+def require_temperature(method: str, temperature: float) -> None:
+    """Check a temperature: beyond these, float32 has no softened probabilities to tell apart.
+
+    Raises:
+        ConfigError: it is out of range.
+    """
+    if not MIN_TEMPERATURE <= temperature <= MAX_TEMPERATURE:
+        raise ConfigError(
+            f"{method}: temperature is {temperature:g}; give {MIN_TEMPERATURE:g} to {MAX_TEMPERATURE:g}"
+        )
 
 
 def require_not_negative(method: str, **values: float) -> None:
-    """Check settings that must be finite and at least 0.
+    """Check settings that must be at least 0.
 
     Raises:
         ConfigError: names the first that is not.
     """
     for key, value in values.items():
-        if not (value >= 0 and math.isfinite(value)):
-            raise ConfigError(f"{method}: {key} is {value}; give a number of 0 or more")
+        if not 0 <= value <= MOST:
+            raise ConfigError(f"{method}: {key} is {value}; give a number of 0 or more, up to {MOST:g}")
 
 
 def require_share(method: str, **values: float) -> None:

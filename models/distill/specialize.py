@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from models.distill.method import require_above_zero, require_not_negative
+from models.distill.method import require_not_negative, require_temperature
 from models.lazy import F, torch
 from pipeline.errors import ConfigError
 
@@ -128,7 +128,7 @@ class DistilledMultipleChoice(MultipleChoice):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_above_zero(self.method, temperature=self.temperature)
+        require_temperature(self.method, self.temperature)
 
     def apart(self, logits: Tensor, base: Tensor) -> Tensor:
         """The divergences."""

@@ -27,6 +27,30 @@ class TransferSet:
     logits: NDArray[np.float32]
 
 
+def check_views(input_shape: tuple[int, ...], views: int, mirror: bool = False) -> None:
+    """Check that samples of a shape have so many views.
+
+    Raises:
+        ConfigError: fewer than 1 or more than 25 shifts, shifts that leave nothing, several views of what
+            is no image or series, or mirror images of series.
+    """
+    shifts = -(-views // 2) if mirror else views
+    if not 1 <= shifts <= MAX_VIEWS:
+        raise ConfigError(f"teacher: views is {views}; give 1 to {MAX_VIEWS * (2 if mirror else 1)}")
+    if views == 1:
+        return
+    if len(input_shape) != 3:
+        raise ConfigError(
+            f"teacher: views is {views}, but a sample has shape {input_shape}; only "
+            "images (height, width, channels) and series (time, 1, channels) can be shifted, give 1"
+        )
+    if mirror and input_shape[1] == 1:
+        raise ConfigError("teacher: series have no mirror image; set mirror to false")
+    offsets = _offsets(input_shape[1])[:shifts]
+    if any(abs(dy) >= input_shape[0] or abs(dx) >= input_shape[1] for dy, dx in offsets):
+        raise ConfigError(f"teacher: views is {views}, too many for samples of {input_shape[:2]}; give less")
+
+
 def shifted_views(split: Split, input_shape: tuple[int, ...], views: int, mirror: bool = False) -> Split:
     """Stack `views` copies of the split, each shifted by whole pixels: (views * n, features).
 
@@ -36,25 +60,13 @@ def shifted_views(split: Split, input_shape: tuple[int, ...], views: int, mirror
     in time: by one step to earlier and to later, then by two, and so on.
 
     Raises:
-        ConfigError: fewer than 1 or more than 25 shifts, shifts that leave nothing, several views of what
-            is no image or series, or mirror images of series.
+        ConfigError: see `check_views`.
     """
-    shifts = -(-views // 2) if mirror else views
-    if not 1 <= shifts <= MAX_VIEWS:
-        raise ConfigError(f"teacher: views is {views}; give 1 to {MAX_VIEWS * (2 if mirror else 1)}")
-    if views > 1 and len(input_shape) != 3:
-        raise ConfigError(
-            f"teacher: views is {views}, but a sample has shape {input_shape}; only "
-            "images (height, width, channels) and series (time, 1, channels) can be shifted, give 1"
-        )
+    check_views(input_shape, views, mirror)
     if views == 1:
         return split
-    if mirror and input_shape[1] == 1:
-        raise ConfigError("teacher: series have no mirror image; set mirror to false")
     images = split.x.reshape(len(split), *input_shape)
-    offsets = _offsets(input_shape[1])[:shifts]
-    if any(abs(dy) >= input_shape[0] or abs(dx) >= input_shape[1] for dy, dx in offsets):
-        raise ConfigError(f"teacher: views is {views}, too many for samples of {input_shape[:2]}; give less")
+    offsets = _offsets(input_shape[1])
     stacked = np.zeros((views, *images.shape), np.uint8)
     for index, view in enumerate(stacked):
         dy, dx = offsets[index // 2 if mirror else index]

@@ -1,5 +1,6 @@
 """Ensembles of teachers: training, evaluating, keeping them."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -88,12 +89,13 @@ def train_ensemble(
     """Train each member in turn, going on from the checkpoints in `checkpoints_dir` if it is given.
 
     Raises:
-        ConfigError: a network, the views or the augmentation do not fit the samples.
+        ConfigError: a network, the views or the augmentation do not fit the samples, or a network the
+            machine's memory; or training diverges.
         CheckpointError: a checkpoint is corrupt or another run's.
     """
     with torch.device("meta"):  # what does not fit is found before the first is trained, at no cost
         for network in config.networks:
-            network.layers(dataset.input_shape, dataset.classes)
+            _check_memory(network, network.layers(dataset.input_shape, dataset.classes))
     train = dataset.train
     if config.augmentation is None:
         train = shifted_views(train, dataset.input_shape, config.views, config.mirror)
@@ -113,6 +115,18 @@ def train_ensemble(
         results.append(fit(job, progress))
     members, histories = zip(*results, strict=True)
     return Ensemble(tuple(members), tuple(histories))
+
+
+def _check_memory(network: Architecture, layers: nn.Module) -> None:
+    """Raise `ConfigError` for a network that this machine cannot hold in training."""
+    # In float32: weights, their gradients, and the optimizer's two moments.
+    needed = 16 * sum(each.numel() for each in layers.parameters())
+    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > there:
+        raise ConfigError(
+            f"teacher {network.kind}: its training takes {needed >> 30} GB of memory, this machine has"
+            f" {there >> 30} GB; give a smaller network"
+        )
 
 
 def ensemble_logits(members: Sequence[nn.Module], x: NDArray[np.uint8]) -> NDArray[np.float32]:

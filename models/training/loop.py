@@ -49,7 +49,7 @@ def fit(job: Job, progress: Progress = silent) -> tuple[nn.Module, History]:
 
     Raises:
         CheckpointError: the checkpoint is corrupt or another run's.
-        ConfigError: the machine has no such accelerator.
+        ConfigError: the machine has no such accelerator, or the training diverges.
     """
     several = job.config.devices > 1
     fabric = _fabric(job.config)
@@ -90,6 +90,7 @@ def _train(fabric: Fabric, job: Job, progress: Progress, left: Path) -> None:
         progress(job.label, len(run.epochs), config.epochs)
         for epoch in range(len(run.epochs), config.epochs):
             loss, terms = _epoch(fabric, job, module, optimizer, epoch)
+            _check_finite(job, run.module, loss, epoch)
             score = job.score(predict(run.module, job.validation.x, device=fabric.device), job.validation.y)
             run.epochs.append(Epoch(loss, terms, score))
             if not config.keep_best or score >= run.epochs[run.chosen].validation_accuracy:
@@ -100,6 +101,16 @@ def _train(fabric: Fabric, job: Job, progress: Progress, left: Path) -> None:
         if fabric.is_global_zero:
             epochs = [asdict(epoch) for epoch in run.epochs]
             checkpoints.save(left, {"weights": run.best, "epochs": epochs, "chosen": run.chosen})
+
+
+def _check_finite(job: Job, module: nn.Module, loss: float, epoch: int) -> None:
+    """Raise `ConfigError` where training went beyond what float32 holds: nothing would come of it."""
+    # Not the buffers: some losses mark by NaN what they do not know yet.
+    if not math.isfinite(loss) or not all(bool(torch.isfinite(each).all()) for each in module.parameters()):
+        raise ConfigError(
+            f"{job.label}: training diverged in epoch {epoch + 1}, its loss is {loss:g}; lower learning_rate,"
+            " weight_decay or the weights of the losses"
+        )
 
 
 def _is_due(config: TrainingConfig, epoch: int) -> bool:

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from pipeline.errors import RetortError
 from pipeline.files import disk_error, output_file
+from pipeline.printing import printable
 from pipeline.progress import Shown
 
 INTERRUPTED = 130
@@ -25,7 +26,10 @@ class Commands(TyperGroup):
         """Run the command, and turn what it raises into an exit code."""
         try:
             return super().invoke(ctx)
-        except (typer.TyperException, typer.Exit, typer.Abort, BrokenPipeError):
+        except typer.TyperException as error:
+            error.message = printable(error.message)  # what was typed is echoed
+            raise
+        except (typer.Exit, typer.Abort, BrokenPipeError):
             raise
         except KeyboardInterrupt as error:
             typer.echo("interrupted; the same command goes on from here", err=True)
@@ -34,19 +38,28 @@ class Commands(TyperGroup):
             if ctx.params["debug"]:
                 typer.echo(traceback.format_exc(), err=True, nl=False)
             known = error if isinstance(error, RetortError) else disk_error(error) or error
-            typer.echo(f"error: {_line(known)}", err=True)
+            for line in _lines(known):
+                say(f"error: {line}", err=True)
             raise typer.Exit(_code(known)) from error
 
 
 def _code(error: Exception) -> int:
+    if isinstance(error, MemoryError):
+        return RetortError.exit_code
     return error.exit_code if isinstance(error, RetortError) else UNEXPECTED
 
 
-def _line(error: Exception) -> str:
+def _lines(error: Exception) -> list[str]:
+    """What is told of an error: a line for each of its findings."""
     if isinstance(error, RetortError):
-        return " ".join(str(error).split())
-    text = " ".join(f"{type(error).__name__}: {error}".split())
-    return f"{text}; unexpected, `retort --debug ...` shows where"
+        return [_one_line(finding) for finding in error.args]
+    if isinstance(error, MemoryError):  # of this machine, not a fault of the code
+        return [f"out of memory: {_one_line(error) or 'no more'}; give less data, or take a larger machine"]
+    return [f"{_one_line(f'{type(error).__name__}: {error}')}; unexpected, `retort --debug ...` shows where"]
+
+
+def _one_line(text: object) -> str:
+    return " ".join(str(text).split())
 
 
 @dataclass(frozen=True)
@@ -103,6 +116,11 @@ def shown(ctx: typer.Context, as_json: bool = False) -> Shown:
     return Shown(quiet=ctx.obj.quiet or as_json)
 
 
+def say(text: str, err: bool = False) -> None:
+    """Print a line on stdout (`err`: on stderr); nothing in it steers the terminal."""
+    typer.echo(printable(text), err=err)
+
+
 def print_json(value: object) -> None:
     """Print a result as JSON on stdout."""
     typer.echo(json.dumps(value, indent=2))
@@ -110,6 +128,7 @@ def print_json(value: object) -> None:
 
 def print_table(rows: Sequence[Sequence[str]]) -> None:
     """Print rows as aligned columns on stdout."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))

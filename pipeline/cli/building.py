@@ -8,8 +8,17 @@ import typer
 
 from hw.tools import fingerprint
 from pipeline import engine, outputs
-from pipeline.cli.app import DEFAULT_STORE, AsJson, BuildFile, StoreFolder, print_json, print_table, shown
-from pipeline.config import load
+from pipeline.checks import load_checked
+from pipeline.cli.app import (
+    DEFAULT_STORE,
+    AsJson,
+    BuildFile,
+    StoreFolder,
+    print_json,
+    print_table,
+    say,
+    shown,
+)
 from pipeline.errors import ToolMissingError
 from pipeline.lock import LOCK
 from pipeline.store import Store
@@ -23,7 +32,7 @@ def plan(
     file: BuildFile, until: Until = None, store: StoreFolder = DEFAULT_STORE, as_json: AsJson = False
 ) -> None:
     """Show which stages a build would run, and why."""
-    config = load(file)
+    config = load_checked(file)
     from pipeline.stages import STAGES
 
     planned = engine.plan(config, STAGES, Store(store), fingerprint, until)
@@ -46,7 +55,7 @@ def build(
 
     Ends with exit code 4 after all that can be built here, where the rest needs another machine.
     """
-    config = load(file)
+    config = load_checked(file)
     from pipeline.stages import STAGES
 
     opened = Store(store)
@@ -71,9 +80,7 @@ def build(
         ]
         print_json({"build": config.name, "folder": str(folder), "stages": stages})
     else:
-        typer.echo(
-            f"{config.name}: {len(result.ran)} of {len(result.stages)} stages built, files in {folder}"
-        )
+        say(f"{config.name}: {len(result.ran)} of {len(result.stages)} stages built, files in {folder}")
     if result.elsewhere:
         raise ToolMissingError(
             f"{result.elsewhere}; where it is, with {folder / LOCK} and the store copied there:"

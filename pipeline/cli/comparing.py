@@ -6,8 +6,18 @@ from typing import Annotated, Any
 import typer
 
 from hw.tools import fingerprint
-from pipeline.cli.app import DEFAULT_STORE, AsJson, BuildFile, StoreFolder, print_json, print_table, shown
-from pipeline.config import distilled, load
+from pipeline.checks import load_checked
+from pipeline.cli.app import (
+    DEFAULT_STORE,
+    AsJson,
+    BuildFile,
+    StoreFolder,
+    print_json,
+    print_table,
+    say,
+    shown,
+)
+from pipeline.config import distilled
 from pipeline.errors import ConfigError
 from pipeline.store import Store
 
@@ -32,7 +42,7 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Train by each method and by labels alone, over seeds and bit widths; write compare.html and .json."""
-    config = distilled(load(file))
+    config = distilled(load_checked(file))
     from pipeline.comparison import Plan
     from pipeline.comparison import compare as run
     from pipeline.comparison.page import write
@@ -45,11 +55,11 @@ def compare(
     if as_json:
         print_json(found)
         return
-    typer.echo(f"teacher: {found['teacher_accuracy']:.2%}; {seeds} seeds, 95 % intervals of the mean")
+    say(f"teacher: {found['teacher_accuracy']:.2%}; {seeds} seeds, 95 % intervals of the mean")
     print_table([("bits", "method", "accuracy", "to no distillation", "", "agreement"), *_cells(found)])
     for reason in found["left_out"].values():
-        typer.echo(f"left out: {reason}")
-    typer.echo(f"written: {page}")
+        say(f"left out: {reason}")
+    say(f"written: {page}")
 
 
 def _widths(bits: str) -> tuple[int, ...]:

@@ -9,9 +9,19 @@ import typer
 
 from hw.tools import fingerprint
 from pipeline import junit
-from pipeline.cli.app import DEFAULT_STORE, AsJson, BuildFile, StoreFolder, print_json, print_table, shown
+from pipeline.checks import load_checked
+from pipeline.cli.app import (
+    DEFAULT_STORE,
+    AsJson,
+    BuildFile,
+    StoreFolder,
+    print_json,
+    print_table,
+    say,
+    shown,
+)
 from pipeline.cli.folder import verdict
-from pipeline.config import distilled, load
+from pipeline.config import distilled
 from pipeline.errors import ConfigError
 from pipeline.store import Store
 
@@ -49,7 +59,7 @@ def detect(
     as_json: AsJson = False,
 ) -> None:
     """Distil an object detector (Chen et al., NeurIPS 2017), its core, and the board's bitstream."""
-    config = distilled(load(file))
+    config = distilled(load_checked(file))
     from models.detection.losses import DetectionLoss
     from models.detection.networks import DetectorConfig
     from pipeline.detection import DetectionRun
@@ -92,18 +102,18 @@ def detect(
         return
     _tell(found)
     print_table([(rung["rung"], verdict(rung), junit.summary(rung)) for rung in rungs])
-    typer.echo(f"files in {folder}")
+    say(f"files in {folder}")
 
 
 def _tell(found: Mapping[str, Any]) -> None:
-    typer.echo(f"mean average precision at IoU 0.5, {found['objects']} objects in the test scenes")
+    say(f"mean average precision at IoU 0.5, {found['objects']} objects in the test scenes")
     rows = [
         (title, f"{found[key]['mean']:.2%}", f"{found[key]['interval']:.2%}")
         for title, key in (("student, distilled", "distilled"), ("student, labels only", "labels"))
     ]
     print_table([("", "mAP", "interval"), ("teacher", f"{found['teacher']:.2%}", ""), *rows])
     made = found["hardware"]
-    typer.echo(
+    say(
         f"core: logits and boxes of all cells, a scene every {made['interval_bound_cycles']} cycles,"
         f" {made['scenes_per_second']:,.0f} a second on {made['board']}, about {made['estimate']['luts']:,}"
         f" of its {made['budget']['luts']:,} LUTs; host: softmax, boxes in pixels, suppression"

@@ -7,8 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hw.tools import fingerprint
-from pipeline.cli.app import DEFAULT_STORE, AsJson, BuildFile, StoreFolder, print_json, print_table, shown
-from pipeline.config import BuildConfig, distilled, load
+from pipeline.checks import load_checked
+from pipeline.cli.app import (
+    DEFAULT_STORE,
+    AsJson,
+    BuildFile,
+    StoreFolder,
+    print_json,
+    print_table,
+    say,
+    shown,
+)
+from pipeline.config import BuildConfig, distilled
 from pipeline.store import Store
 
 if TYPE_CHECKING:
@@ -38,7 +48,7 @@ def temperature(
     as_json: AsJson = False,
 ) -> None:
     """Search for the temperature that is best on validation."""
-    config = distilled(load(file))
+    config = distilled(load_checked(file))
     from pipeline.experiments import TEMPERATURES, TemperatureSearch
 
     chosen = tuple(values or config.distill.temperatures or TEMPERATURES)
@@ -53,7 +63,7 @@ def temperature(
     print_table([("temperature", "validation", "interval", "test", "interval"), *rows])
     best = found["best"]
     validation, interval = _cells(best["validation"])
-    typer.echo(f"best on validation: {best['temperature']:g}, {validation} +- {interval}")
+    say(f"best on validation: {best['temperature']:g}, {validation} +- {interval}")
 
 
 @experiment.command("missing-class")
@@ -67,14 +77,14 @@ def missing_class(
     as_json: AsJson = False,
 ) -> None:
     """Distil without one class, then correct its logit."""
-    config = distilled(load(file))
+    config = distilled(load_checked(file))
     from pipeline.experiments import MissingClass
 
     found = _perform(ctx, MissingClass(label=label, seeds=seeds, epochs=epochs), config, store, as_json)
     if as_json:
         return
     offset, teacher = found["offset"], found["teacher"]
-    typer.echo(
+    say(
         f"class {label}, {found['test_samples_of_class']} samples of the test split, never shown to "
         f"{seeds} students; logit corrected by {offset['mean']:+.2f} +- {offset['interval']:.2f}"
     )
@@ -100,13 +110,13 @@ def soft_targets(
     as_json: AsJson = False,
 ) -> None:
     """Train on a small share of the data, with hard targets and with soft ones."""
-    config = distilled(load(file))
+    config = distilled(load_checked(file))
     from pipeline.experiments import SoftTargets
 
     found = _perform(ctx, SoftTargets(share=share, seeds=seeds, epochs=epochs), config, store, as_json)
     if as_json:
         return
-    typer.echo(
+    say(
         f"{share:.1%} of the training split, {found['samples']} samples with their views, "
         f"{found['epochs']} epochs; teacher {found['teacher_accuracy']:.2%} on test"
     )

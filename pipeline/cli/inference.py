@@ -8,7 +8,7 @@ import typer
 
 from hw.boards import find_open
 from hw.shell.protocol import design_identity
-from pipeline.cli.app import AsJson, OutputFile, print_json, print_table, shown
+from pipeline.cli.app import AsJson, OutputFile, print_json, print_table, say, shown
 from pipeline.cli.folder import require_serial_link
 from pipeline.errors import DataError
 from pipeline.files import kind_of, write_output
@@ -29,7 +29,10 @@ def infer(
     port: Annotated[str, typer.Option(help="The board's serial port.")],
     frames: Annotated[Path, typer.Option("--input", help="Frames: .npy, or .npz with one array.")],
     output: OutputFile = None,
-    baud: Annotated[int | None, typer.Option(help="Bits a second, instead of the board's own.")] = None,
+    baud: Annotated[
+        int | None,
+        typer.Option(min=50, max=100_000_000, help="Bits a second, instead of the board's own."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Send frames to a board, show or write what its core gives."""
@@ -59,26 +62,24 @@ def _show(results: "NDArray[Any]", output: Path | None, as_json: bool) -> None:
     if as_json:
         print_json({"frames": len(results), "outputs": results.tolist()})
     elif output:
-        typer.echo(f"{len(results)} frames, outputs in {output}")
+        say(f"{len(results)} frames, outputs in {output}")
     else:
         rows = [(str(index), " ".join(map(str, row.ravel()))) for index, row in enumerate(results[:SHOWN])]
         print_table([("frame", "output"), *rows])
         if len(results) > SHOWN:
-            typer.echo(f"and {len(results) - SHOWN} more; --output or --json gives them all")
+            say(f"and {len(results) - SHOWN} more; --output or --json gives them all")
 
 
 def _read(path: Path, interface: "CoreInterface") -> "NDArray[np.uint8]":
     """Frames of the core's input shape and type, whatever the file calls their axes."""
     import numpy as np
 
-    try:
-        other = kind_of(path)
-        if other:  # a FIFO would be waited for
-            raise DataError(f"{path}: is a {other}; give a .npy or .npz file")
-        loaded: Any = np.load(path, allow_pickle=False)
-        array = _only(path, loaded) if hasattr(loaded, "files") else loaded
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: not an array ({error}); give a .npy or .npz file") from error
+    from models.data.arrays import read_npy
+
+    other = kind_of(path)
+    if other:  # a FIFO would be waited for
+        raise DataError(f"{path}: is a {other}; give a .npy or .npz file")
+    array = read_npy(path)
     wanted = interface.input
     if array.dtype != np.dtype(wanted.dtype):
         raise DataError(f"{path}: {array.dtype} values; the core takes {wanted.dtype}, convert them")
@@ -86,13 +87,6 @@ def _read(path: Path, interface: "CoreInterface") -> "NDArray[np.uint8]":
         raise DataError(f"{path}: shape {array.shape}; give (frames, {', '.join(map(str, wanted.shape))})")
     frames: NDArray[np.uint8] = array.reshape(len(array), *wanted.shape)
     return frames
-
-
-def _only(path: Path, archive: Any) -> Any:
-    names = list(archive.files)
-    if len(names) != 1:
-        raise DataError(f"{path}: arrays {', '.join(names)}; give a file with one array")
-    return archive[names[0]]
 
 
 def _write(path: Path, results: "NDArray[Any]") -> None:

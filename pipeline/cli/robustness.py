@@ -6,8 +6,18 @@ import typer
 
 from hw.tools import fingerprint
 from pipeline import engine
-from pipeline.cli.app import DEFAULT_STORE, AsJson, BuildFile, StoreFolder, print_json, print_table, shown
-from pipeline.config import distilled, load
+from pipeline.checks import load_checked
+from pipeline.cli.app import (
+    DEFAULT_STORE,
+    AsJson,
+    BuildFile,
+    StoreFolder,
+    print_json,
+    print_table,
+    say,
+    shown,
+)
+from pipeline.config import distilled
 from pipeline.store import Store
 
 Noise = Annotated[
@@ -35,7 +45,7 @@ def robustness(
     Runs the stages up to `distill` that are not in the store. An input step is 1 of 0 to 255. --noise, --fgsm
     and --pgd may be given several times; if not given, they follow the greatest input of the data set.
     """
-    config = distilled(load(file))
+    config = distilled(load_checked(file))
     from models.robustness import Perturbations
     from pipeline.robustness import robustness as run
     from pipeline.stages import STAGES
@@ -48,7 +58,7 @@ def robustness(
     if as_json:
         print_json(found)
         return
-    typer.echo(
+    say(
         f"accuracy on {found['samples']} test samples; sizes in input steps, inputs of the data set "
         f"up to {found['greatest_input']}"
     )

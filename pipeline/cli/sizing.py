@@ -6,8 +6,9 @@ from typing import Any
 import typer
 
 from hw.boards import find
-from pipeline.cli.app import AsJson, BuildFile, print_json, print_table, shown
-from pipeline.config import BuildConfig, distilled, load
+from pipeline.checks import load_checked
+from pipeline.cli.app import AsJson, BuildFile, print_json, print_table, say, shown
+from pipeline.config import BuildConfig, distilled
 
 
 def size(ctx: typer.Context, file: BuildFile, as_json: AsJson = False) -> None:
@@ -15,7 +16,7 @@ def size(ctx: typer.Context, file: BuildFile, as_json: AsJson = False) -> None:
 
     Of a student with open numbers, the fitting one of the most multiplications a frame is shown.
     """
-    config = distilled(load(file))
+    config = distilled(load_checked(file))
     from models import data
     from pipeline.config_data import data_source
     from pipeline.sizing.outcome import sized
@@ -38,20 +39,20 @@ def _print(config: BuildConfig, chosen: Mapping[str, int], details: Mapping[str,
     found = details["search"]
     if found["combinations"] > 1:
         rejected = ", ".join(f"{count} by {name}" for name, count in found["rejected"].items()) or "none"
-        typer.echo(f"{found['combinations']} combinations; rejected: {rejected}")
-        typer.echo("shown: " + ", ".join(f"{key} {value}" for key, value in chosen.items()))
-        typer.echo("")
+        say(f"{found['combinations']} combinations; rejected: {rejected}")
+        say("shown: " + ", ".join(f"{key} {value}" for key, value in chosen.items()))
+        say("")
     print_table([_COLUMNS, *map(_row, details["layers"]), *_sums(details)])
-    typer.echo("")
+    say("")
     print_table([_LIMITS, *(_limit(limit, details["binding"]) for limit in details["limits"])])
-    typer.echo("")
+    say("")
     board = find(config.board.name)
-    typer.echo(
+    say(
         f"{details['frames_per_second']:,.0f} frames/s at {board.clock_hz / 1e6:g} MHz,"
         f" a frame every {details['interval_cycles']} cycles"
     )
     if details["steps"]:
-        typer.echo("")
+        say("")
         print_table([_STEPS, *map(_step, details["steps"])])
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from pipeline import junit
-from pipeline.cli.app import AsJson, print_json, print_table, shown
+from pipeline.cli.app import AsJson, print_json, print_table, say, shown
 from pipeline.cli.folder import verdict
 
 
@@ -50,7 +50,7 @@ def specialize(
     if as_json:
         print_json(found)
         return
-    typer.echo(
+    say(
         f"{members} members, {overlap} assigned; always the commonest answer {found['majority']:.2%}, "
         f"that to each template {found['majority_by_template']:.2%}"
     )
@@ -63,4 +63,4 @@ def specialize(
     for core in found["cores"]:
         rungs = [(rung["rung"], verdict(rung), junit.summary(rung)) for rung in core["rungs"]]
         print_table([(core["folder"], "", ""), *rungs])
-    typer.echo(f"in {found['folder']}")
+    say(f"in {found['folder']}")

@@ -8,9 +8,19 @@ import typer
 
 from hw.tools import fingerprint
 from pipeline import junit
-from pipeline.cli.app import DEFAULT_STORE, AsJson, BuildFile, StoreFolder, print_json, print_table, shown
+from pipeline.checks import load_checked
+from pipeline.cli.app import (
+    DEFAULT_STORE,
+    AsJson,
+    BuildFile,
+    StoreFolder,
+    print_json,
+    print_table,
+    say,
+    shown,
+)
 from pipeline.cli.folder import verdict
-from pipeline.config import distilled, load
+from pipeline.config import distilled
 from pipeline.store import Store
 
 
@@ -28,7 +38,7 @@ def tree(
     as_json: AsJson = False,
 ) -> None:
     """Distil the teacher into a decision tree, its core, and the board's bitstream, bit for bit."""
-    config = distilled(load(file))
+    config = distilled(load_checked(file))
     from pipeline.tree import FOLDER, TreePlan, distil_tree
 
     plan = TreePlan(depth, leaves, bitstream)
@@ -40,10 +50,10 @@ def tree(
         print_json({**about, "rungs": rungs, "folder": str(folder)})
         return
     for line in found.lines() if printed else ():
-        typer.echo(line)
-    typer.echo(
+        say(line)
+    say(
         f"depth {about['depth']}, {about['leaves']} leaves: {about['accuracy']:.2%} accuracy, teacher"
         f" {about['teacher_accuracy']:.2%}, the same class on {about['agreement']:.2%}"
     )
     print_table([(rung["rung"], verdict(rung), junit.summary(rung)) for rung in rungs])
-    typer.echo(f"files in {folder}")
+    say(f"files in {folder}")

@@ -1,6 +1,7 @@
 """The search for the best student that fits: all of them, or those that Optuna asks for."""
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 
 from pipeline.config_size import SizeConfig
 from pipeline.errors import CapacityError, ConfigError
+from pipeline.journal import journal
 from pipeline.sizing.assessment import Assessment
 from pipeline.sizing.space import ENUMERATED, Chosen, Space, key_of
 
@@ -94,9 +96,11 @@ def _optimized(
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = None if settings.journal is None else _journal(Path(settings.journal))
     name = f"{space.config.name} {space.digest} {seed}"
-    study = optuna.create_study(study_name=name, storage=storage, direction="maximize", load_if_exists=True)
+    with nullcontext() if settings.journal is None else journal(Path(settings.journal)) as storage:
+        study = optuna.create_study(
+            study_name=name, storage=storage, direction="maximize", load_if_exists=True
+        )
     for number in range(ASKS * settings.trials):
         done = len(_finished(study))
         progress("students that fit", min(done, settings.trials), settings.trials)
@@ -110,15 +114,6 @@ def _optimized(
         assert assessment is not None
         found.append(Scored(chosen, assessment, accuracy))
     return _checked(found, space)
-
-
-def _journal(path: Path) -> Any:
-    """Storage that several processes may share."""
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return JournalStorage(JournalFileBackend(str(path)))
 
 
 def _seed(seed: int, number: int) -> int:

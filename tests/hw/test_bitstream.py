@@ -101,7 +101,7 @@ def test_missed_timing(tmp_path: Path, fake: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"fmax": {}, "utilization": {}}', '{"fmax": {"clk": {}}}'])
 def test_report_that_cannot_be_read(tmp_path: Path, text: str) -> None:
     (tmp_path / "report.json").write_text(text)
-    with pytest.raises(ToolError, match=r"report\.json: nextpnr's report cannot be read"):
+    with pytest.raises(ToolError, match=r"report\.json: not a report of nextpnr's"):
         read_report(ICEBREAKER, tmp_path / "report.json")
 
 

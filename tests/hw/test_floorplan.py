@@ -132,10 +132,10 @@ def test_unknown_chip_is_as_large_as_its_design(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "family", "kind", "message"),
     [
-        (None, "ice40", ToolError, "not there"),
-        ("{", "ice40", ToolError, "no netlist of nextpnr's"),
-        ("[]", "ice40", ToolError, "no netlist of nextpnr's"),
-        ('{"modules": {}}', "ice40", ToolError, "no netlist of nextpnr's"),
+        (None, "ice40", ToolError, "No such file"),
+        ("{", "ice40", ToolError, "not a netlist of nextpnr's"),
+        ("[]", "ice40", ToolError, "not a netlist of nextpnr's"),
+        ('{"modules": {}}', "ice40", ToolError, "not a netlist of nextpnr's"),
         ('{"modules": {"top": {"cells": {}}}}', "ice40", ToolError, "NEXTPNR_BEL"),
         (
             '{"modules": {"top": {"cells": {"a": {"type": "X", "attributes": {"NEXTPNR_BEL": "R1C2"}}}}}}',

@@ -205,7 +205,11 @@ def test_decompiler_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(
-    ("code", "told"), [(0, "exit code 0 but no module"), (1, "exit code 1: nothing of use")]
+    ("code", "told"),
+    [
+        (0, r"not Verilog of icebox_vlog's \(.*exit code 0 but no module top"),
+        (1, "exit code 1: nothing of use"),
+    ],
 )
 def test_decompiler_that_prints_no_module(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, told: str
@@ -215,7 +219,7 @@ def test_decompiler_that_prints_no_module(
     fake.chmod(0o755)
     work.mkdir()
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    with pytest.raises(ToolError, match=rf"icebox_vlog unpacked\.asc: {told}; see {log}$"):
+    with pytest.raises(ToolError, match=rf"^(icebox_vlog unpacked\.asc|{log}): {told}"):
         netlist.decompile(find_open("icebreaker"), work / "unpacked.asc", work, log)
     assert "nothing of use" in log.read_text(), "the work folder may be gone when the message is read"
 

@@ -58,8 +58,8 @@ def test_idx(tmp_path, name, suffix):
     [
         (b"", "f: truncated after 0 bytes; get the file again"),
         (idx(LABELS)[:6], "f: truncated after 6 bytes"),
-        (idx(LABELS)[:-1], r"f: 39 bytes of values for shape \(40,\), not 40; get the file again"),
-        (idx(LABELS) + b"x", r"f: 41 bytes of values for shape \(40,\), not 40"),
+        (idx(LABELS)[:-1], r"f: 39, not 40, bytes of values for shape \(40,\); get the file again"),
+        (idx(LABELS) + b"x", r"f: more than 40 bytes of values for shape \(40,\)"),
         (
             b"\x89PNG" + bytes(50),
             "f: starts with 89504e47, not 00000801; give an IDX file of uint8 with 1 dim",
@@ -339,7 +339,16 @@ def test_npz_of_other_axes_than_its_layout(tmp_path, layout):
             {"y_train": np.where(Y == 2, 3, Y), "y_test": Y[:8] * 0},
             "npz: class 2 of 4 has no training samples",
         ),
-        ({"x_train": np.array([{}] * 40)}, "cannot be read .*; write plain arrays with numpy.savez"),
+        ({"y_train": Y * 2**60}, r"y_train: sample 3 has label 3458764513820540928; labels count classes"),
+        ({"y_train": Y.astype(np.uint64) + 2**63}, r"y_train: sample 3 has label 9223372036854775811"),
+        ({"y_train": Y * 0, "y_test": Y[:8] * 0}, "npz: all samples are of one class; give samples of two"),
+        ({"x_train": X * 0}, "npz: all training samples are equal; there is nothing to tell classes by"),
+        (
+            {"x_train": X * 1.7e306, "x_test": X[:8] * 1.0},
+            r"x_train: sample 0 holds 1.7e\+306, beyond 1e\+30",
+        ),
+        ({"x_train": X * 1e-318, "x_test": X[:8] * 1.0}, "its values differ by .* only, less than 1e-30"),
+        ({"x_train": np.array([{}] * 40)}, "x_train: holds object, not numbers; give plain arrays"),
     ],
 )
 def test_npz_that_does_not_fit(tmp_path, change, message):

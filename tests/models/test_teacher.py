@@ -91,6 +91,12 @@ def test_views_need_an_image(dataset):
     assert transfer.shifted_views(dataset.train, (16,), 1) is dataset.train
 
 
+def test_a_network_that_no_memory_holds(dataset):
+    config = replace(CONFIG, networks=(Mlp((65_536,) * 200),))
+    with pytest.raises(ConfigError, match=r"teacher mlp: its training takes \d{5} GB of memory"):
+        teacher.train_ensemble(config, dataset)
+
+
 @pytest.mark.parametrize("network", SMALL, ids=lambda network: network.kind)
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_every_kind_takes_pictures_and_series(network, shape):

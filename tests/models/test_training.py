@@ -136,6 +136,12 @@ def test_students_train_in_float32(dataset, hints):
         distill(TOPOLOGY, dataset, hints, HardLabels(), replace(TRAINING, precision="bfloat16"))
 
 
+@pytest.mark.parametrize("change", [{"learning_rate": 1e30}, {"weight_decay": 1e38}])
+def test_training_that_diverges(dataset, hints, change):
+    with pytest.raises(ConfigError, match=r"student .*: training diverged in epoch \d, .*lower learn"):
+        distill(TOPOLOGY, dataset, hints, HardLabels(), replace(TRAINING, **change))
+
+
 def test_augmentation_must_fit_the_samples(dataset, hints):
     with pytest.raises(ConfigError, match="augmentation: shift is 4"):
         distill(PICTURES, dataset, hints, HardLabels(), TRAINING, augmentation=Augmentation(shift=4))

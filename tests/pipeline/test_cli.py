@@ -397,7 +397,7 @@ def test_infer_with_weights_to_load(core: Path, monkeypatch: pytest.MonkeyPatch)
         (np.zeros((3, 4), np.float32), "float32 values; the core takes uint8, convert them"),
         (np.zeros((3, 5), np.uint8), "shape (3, 5); give (frames, 2, 2, 1)"),
         (np.uint8(1), "shape (); give (frames, 2, 2, 1)"),
-        (np.array([{}], object), "not an array"),
+        (np.array([{}], object), "holds object, not numbers"),
     ],
 )
 def test_infer_refuses_other_data(core: Path, array: Any, told: str) -> None:
@@ -453,6 +453,39 @@ def test_no_command_takes_what_was_not_built(core: Path, name: str) -> None:
         failed = call(command, str(core), *options)
         assert failed.exit_code == 6 and failed.stderr.startswith(f"error: {core}/"), command
         assert name in failed.stderr and failed.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"text\n", b"\x93NUMPY", b"PK\x03\x04junk"])
+def test_infer_refuses_files_of_no_arrays(core: Path, content: bytes) -> None:
+    (core / "frames.npy").write_bytes(content)
+    failed = call("infer", str(core), "--port", "/dev/board", "--input", str(core / "frames.npy"))
+    assert failed.exit_code == 3 and failed.stderr.startswith(f"error: {core / 'frames.npy'}: ")
+
+
+@pytest.mark.parametrize("baud", ["99999999999", "0", "-1"])
+def test_infer_refuses_bauds_of_no_port(core: Path, baud: str) -> None:
+    arguments = ("--port", "/dev/board", "--input", str(core / "frames.npy"), "--baud", baud)
+    failed = call("infer", str(core), *arguments)
+    assert failed.exit_code == 2 and "'--baud'" in failed.stderr
+
+
+def test_memory_that_ends_is_no_fault_of_the_code(toys: Callable[..., None]) -> None:
+    def fails(context: StageContext) -> None:
+        raise MemoryError("Unable to allocate 1 TiB")
+
+    toys(first=fails)
+    failed = call("-q", "build", FILE)
+    assert failed.exit_code == 1
+    assert failed.stderr.startswith("error: out of memory: Unable to allocate 1 TiB; give less data")
+
+
+def test_several_findings_are_a_line_each(toys: Callable[..., None]) -> None:
+    def fails(context: StageContext) -> None:
+        raise RetortError("one, where,\nwhat to do", "two")
+
+    toys(first=fails)
+    assert call("-q", "build", FILE).stderr == "error: one, where, what to do\nerror: two\n"
+    assert str(RetortError("one", "two")) == "one | two"
 
 
 @pytest.mark.parametrize("command", [["verify"], ["infer", "--input", "frames.npy"]])

@@ -43,7 +43,7 @@ MALFORMED = {
     "unknown key, near": (
         "epochs = 80\n",
         "epoch = 80\n",
-        "student.epoch: unknown key; did you mean 'epochs'? (and 1 more)",
+        "student.epoch: unknown key; did you mean 'epochs'?",
     ),
     "unknown key, far": (
         "accelerator =",
@@ -189,5 +189,5 @@ def test_a_lock_has_its_build(tmp_path: Path) -> None:
 
 def test_not_text(tmp_path: Path) -> None:
     (tmp_path / "x.toml").write_bytes(b"\xff\xfe")
-    with pytest.raises(ConfigError, match=r"x\.toml: not TOML: .*utf-8"):
+    with pytest.raises(ConfigError, match=r"x\.toml: not UTF-8 but UTF-16 or UTF-32; save it as UTF-8"):
         load(tmp_path / "x.toml")

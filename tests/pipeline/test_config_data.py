@@ -91,8 +91,7 @@ MALFORMED = {
 def test_a_malformed_section_gives_one_line(text: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         section(tmp_path, text)
-    message = str(caught.value)
-    assert message in {f"{tmp_path / 'x.toml'}: {MALFORMED[text]}{more}" for more in ("", " (and 1 more)")}
+    assert caught.value.args[0] == f"{tmp_path / 'x.toml'}: {MALFORMED[text]}"
 
 
 def test_the_digits_key_is_the_section_itself() -> None:

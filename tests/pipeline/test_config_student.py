@@ -1,10 +1,11 @@
 import re
 
 import pytest
+from pydantic import ValidationError
 
 from models import topology
 from models.topology import AveragePool, Conv, Dense, Depthwise, MaxPool, Residual
-from pipeline.config_student import USUAL_BITS, USUAL_OUTPUTS, StudentConfig, student_problem
+from pipeline.config_student import USUAL_BITS, USUAL_OUTPUTS, StudentConfig
 from pipeline.errors import ConfigError
 
 TRAINING = {"epochs": 1, "batch_size": 2, "learning_rate": 0.1, "weight_decay": 0.0}
@@ -41,7 +42,7 @@ def test_every_kind():
             Dense(10, 4, None),
         ),
     )
-    assert config.choices == {} and student_problem(config) is None
+    assert config.choices == {}
 
 
 def test_open_numbers():
@@ -71,8 +72,11 @@ def test_open_numbers():
         ((LAST | {"activation_bits": 4},), r"layers\[0\]\.activation_bits: the last layer"),
         ((LAST | {"optional": True},), r"layers\[0\]\.optional"),
         ((LAST, LAST), r"layers\[0\]\.activation_bits: missing"),
+        ((LAST | {"outputs": 1},), r"layers\[0\]\.outputs: a classifier has at least two classes"),
     ],
 )
 def test_problems(layers, message):
-    problem = student_problem(student(*layers))
-    assert problem is not None and re.search(message, problem)
+    with pytest.raises(ValidationError) as caught:
+        student(*layers)
+    (error,) = caught.value.errors()
+    assert any(re.search(message, f"{key}: {what}") for key, what in error["ctx"]["problems"])

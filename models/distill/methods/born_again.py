@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from models.distill.method import Distillation, Need, Signals, require_above_zero, require_share
+from models.distill.method import Distillation, Need, Signals, require_share, require_temperature
 from models.distill.methods.hinton import hard_term
 from models.lazy import F, torch
 
@@ -66,7 +66,7 @@ class PermutedDarkKnowledge(Distillation):
     fixed: bool = False
 
     def __post_init__(self) -> None:
-        require_above_zero(self.method, temperature=self.temperature)
+        require_temperature(self.method, self.temperature)
         require_share(self.method, hard_label_weight=self.hard_label_weight)
 
     @property

@@ -9,9 +9,9 @@ from models.distill.method import (
     Distillation,
     Need,
     Signals,
-    require_above_zero,
     require_not_negative,
     require_share,
+    require_temperature,
 )
 from models.distill.methods.hinton import hard_term
 from models.distill.methods.softening import ensemble_target, standardized
@@ -51,7 +51,7 @@ class DecoupledKd(Distillation):
     standardize: bool = False
 
     def __post_init__(self) -> None:
-        require_above_zero(self.method, temperature=self.temperature)
+        require_temperature(self.method, self.temperature)
         require_not_negative(self.method, alpha=self.alpha, beta=self.beta)
         require_share(self.method, hard_label_weight=self.hard_label_weight, warmup=self.warmup)
         if not self.alpha + self.beta:

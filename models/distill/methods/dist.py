@@ -9,9 +9,9 @@ from models.distill.method import (
     Distillation,
     Need,
     Signals,
-    require_above_zero,
     require_not_negative,
     require_share,
+    require_temperature,
 )
 from models.distill.methods.hinton import hard_term
 from models.distill.methods.softening import ensemble_target, root
@@ -48,7 +48,7 @@ class Dist(Distillation):
     hard_label_weight: float = 0.5
 
     def __post_init__(self) -> None:
-        require_above_zero(self.method, temperature=self.temperature)
+        require_temperature(self.method, self.temperature)
         require_not_negative(self.method, beta=self.beta, gamma=self.gamma)
         require_share(self.method, hard_label_weight=self.hard_label_weight)
         if not self.beta + self.gamma:

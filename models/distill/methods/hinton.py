@@ -10,9 +10,9 @@ from models.distill.method import (
     Distillation,
     Need,
     Signals,
-    require_above_zero,
     require_not_negative,
     require_share,
+    require_temperature,
 )
 from models.distill.methods.softening import divergence, ensemble_target
 from models.lazy import F, torch
@@ -88,7 +88,7 @@ class SoftenedSoftmax(Distillation):
     member_weights: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        require_above_zero(self.method, temperature=self.temperature)
+        require_temperature(self.method, self.temperature)
         require_share(self.method, hard_label_weight=self.hard_label_weight)
         if self.mean not in ("arithmetic", "geometric"):
             raise ConfigError(f"{self.method}: mean is {self.mean!r}; give 'arithmetic' or 'geometric'")

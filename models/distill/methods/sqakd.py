@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from models.distill.method import Distillation, Signals, require_above_zero
+from models.distill.method import Distillation, Signals, require_temperature
 from models.distill.methods.softening import divergence, ensemble_target
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Sqakd(Distillation):
     temperature: float = 4.0
 
     def __post_init__(self) -> None:
-        require_above_zero(self.method, temperature=self.temperature)
+        require_temperature(self.method, self.temperature)
 
     def terms(self, signals: Signals, adapters: nn.Module | None = None) -> dict[str, Tensor]:
         """Compute the divergence."""

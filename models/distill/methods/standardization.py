@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from models.distill.method import Distillation, Need, Signals, require_above_zero, require_share
+from models.distill.method import Distillation, Need, Signals, require_share, require_temperature
 from models.distill.methods.hinton import hard_term
 from models.distill.methods.softening import divergence, ensemble_target, standardized
 
@@ -33,7 +33,7 @@ class LogitStandardization(Distillation):
     hard_label_weight: float = 0.1
 
     def __post_init__(self) -> None:
-        require_above_zero(self.method, temperature=self.temperature)
+        require_temperature(self.method, self.temperature)
         require_share(self.method, hard_label_weight=self.hard_label_weight)
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from models.distill.method import Distillation, Need, require_above_zero
+from models.distill.method import Distillation, Need, require_temperature
 from models.distill.methods.hinton import HardLabels
 from models.distill.schedules.base import Schedule, part_of, require_part
 from pipeline.errors import ConfigError
@@ -50,7 +50,7 @@ class QuantizationAware(Schedule):
 
     def __post_init__(self) -> None:
         require_part(self.kind, self_study=self.self_study, co_study=self.co_study)
-        require_above_zero(f"schedule {self.kind}", temperature=self.temperature)
+        require_temperature(f"schedule {self.kind}", self.temperature)
         if self.self_study + self.co_study >= 1:
             raise ConfigError(
                 f"schedule {self.kind}: self_study {self.self_study} and co_study {self.co_study} leave "

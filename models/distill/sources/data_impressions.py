@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from models.distill.method import require_above_zero
+from models.distill.method import require_above_zero, require_temperature
 from models.distill.sources.base import Source, labelled_by
 from models.lazy import F, np, torch
 from pipeline.errors import ConfigError
@@ -70,7 +70,8 @@ class DataImpressions(Source):
             raise ConfigError(f"{name}: betas is empty; give at least one number above 0")
         for beta in self.betas:
             require_above_zero(name, betas=beta)
-        require_above_zero(name, temperature=self.temperature, learning_rate=self.learning_rate)
+        require_above_zero(name, learning_rate=self.learning_rate)
+        require_temperature(name, self.temperature)
 
     def transfer(self, workshop: Workshop) -> TransferSet:
         """Draw what the teacher shall say, and find the inputs for which it does.

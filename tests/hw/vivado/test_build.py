@@ -133,7 +133,7 @@ def test_report_that_is_none(name: str, tmp_path: Path) -> None:
 
 
 def test_resources_that_are_none(tmp_path: Path) -> None:
-    with pytest.raises(ToolError, match=r"post_synth_resources\.json: no resources that FINN found"):
+    with pytest.raises(ToolError, match=r"post_synth_resources\.json: not resources that FINN found"):
         left(tmp_path, "junk:report/post_synth_resources.json")
 
 
