@@ -3,15 +3,18 @@
 import contextlib
 import os
 import tempfile
+import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import LoweringError, ModelFileError
+from pipeline.errors import LoweringError, RetortError
 
 PART = "xc7z020clg400-1"
 """FINN wants an AMD part to choose layer variants; nothing in the dataflow form depends on it."""
+
+_THEIRS = ("finn", "qonnx")
 
 ROUNDS = 40
 """Streamlining settles in fewer than a round for each branch of a network; more is a cycle of rewrites."""
@@ -44,13 +47,23 @@ def finn_session(log: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def finn_failures(what: str, log: Path) -> Iterator[None]:
-    """FINN's failures, bare exceptions of every kind, as `LoweringError`; `what` says what it was at."""
+    """FINN's failures, bare exceptions of every kind, as `LoweringError`; `what` says what it was at.
+
+    An exception that no line of FINN's or qonnx's was part of stays what it is: it is not theirs.
+    """
     try:
         yield
-    except (LoweringError, ModelFileError):
+    except RetortError:
         raise
     except Exception as error:
+        if not _of_finn(error):
+            raise
         raise LoweringError(f"{what} with {error!r:.300}; see {log}") from error
+
+
+def _of_finn(error: Exception) -> bool:
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(str(frame.f_globals.get("__name__")).split(".")[0] in _THEIRS for frame, _ in frames)
 
 
 def apply(model: Any, transformations: Sequence[Any]) -> Any:

@@ -18,11 +18,12 @@ def load(qonnx: Path) -> Any:
     try:
         model = ModelWrapper(str(qonnx))
         check_network(model.model, qonnx.name)
-        return as_meant(cleanup_model(note_outputs(model)))
+        model = cleanup_model(note_outputs(model))
     except ModelFileError:
         raise
     except Exception as error:  # of the parser, the checker and qonnx, whose assertions are not typed
         raise ModelFileError(f"{qonnx}: not a QONNX network ({error!r:.200}); export it again") from error
+    return as_meant(model)
 
 
 def take_bytes(model: Any) -> None:

@@ -56,7 +56,7 @@ def test_recorded_tensors_are_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"inputs": np.zeros((4, 6))}, "holds inputs of inputs and outputs; record again, with both"),
+        ({"inputs": np.zeros((4, 6))}, "holds inputs of inputs and outputs; record both"),
         ({"inputs": np.zeros((4, 6)), "outputs": np.zeros((3, 2))}, r"give \(n, ...\) and \(n, classes\)"),
         ({"inputs": np.zeros((4, 6)), "outputs": np.zeros(4)}, r"give \(n, ...\) and \(n, classes\)"),
         ({"inputs": np.full((4, 6), "a"), "outputs": np.zeros((4, 2))}, "not numbers; give plain arrays"),
@@ -96,7 +96,7 @@ def test_recorded_frames_are_in_the_order_of_the_network(tmp_path: Path) -> None
 
 def test_recorded_file_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "r.npz").write_text("no")
-    with pytest.raises(DataError, match="no .npz file; write it with numpy.savez"):
+    with pytest.raises(DataError, match=r"no \.npz file; write it with numpy.savez"):
         Recorded.read(tmp_path / "r.npz", entry(6))
 
 
