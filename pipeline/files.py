@@ -63,6 +63,15 @@ def write_output(path: Path, data: bytes) -> None:
         _replace(found, data)
 
 
+def log_file(path: Path) -> Path:
+    """A log that a tool can append to; makes its folder. Raises `DiskError`."""
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _require_file(path)
+        path.open("ab").close()
+    return path
+
+
 def kind_of(path: Path) -> str | None:
     """What has this name and is neither a file nor a link to one, in a word; None where nothing has it."""
     try:
@@ -142,10 +151,14 @@ def unmentioned(text: str, folder: Path) -> str:
     return re.sub(rf"[;,]? see {re.escape(str(folder))}\S*", "", text)
 
 
-def _replace(path: Path, data: bytes, temporary: Path | None = None) -> None:
+def _require_file(path: Path) -> None:
     other = kind_of(path)
     if other:
         raise DiskError(f"{path}: is a {other}, in the place of a file; remove it, or write elsewhere")
+
+
+def _replace(path: Path, data: bytes, temporary: Path | None = None) -> None:
+    _require_file(path)
     temporary = temporary or path.with_name(f".{uuid4().hex}")
     try:
         with temporary.open("wb") as file:

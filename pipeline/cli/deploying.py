@@ -9,6 +9,7 @@ import typer
 from hw.ssh import Remote
 from pipeline import junit
 from pipeline.cli.app import AsJson, Folder, JunitFile, print_json, print_table, shown
+from pipeline.files import log_file
 from pipeline.lock import open_built
 
 LOG = Path("logs") / "deploy.log"
@@ -37,9 +38,10 @@ def deploy(
 
     remote = Remote(host, port_ssh, identity, known_hosts, ssh_config)
     target = Target(remote, samples, timeout, board_folder or FOLDER)
+    log = log_file(folder.resolve() / LOG)
     with shown(ctx, as_json) as display:
         display.step("board", 0, 1)
-        row = climb_board(built, target, folder.resolve() / LOG, display.step)
+        row = climb_board(built, target, log, display.step)
         display.step("board", 1, 1)
     if "error" not in row:
         record(folder, row)

@@ -12,7 +12,7 @@ from hw.ssh import Remote
 from pipeline import junit
 from pipeline.cli.app import AsJson, Folder, JunitFile, print_json, print_table, shown
 from pipeline.errors import ConfigError, StoreError, ToolMissingError
-from pipeline.files import writing
+from pipeline.files import log_file
 from pipeline.lock import BuiltFolder, open_built
 
 PROGRAMMERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
@@ -87,14 +87,10 @@ def flash(folder: Folder) -> None:
     board = find_open(built.config.board.name).name
     bitstream = _bitstream(built)
     line = _programmer(board)
-    log = folder / "logs" / "flash.log"
-    with writing(log):
-        tools.run(
-            [*line, str(bitstream.resolve())],
-            cwd=folder,
-            log=log,
-            what=f"{line[0]}, loading {bitstream.name}",
-        )
+    log = log_file(folder / "logs" / "flash.log")
+    tools.run(
+        [*line, str(bitstream.resolve())], cwd=folder, log=log, what=f"{line[0]}, loading {bitstream.name}"
+    )
     typer.echo(f"{bitstream} is in the {board}")
 
 

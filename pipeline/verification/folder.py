@@ -8,8 +8,8 @@ from pathlib import Path
 
 from hw.boards import find_open
 from hw.deployment import Target
-from pipeline.errors import LinkError, RetortError, StoreError
-from pipeline.files import unmentioned
+from pipeline.errors import DiskError, LinkError, RetortError, StoreError
+from pipeline.files import log_file, unmentioned
 from pipeline.lock import BuiltFolder
 from pipeline.progress import Step
 from pipeline.verification import chip
@@ -98,15 +98,12 @@ def _log(folder: Path) -> Iterator[tuple[Path, list[Row]]]:
     Where it cannot, the log is gone afterwards, and no row sends anybody there.
     """
     rows: list[Row] = []
-    log = folder.resolve() / LOG
     try:
-        log.parent.mkdir(exist_ok=True)
-        log.unlink(missing_ok=True)
-        log.touch()
-    except OSError:
+        log = log_file(folder.resolve() / LOG)
+    except DiskError:
         with tempfile.TemporaryDirectory(prefix="retort-log-") as name:
             try:
-                yield Path(name) / log.name, rows
+                yield Path(name) / LOG.name, rows
             except RetortError as error:
                 error.args = (unmentioned(str(error), Path(name)),)
                 raise
@@ -116,6 +113,7 @@ def _log(folder: Path) -> Iterator[tuple[Path, list[Row]]]:
             if "error" in row:
                 row["error"]["message"] = unmentioned(row["error"]["message"], Path(name))
     else:
+        log.write_bytes(b"")  # what an earlier run left
         yield log, rows
 
 

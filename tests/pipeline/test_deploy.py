@@ -1,6 +1,7 @@
 """`retort deploy`: the folder's files, JUnit, exit codes, on a virtual board behind a real SSH server."""
 
 import json
+import os
 import re
 from xml.etree import ElementTree
 
@@ -9,7 +10,7 @@ from typer.testing import CliRunner
 
 from pipeline.cli.app import app
 from pipeline.config import parse
-from pipeline.errors import StoreError
+from pipeline.errors import DiskError, StoreError
 from pipeline.lock import open_built
 from pipeline.verification import hardware, record
 from pipeline.verification.artefacts import Artefacts
@@ -106,6 +107,19 @@ def test_folder_without_package_says_what_makes_it(folder):
     failed = CliRunner().invoke(app, ["deploy", str(folder), "--host", "board"])
     assert failed.exit_code == StoreError.exit_code
     assert "`retort build` makes it" in failed.stderr
+
+
+@pytest.mark.parametrize("make", [lambda path: path.write_text(""), lambda path: fifo(path / "deploy.log")])
+def test_a_log_that_cannot_be_written_is_an_error_of_the_disk(folder, make):
+    make(folder / "logs")
+    failed = CliRunner().invoke(app, ["deploy", str(folder), "--host", "board"])
+    assert failed.exit_code == DiskError.exit_code
+    assert f"{folder}/logs/deploy.log: " in failed.stderr
+
+
+def fifo(path):
+    path.parent.mkdir()
+    os.mkfifo(path)
 
 
 def test_first_row_of_a_folder_and_damaged_files(tmp_path):

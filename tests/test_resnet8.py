@@ -1,4 +1,4 @@
-"""Residual networks with strided blocks, sized, compiled and proven by the stages' own code."""
+"""ResNet-8, with two strided residual blocks, sized, compiled and proven by the stages' own code."""
 
 import json
 from pathlib import Path
@@ -23,6 +23,7 @@ from pipeline.verification.artefacts import Artefacts
 from tests.models.networks import random_student
 
 FRAMES = 20
+SHAPE = (32, 32, 3)
 
 BUILD = """
 name = "resnet"
@@ -39,7 +40,7 @@ learning_rate = 1e-2
 weight_decay = 0.0
 [student]
 layers = [
-    {{ kind = "conv", outputs = {0}, kernel = 3, padding = 1, weight_bits = 4, activation_bits = 4 }},
+    {{ kind = "conv", outputs = 16, kernel = 3, padding = 1, weight_bits = 4, activation_bits = 4 }},
 {blocks}
     {{ kind = "average-pool" }},
     {{ outputs = 10, weight_bits = 4 }},
@@ -51,7 +52,7 @@ weight_decay = 0.0
 [distill]
 losses = [{{ method = "softened-softmax", temperature = 4.0, hard_label_weight = 0.1 }}]
 [compile]
-target_cycles = {cycles}
+target_cycles = 200000
 [board]
 name = "ulx3s-85f"
 """
@@ -69,13 +70,16 @@ def block(outputs: int, stride: int) -> str:
     return f'    {{ kind = "residual", activation_bits = 4, body = [{body}]{shortcut} }},'
 
 
-def compiled(tmp_path: Path, widths: tuple[int, int, int], side: int, cycles: int) -> Artefacts:
+BLOCKS = "\n".join((block(16, 1), block(32, 2), block(64, 2)))
+
+
+@pytest.fixture
+def compiled(tmp_path: Path) -> Artefacts:
     """The folder that stage `compile` leaves of an untrained student, with what its rungs need."""
-    blocks = "\n".join(block(width, stride) for width, stride in zip(widths, (1, 2, 2), strict=True))
     file, work, inputs = tmp_path / "build.toml", tmp_path / "work", tmp_path / "inputs"
-    file.write_text(BUILD.format(*widths, blocks=blocks, cycles=cycles))
+    file.write_text(BUILD.format(blocks=BLOCKS))
     build = config.load(file)
-    topology = build.student.topology((side, side, 3), {})
+    topology = build.student.topology(SHAPE, {})
     assessed = assess(topology, build)
     assert assessed.fits
     network = freeze(random_student(1, topology))
@@ -85,43 +89,29 @@ def compiled(tmp_path: Path, widths: tuple[int, int, int], side: int, cycles: in
     save_model(qonnx_model(network), inputs / "export" / "student.qonnx.onnx")
     manifests: Any = {"size": None, "export": None}
     context = StageContext(build, work, tmp_path / "partial", None, inputs, manifests)  # type: ignore[arg-type]
-    facts = compile_stage.run(context)
-    assert facts["interval_bound_cycles"] <= cycles
-    frames = np.random.default_rng(0).integers(0, 256, (FRAMES, side, side, 3), dtype=np.uint8)
+    assert compile_stage.run(context) == {"interval_bound_cycles": assessed.interval}
+    frames = np.random.default_rng(0).integers(0, 256, (FRAMES, *SHAPE), dtype=np.uint8)
     split = Split(frames.reshape(FRAMES, -1), np.arange(FRAMES) % 10)
-    data.save(Dataset("noise", 10, (side, side, 3), split, split, split), work / "data.safetensors")
+    data.save(Dataset("noise", 10, SHAPE, split, split, split), work / "data.safetensors")
     save_model(golden_model(network), work / "golden.onnx")
     integer.save(network, work / "frozen.safetensors")
     return Artefacts(build, work, tmp_path / "scratch", tmp_path / "log", lambda *_: None)
 
 
-def check(artefacts: Artefacts) -> None:
-    """The `rtl` rung passes, on frames whose logits differ; every layer with weights is of its own node."""
-    found = hardware.rtl(artefacts)
-    assert found.passed, found.first_mismatch
-    assert found.samples == FRAMES
-    assert len(np.unique(artefacts.expected(), axis=0)) == FRAMES
-    layers = json.loads((artefacts.folder / "layers.json").read_text())
+@pytest.mark.slow
+def test_resnet_8(compiled: Artefacts) -> None:
+    """MLPerf Tiny's network for CIFAR-10: the `rtl` rung, on frames whose logits differ, and every tap."""
+    layers = json.loads((compiled.folder / "layers.json").read_text())
     origins = [layer["origin"] for layer in layers if layer["kind"] in ("MatrixVector", "GlobalSum")]
     places = (0, 1, 2, 4, 5, 6, 8, 9, 10)
     assert origins == [*(f"accumulator{place}" for place in places), "a12", "logits"]
-
-
-@pytest.mark.slow
-def test_small_network_with_strided_blocks(tmp_path: Path) -> None:
-    artefacts = compiled(tmp_path, (4, 8, 16), 8, 4000)
-    check(artefacts)
-    layers = json.loads((artefacts.folder / "layers.json").read_text())
-    thresholds = [layer for layer in layers if layer["kind"] == "Threshold"]
-    graph = read(load_hardware(artefacts.folder / "hardware.onnx"))
-    values = dict(
-        zip((each.name for each in graph.layers), graph.values(artefacts.x.astype(np.int64)), strict=True)
-    )
-    for layer, wanted in zip(thresholds, artefacts.tapped(artefacts.x, thresholds), strict=True):
+    thresholds, x = [layer for layer in layers if layer["kind"] == "Threshold"], compiled.x[:2]
+    graph = read(load_hardware(compiled.folder / "hardware.onnx"))
+    names = [layer.name for layer in graph.layers]
+    values = dict(zip(names, graph.values(x.astype(np.int64)), strict=True))
+    for layer, wanted in zip(thresholds, compiled.tapped(x, thresholds), strict=True):
         np.testing.assert_array_equal(values[layer["name"]], wanted)
-
-
-@pytest.mark.slow
-def test_resnet_8(tmp_path: Path) -> None:
-    """MLPerf Tiny's network for CIFAR-10."""
-    check(compiled(tmp_path, (16, 32, 64), 32, 200_000))
+    found = hardware.rtl(compiled)
+    assert found.passed, found.first_mismatch
+    assert found.samples == FRAMES
+    assert len(np.unique(compiled.expected(), axis=0)) == FRAMES
