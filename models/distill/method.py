@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from models.distill.features import Shapes
 
-MIN_TEMPERATURE, MAX_TEMPERATURE = 0.01, 1000.0
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.01, 10_000.0
 LEAST, MOST = 1e-9, 1e9
 """Of settings that are numbers above 0: in float32 their squares and quotients are numbers as well."""
 
@@ -185,7 +185,7 @@ def require_temperature(method: str, temperature: float) -> None:
     """
     if not MIN_TEMPERATURE <= temperature <= MAX_TEMPERATURE:
         raise ConfigError(
-            f"{method}: temperature is {temperature:g}; give {MIN_TEMPERATURE:g} to {MAX_TEMPERATURE:g}"
+            f"{method}: temperature is {temperature}; give {MIN_TEMPERATURE:g} to {MAX_TEMPERATURE:g}"
         )
 
 

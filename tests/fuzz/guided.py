@@ -18,10 +18,12 @@ def main(name: str, runs: str, folder: str) -> None:
     corpus.mkdir(parents=True)
     for number, seed in enumerate(target.seeds):
         (corpus / f"{number}").write_bytes(seed)
-    words = Path(folder) / "words"
-    words.write_text("".join(f'"{_escaped(word)}"\n' for word in target.words if len(word) < 60))
     options = [f"-runs={runs}", "-seed=1", "-timeout=3600", "-max_len=65536", f"-artifact_prefix={folder}/"]
-    arguments = [sys.argv[0], *options, f"-dict={words}", str(corpus)]
+    if target.words:
+        words = Path(folder) / "words"
+        words.write_text("".join(f'"{_escaped(word)}"\n' for word in target.words if len(word) < 60))
+        options.append(f"-dict={words}")
+    arguments = [sys.argv[0], *options, str(corpus)]
     atheris.Setup(arguments, lambda content: attempt(target, content) and None)
     atheris.Fuzz()
 
