@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from hw import verilator
-from hw.shell.chip import TIMEOUT_BITS
+from hw.shell.protocol import TIMEOUT_BITS
 from hw.tools import kill_group, last_error
 from pipeline.errors import ToolError
 

@@ -45,7 +45,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="size",
-        version=3,
+        version=4,
         inputs=("data", "teacher"),
         config=lambda config: [
             getattr(config, section).model_dump(mode="json")
@@ -100,7 +100,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="bitstream",
-        version=4,
+        version=5,
         inputs=("compile",),
         config=lambda config: config.board.model_dump(mode="json"),
         tools=reads.bitstream_tools,
