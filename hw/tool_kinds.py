@@ -43,8 +43,12 @@ class Tool:
         """The tool's identity; raises `ToolMissingError` with the hint where it is not here."""
         identity = self.locate()
         if identity is None:
-            raise ToolMissingError(f"{self.name} ({self.purpose}) is not on this machine: {self.hint}")
+            raise self.missing()
         return identity
+
+    def missing(self) -> ToolMissingError:
+        """The error that the tool is not here, with the hint."""
+        return ToolMissingError(f"{self.name} ({self.purpose}) is not on this machine: {self.hint}")
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,13 @@ class WheelTool(Tool):
     def locate(self) -> ToolIdentity | None:
         """Version and digest of the wheel's recorded files."""
         return _wheel_identity(self.name)
+
+    def folder(self) -> Path:
+        """Where the identified distribution's packages are; raises `ToolMissingError`."""
+        try:
+            return Path(str(metadata.distribution(self.name).locate_file("")))
+        except metadata.PackageNotFoundError as error:
+            raise self.missing() from error
 
 
 @dataclass(frozen=True)
@@ -65,8 +76,19 @@ class CommandTool(Tool):
 
     def locate(self) -> ToolIdentity | None:
         """First line that the command prints about its version, and digest of the file."""
+        path = self._path()
+        return None if path is None else _command_identity(self.name, path, self.version_arguments)
+
+    def executable(self) -> Path:
+        """The file that `locate` identifies, which is the one to run; raises `ToolMissingError`."""
+        path = self._path()
+        if path is None:
+            raise self.missing()
+        return path
+
+    def _path(self) -> Path | None:
         path = next(filter(None, map(shutil.which, (self.name, *self.aliases))), None)
-        return None if path is None else _command_identity(self.name, Path(path), self.version_arguments)
+        return None if path is None else Path(path)
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ STAGES: tuple[Stage, ...] = (
             for section in ("student", "distill", "compile", "board", "size")
             if getattr(config, section) is not None
         ],
-        tools=("torch", "brevitas", "optuna"),
+        tools=("torch", "brevitas", "lightning-fabric", "optuna"),
         run="pipeline.stages.size:run",
         outputs=("sized.json",),
         applies=reads.distils,
