@@ -13,6 +13,7 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
+from hw.processes import kill_group, start
 from pipeline.errors import ToolError, ToolMissingError
 
 
@@ -131,15 +132,12 @@ def _command_identity(name: str, path: Path, version_arguments: tuple[str, ...])
     if not version_arguments:
         return ToolIdentity(name, f"sha256 {digest[:12]}", digest)
     try:
-        done = subprocess.run(
-            [str(path), *version_arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=20,
-            check=False,
-        )
+        process = start([str(path), *version_arguments], stdout=subprocess.PIPE)
+        try:
+            printed, _ = process.communicate(timeout=20)
+        finally:
+            kill_group(process)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ToolError(f"{path}: does not tell its version ({error}); reinstall {name}") from error
-    lines = done.stdout.decode(errors="replace").strip().splitlines()
+    lines = printed.decode(errors="replace").strip().splitlines()
     return ToolIdentity(name, lines[0] if lines else f"sha256 {digest[:12]}", digest)

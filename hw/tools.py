@@ -3,16 +3,16 @@
 A tool that ends well without its product is an error like any other.
 """
 
-import contextlib
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from hw.amd_tools import AMD_TOOLS
+from hw.processes import kill_group
+from hw.processes import start as start_process
 from hw.tool_kinds import CommandTool, Tool, ToolIdentity, WheelTool
 from pipeline.errors import ToolError, ToolMissingError
 
@@ -204,15 +204,7 @@ def run(
     with log.open("ab") as sink:
         start = sink.tell()
         try:
-            process = subprocess.Popen(
-                [program, *argv[1:]],
-                cwd=cwd,
-                env={**os.environ, **(env or {})},
-                stdin=subprocess.DEVNULL,
-                stdout=sink,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            process = start_process([program, *argv[1:]], cwd=cwd, stdout=sink, env=env)
         except OSError as error:
             raise ToolMissingError(
                 f"{what}: cannot start {argv[0]} ({error.strerror}); see retort doctor"
@@ -230,13 +222,6 @@ def run(
     for path in paths:
         if not path.is_file() or not path.stat().st_size:
             raise ToolError(f"{what}: exit code 0 but no {path.name}: {last_error(log, start)}; see {log}")
-
-
-def kill_group(process: "subprocess.Popen[bytes]") -> None:
-    """Kill a process started in its own session, and all that it started; reap it."""
-    with contextlib.suppress(ProcessLookupError):  # all of them may be gone already
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 def last_error(log: Path, start: int = 0) -> str:

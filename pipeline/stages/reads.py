@@ -46,9 +46,8 @@ def chip_tools(config: Build) -> tuple[str, ...]:
     common = ("verilator", "g++", "make")
     if for_amd(config):
         return common
-    common = ("amaranth", *common)  # the shell, for the board's rung
     decompiler = ("icebox_vlog",) if tools.find("icebox_vlog").locate() else ()
-    return (*common, *sorted({"pyosys", f"yowasp-nextpnr-{family(config)}", *decompiler}))
+    return ("amaranth", *common, *sorted({"pyosys", f"yowasp-nextpnr-{family(config)}", *decompiler}))
 
 
 def verify_tools(config: Build) -> tuple[str, ...]:
