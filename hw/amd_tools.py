@@ -42,6 +42,13 @@ AMD_TOOLS: tuple[Tool, ...] = (
         variables=LICENCES,
     ),
     CommandTool(
+        "bash",
+        "runs AMD's settings before their tools",
+        ("vivado",),
+        "your distribution has it",
+        optional=True,
+    ),
+    CommandTool(
         "docker",
         "runs FINN's image",
         ("vivado",),

@@ -1,7 +1,9 @@
 """The host's end of the link: finds out what a board holds, loads weights if it has none, has it infer."""
 
 import contextlib
-from collections.abc import Callable
+import secrets
+import time
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Self
 
@@ -11,22 +13,27 @@ from numpy.typing import NDArray
 
 from hw.interface import CoreInterface
 from hw.shell import protocol
-from hw.shell.protocol import Command, Identity, Status
+from hw.shell.protocol import Command, Identity, Reply, Status
 from pipeline.errors import FrameError, LinkError, PortError, SilentBoardError
+
+MOST_BYTES = 2 * (protocol.HEADER_BYTES + protocol.MAX_PAYLOAD + protocol.CRC_BYTES)
+"""What is read at most in the hope of a reply: the longest one behind another."""
 
 
 class Link:
     """A board on a serial port, opened for this process alone.
 
     `timeout` is how long, in seconds, the board may be silent before and within a reply. A request that gets
-    none, or a damaged one, or a bad status, is sent again, `retries` times at most: the board keeps nothing
-    between requests but weights that were loaded.
+    none, or a damaged one, or a bad status, is sent again, `retries` times at most, under another sequence
+    number and once the line is silent: the board keeps nothing between requests but weights that were loaded.
     """
 
     def __init__(self, port: str, baud: int, *, timeout: float = 2.0, retries: int = 2) -> None:
         """Open the port; raises `PortError` where it is missing or busy."""
         self._name = port
+        self._timeout = timeout
         self._retries = retries
+        self._sequence = secrets.randbelow(protocol.SEQUENCES)  # not that of a host before, which was killed
         self._blocks: list[bytes] = []
         try:
             self._port = serial.Serial(port, baud, timeout=timeout, write_timeout=timeout, exclusive=True)
@@ -46,17 +53,30 @@ class Link:
         self._port.close()
 
     def identify(self) -> Identity:
-        """What the board says of itself; raises `LinkError`."""
-        return protocol.decode_identity(self.request(Command.IDENTIFY))
-
-    def expect(self, design: bytes) -> None:
-        """Check that the board holds the core of digest `design`; raises `LinkError`."""
-        found = self.identify()
+        """What the board says of itself; raises `LinkError`, also where it speaks another protocol."""
+        try:
+            found = protocol.decode_identity(self.request(Command.IDENTIFY))
+        except FrameError:
+            if not self._speaks_version_1():
+                raise
+            found = Identity(1, b"")
         if found.version != protocol.PROTOCOL_VERSION:
             raise LinkError(
                 f"{self._name}: the board speaks protocol {found.version}, not {protocol.PROTOCOL_VERSION}: "
                 "flash this build"
             )
+        return found
+
+    def _speaks_version_1(self) -> bool:
+        """Whether the board understands the one version whose frames were others."""
+        self._drain()
+        with self._port_errors():
+            self._port.write(protocol.VERSION_1_IDENTIFY)
+            return self._port.read(len(protocol.VERSION_1_HELLO)) == protocol.VERSION_1_HELLO
+
+    def expect(self, design: bytes) -> None:
+        """Check that the board holds the core of digest `design`; raises `LinkError`."""
+        found = self.identify()
         wanted = protocol.decode_identity(protocol.encode_identity(design)).design
         if found.design != wanted:
             raise LinkError(
@@ -101,44 +121,83 @@ class Link:
 
     def request(self, command: int, payload: bytes = b"") -> bytes:
         """The payload of the reply to a request, which is repeated where it fails; raises `LinkError`."""
-        request = protocol.encode_request(command, payload)
         for _ in range(self._retries):
             with contextlib.suppress(FrameError, SilentBoardError):
-                return self._attempt(request)
-        return self._attempt(request)
+                return self._attempt(command, payload)
+            self._drain()
+        return self._attempt(command, payload)
 
-    def _attempt(self, request: bytes) -> bytes:
-        status, payload = self.exchange(request)
-        if status is Status.NOT_LOADED and self._blocks:
+    def _attempt(self, command: int, payload: bytes) -> bytes:
+        reply = self._ask(command, payload)
+        if reply.status is Status.NOT_LOADED and self._blocks:
             for block in self._blocks:
-                self._require(self.exchange(protocol.encode_request(Command.LOAD, block))[0], len(block))
-            status, payload = self.exchange(request)
-        self._require(status, len(request))
-        return payload
+                self._require(self._ask(Command.LOAD, block), block)
+            reply = self._ask(command, payload)
+        return self._require(reply, payload)
 
-    def _require(self, status: Status, sent: int) -> None:
-        """Raise `FrameError` where the board did not take `sent` bytes."""
-        if status is not Status.OK:
+    def _require(self, reply: Reply, sent: bytes) -> bytes:
+        """The payload of a reply; raises `FrameError` where the board did not take what was `sent`."""
+        if reply.status is not Status.OK:
             raise FrameError(
-                f"{self._name}: the board answered {status.name} to a request of {sent} bytes; "
+                f"{self._name}: the board answered {reply.status.name} to a request with {len(sent)} bytes; "
                 "check the cable"
             )
+        return reply.payload
 
-    def exchange(self, raw: bytes) -> tuple[Status, bytes]:
-        """Send bytes as they are, once, and read one reply, whatever its status; raises `LinkError`."""
-        try:
-            self._port.reset_input_buffer()  # what is left of an earlier attempt
+    def _ask(self, command: int, payload: bytes) -> Reply:
+        self._sequence = (self._sequence + 1) % protocol.SEQUENCES
+        return self.exchange(protocol.encode_request(self._sequence, command, payload))
+
+    def exchange(self, request: bytes) -> Reply:
+        """Send a request as it is, once, and wait for its reply, whatever its status; raises `LinkError`."""
+        self.send(request)
+        return self.receive(request)
+
+    def send(self, raw: bytes) -> None:
+        """Send bytes as they are, and forget all that has been received; raises `LinkError`."""
+        with self._port_errors():
+            self._port.reset_input_buffer()
             self._port.write(raw)
-            frame = self._port.read(protocol.HEADER_BYTES)
-            if len(frame) == protocol.HEADER_BYTES:
-                frame += self._port.read(protocol.rest_of_frame(frame))
+
+    def receive(self, request: bytes) -> Reply:
+        """Wait for the reply to a request that was sent, and skip those to others; raises `LinkError`."""
+        received = bytearray()
+        while len(received) < MOST_BYTES:
+            with self._port_errors():
+                more = self._port.read(max(1, self._port.in_waiting))
+            if not more:
+                break
+            received += more
+            reply = protocol.find_reply(request, bytes(received))
+            if reply is not None:
+                return reply
+        if received:
+            raise FrameError(
+                f"{self._name}: {len(received)} bytes and no reply among them, first"
+                f" {received[:8].hex(' ')}; check baud rate and cable"
+            )
+        raise SilentBoardError(
+            f"{self._name}: no answer within {self._timeout:g} s; is this the board's port, "
+            "and the board flashed?"
+        )
+
+    def _drain(self) -> None:
+        """Wait until the board has given up what it had of a request and the line is silent.
+
+        A line that is never silent is given up after the time-out: what comes next will fail.
+        """
+        end = time.monotonic() + self._timeout
+        with self._port_errors():
+            self._port.timeout = min(self._timeout, 2 * protocol.TIMEOUT_BITS / self._port.baudrate)
+            while self._port.read(max(1, self._port.in_waiting)) and time.monotonic() < end:
+                pass
+            self._port.timeout = self._timeout
+
+    @contextlib.contextmanager
+    def _port_errors(self) -> Iterator[None]:
+        try:
+            yield
         except serial.SerialTimeoutException as error:
             raise SilentBoardError(f"{self._name}: the port takes no bytes; is the board powered?") from error
         except OSError as error:
             raise PortError(f"{self._name}: {error}; was the board unplugged?") from error
-        if not frame:
-            raise SilentBoardError(
-                f"{self._name}: no answer within {self._port.timeout:g} s; is this the board's port, "
-                "and the board flashed?"
-            )
-        return protocol.decode_reply(frame)

@@ -3,7 +3,6 @@
 All three have the same pins, so that one virtual board, or one driver of the parallel port, runs any of them.
 """
 
-import importlib.util
 import os
 import re
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from hw.boards import Board
 from hw.interface import CoreInterface
 from hw.shell.chip import chip_verilog
 from hw.shell.port import Shell, parallel_port
-from hw.tools import find, reading, run, run_yosys
+from hw.tools import find, reading, run, run_yosys, wheel_folder
 from pipeline.errors import ToolError, ToolMissingError
 
 DECOMPILER = "icebox_vlog"
@@ -159,10 +158,7 @@ def _on_board(board: Board, sources: tuple[Path, ...], shell: Shell) -> ChipMode
 
 def _cells(family: str) -> Path:
     """Yosys's simulation models of the family's cells, from the pyosys wheel."""
-    spec = importlib.util.find_spec("pyosys")
-    if spec is None or spec.origin is None:
-        raise ToolMissingError("pyosys is not installed: pip install -r requirements.lock")
-    path = Path(spec.origin).parent / "share" / family / "cells_sim.v"
+    path = wheel_folder("pyosys") / "pyosys" / "share" / family / "cells_sim.v"
     if not path.is_file():
         raise ToolMissingError(f"pyosys came without {path}: install the locked version again")
     return path

@@ -13,6 +13,7 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
+from hw.processes import kill_group, start
 from pipeline.errors import ToolError, ToolMissingError
 
 
@@ -43,8 +44,12 @@ class Tool:
         """The tool's identity; raises `ToolMissingError` with the hint where it is not here."""
         identity = self.locate()
         if identity is None:
-            raise ToolMissingError(f"{self.name} ({self.purpose}) is not on this machine: {self.hint}")
+            raise self.missing()
         return identity
+
+    def missing(self) -> ToolMissingError:
+        """The error that the tool is not here, with the hint."""
+        return ToolMissingError(f"{self.name} ({self.purpose}) is not on this machine: {self.hint}")
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,13 @@ class WheelTool(Tool):
     def locate(self) -> ToolIdentity | None:
         """Version and digest of the wheel's recorded files."""
         return _wheel_identity(self.name)
+
+    def folder(self) -> Path:
+        """Where the identified distribution's packages are; raises `ToolMissingError`."""
+        try:
+            return Path(str(metadata.distribution(self.name).locate_file("")))
+        except metadata.PackageNotFoundError as error:
+            raise self.missing() from error
 
 
 @dataclass(frozen=True)
@@ -65,8 +77,19 @@ class CommandTool(Tool):
 
     def locate(self) -> ToolIdentity | None:
         """First line that the command prints about its version, and digest of the file."""
+        path = self._path()
+        return None if path is None else _command_identity(self.name, path, self.version_arguments)
+
+    def executable(self) -> Path:
+        """The file that `locate` identifies, which is the one to run; raises `ToolMissingError`."""
+        path = self._path()
+        if path is None:
+            raise self.missing()
+        return path
+
+    def _path(self) -> Path | None:
         path = next(filter(None, map(shutil.which, (self.name, *self.aliases))), None)
-        return None if path is None else _command_identity(self.name, Path(path), self.version_arguments)
+        return None if path is None else Path(path)
 
 
 @dataclass(frozen=True)
@@ -112,15 +135,12 @@ def _command_identity(name: str, path: Path, version_arguments: tuple[str, ...])
     if not version_arguments:
         return ToolIdentity(name, f"sha256 {digest[:12]}", digest)
     try:
-        done = subprocess.run(
-            [str(path), *version_arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=20,
-            check=False,
-        )
+        process = start([str(path), *version_arguments], stdout=subprocess.PIPE)
+        try:
+            printed, _ = process.communicate(timeout=20)
+        finally:
+            kill_group(process)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ToolError(f"{path}: does not tell its version ({error}); reinstall {name}") from error
-    lines = done.stdout.decode(errors="replace").strip().splitlines()
+    lines = printed.decode(errors="replace").strip().splitlines()
     return ToolIdentity(name, lines[0] if lines else f"sha256 {digest[:12]}", digest)

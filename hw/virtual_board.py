@@ -10,8 +10,9 @@ from types import TracebackType
 from typing import Self
 
 from hw import verilator
-from hw.shell.chip import TIMEOUT_BITS
-from hw.tools import kill_group, last_error
+from hw.processes import kill_group, start
+from hw.shell.protocol import TIMEOUT_BITS
+from hw.tools import last_error
 from pipeline.errors import ToolError
 
 HARNESS = Path(__file__).parent / "harness" / "board.cpp"
@@ -84,14 +85,8 @@ class VirtualBoard:
             self.port = os.ttyname(self._slave)
             executable, *settings = map(str, self._argv)
             with self._log.open("ab") as sink:
-                self._process = subprocess.Popen(
-                    [executable, str(master), *settings],
-                    stdin=subprocess.DEVNULL,
-                    stdout=sink,
-                    stderr=subprocess.STDOUT,
-                    pass_fds=[master],
-                    start_new_session=True,
-                )
+                argv = [executable, str(master), *settings]
+                self._process = start(argv, stdout=sink, pass_fds=[master])
         except OSError as error:
             os.close(self._slave)
             raise ToolError(f"virtual board does not start ({error}); build it again") from error

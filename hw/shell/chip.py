@@ -15,11 +15,10 @@ from hw.interface import CoreInterface
 from hw.shell.link import Link
 from hw.shell.parallel import ParallelChip, ParallelOnBoard
 from hw.shell.port import PortWidths, Shell, parallel_port, port_pins
+from hw.shell.protocol import TIMEOUT_BITS
 from hw.shell.uart import Receiver, Transmitter
 from hw.verilog import to_verilog
 from pipeline.errors import CapacityError
-
-TIMEOUT_BITS = 1 << 16  # 65 ms at 1 Mbaud: more than a host is held up within a frame
 
 
 class Chip(wiring.Component):  # type: ignore[misc]

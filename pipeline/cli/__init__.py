@@ -1,9 +1,7 @@
 """The command line, `retort`: one module for each group of commands."""
 
-import signal
-from types import FrameType
-
-from pipeline.cli.app import app
+from hw.processes import supervised
+from pipeline.cli.app import app, say_interrupted_once
 from pipeline.cli.building import build, plan
 from pipeline.cli.comparing import compare
 from pipeline.cli.deploying import deploy
@@ -42,10 +40,6 @@ app.add_typer(experiment)
 
 
 def main() -> None:
-    """The console entry: SIGTERM ends a run as Ctrl-C does."""
-    signal.signal(signal.SIGTERM, _interrupt)
-    app(prog_name="retort")
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    """The console entry: Ctrl-C and SIGTERM end a run within seconds, with all that it started."""
+    with supervised(say_interrupted_once):
+        app(prog_name="retort")

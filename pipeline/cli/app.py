@@ -1,6 +1,7 @@
 """The application: its global options, what errors look like, and what commands share."""
 
 import json
+import sys
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,12 +11,14 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from hw.processes import Interrupted
 from pipeline.errors import RetortError
 from pipeline.files import disk_error, output_file
 from pipeline.printing import printable
 from pipeline.progress import Shown
 
 INTERRUPTED = 130
+LAST_WORDS = "interrupted; the same command goes on from here"
 UNEXPECTED = 70
 
 
@@ -32,8 +35,8 @@ class Commands(TyperGroup):
         except (typer.Exit, typer.Abort, BrokenPipeError):
             raise
         except KeyboardInterrupt as error:
-            typer.echo("interrupted; the same command goes on from here", err=True)
-            raise typer.Exit(INTERRUPTED) from error
+            say_interrupted()
+            raise typer.Exit(error.exit_code if isinstance(error, Interrupted) else INTERRUPTED) from error
         except Exception as error:
             if ctx.params["debug"]:
                 typer.echo(traceback.format_exc(), err=True, nl=False)
@@ -41,6 +44,22 @@ class Commands(TyperGroup):
             for line in _lines(known):
                 say(f"error: {line}", err=True)
             raise typer.Exit(_code(known)) from error
+
+
+def say_interrupted() -> None:
+    """Say the line that ends an interrupted command."""
+    global _said
+    _said = True
+    typer.echo(LAST_WORDS, err=True)
+
+
+def say_interrupted_once() -> None:
+    """Say it where the command itself did not come to it, and give the terminal its cursor back."""
+    if not _said:
+        typer.echo(("\x1b[?25h" if sys.stderr.isatty() else "") + LAST_WORDS, err=True)
+
+
+_said = False
 
 
 def _code(error: Exception) -> int:

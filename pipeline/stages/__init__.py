@@ -45,14 +45,14 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="size",
-        version=3,
+        version=4,
         inputs=("data", "teacher"),
         config=lambda config: [
             getattr(config, section).model_dump(mode="json")
             for section in ("student", "distill", "compile", "board", "size")
             if getattr(config, section) is not None
         ],
-        tools=("torch", "brevitas", "optuna"),
+        tools=("torch", "brevitas", "lightning-fabric", "optuna"),
         run="pipeline.stages.size:run",
         outputs=("sized.json",),
         applies=reads.distils,
@@ -100,7 +100,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="bitstream",
-        version=4,
+        version=5,
         inputs=("compile",),
         config=lambda config: config.board.model_dump(mode="json"),
         tools=reads.bitstream_tools,

@@ -29,7 +29,7 @@ def board_tools(config: Build) -> tuple[str, ...]:
     """Synthesis, place and route, packing for the build's board."""
     chip = family(config)
     if config.board.toolchain == "native":
-        return ("yosys", f"nextpnr-{chip}")
+        return tools.native_tools(chip)
     return ("pyosys", f"yowasp-nextpnr-{chip}")
 
 
@@ -47,13 +47,13 @@ def chip_tools(config: Build) -> tuple[str, ...]:
     if for_amd(config):
         return common
     decompiler = ("icebox_vlog",) if tools.find("icebox_vlog").locate() else ()
-    return (*common, *sorted({"pyosys", f"yowasp-nextpnr-{family(config)}", *decompiler}))
+    return ("amaranth", *common, *sorted({"pyosys", f"yowasp-nextpnr-{family(config)}", *decompiler}))
 
 
 def verify_tools(config: Build) -> tuple[str, ...]:
     """Tools of the ladder."""
-    network = "torch" if distils(config) else "qonnx"
-    return (network, "onnxruntime", "finn-plus", *chip_tools(config))
+    networks = ("torch", "brevitas", "qonnx") if distils(config) else ("qonnx",)
+    return (*networks, "onnxruntime", "finn-plus", *chip_tools(config))
 
 
 def bitstream_outputs(config: Build) -> tuple[str, ...]:

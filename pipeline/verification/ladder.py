@@ -101,8 +101,11 @@ def climb_side_by_side(subject: T, rungs: Rungs[T], key: str, against: str = "go
 
     `against` is what a rung that could not be climbed would have compared with.
     """
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
         yield from pool.map(lambda name: _climb_one(subject, name, rungs, key, against), rungs)
+    finally:
+        pool.shutdown(cancel_futures=True)  # an interrupt must not wait for rungs that have not begun
 
 
 def _climb_one(subject: T, name: str, rungs: Rungs[T], key: str, against: str = "golden") -> Row:

@@ -2,6 +2,7 @@
 
 import json
 import zlib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,19 +18,19 @@ from hw.shell import protocol
 from hw.shell.chip import build_plan, chip_verilog
 from hw.shell.loader import Loader
 from hw.shell.port import PortWidths
-from hw.shell.protocol import BLOCK_BYTES, Command, Status
+from hw.shell.protocol import BLOCK_BYTES, Command, Reply, Status
 from hw.tools import run_yosys
 from pipeline.errors import CapacityError, ModelFileError
-from tests.hw.test_shell import DESIGN, HELLO, IDENTIFY, TIMEOUT, Rig, broken, simulate
+from tests.hw.test_shell import DESIGN, HELLO, IDENTIFY, TIMEOUT, Rig, broken
 
 COLUMNS = (300, 300)
 WEIGHTS = np.random.default_rng(0).bytes(2 * sum(COLUMNS))
 FORMAT = WeightsFormat(COLUMNS, zlib.crc32(WEIGHTS))
 INTERFACE = CoreInterface(StreamFormat((6,), "uint8", 1), StreamFormat((2,), "int16", 1), FORMAT)
-BLOCKS = [protocol.encode_request(Command.LOAD, block) for block in protocol.weight_blocks(WEIGHTS)]
+BLOCKS = [protocol.encode_request(3, Command.LOAD, block) for block in protocol.weight_blocks(WEIGHTS)]
 FRAME = bytes(range(6))
-INFER = protocol.encode_request(Command.INFER, FRAME)
-OK = (Status.OK, b"")
+INFER = protocol.encode_request(3, Command.INFER, FRAME)
+OK = Reply(Status.OK)
 SOON, LATE = 300, 2 * TIMEOUT + 200
 
 
@@ -48,22 +49,8 @@ class LoadedRig(Rig):
             if valid:
                 self.ram[column, address] = data
 
-    def play(self, *script: bytes | int) -> list[tuple[Status, bytes]]:
-        async def host(ctx: Any) -> None:
-            for step in script:
-                if isinstance(step, int):
-                    await ctx.tick().repeat(step)
-                    continue
-                for byte in step:
-                    ctx.set(self.link.received.payload, byte)
-                    ctx.set(self.link.received.valid, 1)
-                    await ctx.tick()
-                    ctx.set(self.link.received.valid, 0)
-                    if len(step) < BLOCK_BYTES:  # blocks come without a pause, faster than any serial line
-                        await ctx.tick().repeat(4)
-
-        simulate(self.link, self.core, self.listen, self.listen_to_load, host)
-        return self.replies
+    def listeners(self) -> tuple[Callable[[Any], Any], ...]:
+        return (self.listen_to_load,)
 
 
 def loading(*blocks: bytes) -> list[bytes | int]:
@@ -72,12 +59,12 @@ def loading(*blocks: bytes) -> list[bytes | int]:
 
 def test_loads_then_infers() -> None:
     rig = LoadedRig()
-    replies = rig.play(IDENTIFY, SOON, INFER, LATE, *loading(*BLOCKS), INFER, 500, IDENTIFY, SOON)
+    replies = rig.run(IDENTIFY, SOON, INFER, LATE, *loading(*BLOCKS), INFER, 500, IDENTIFY, SOON)
     assert replies == [
         HELLO,
-        (Status.NOT_LOADED, b""),
+        Reply(Status.NOT_LOADED),
         *[OK] * len(BLOCKS),
-        (Status.OK, rig.output(FRAME)),
+        Reply(Status.OK, rig.output(FRAME)),
         HELLO,
     ]
     assert rig.frames == [FRAME]
@@ -90,8 +77,8 @@ def test_loads_then_infers() -> None:
 
 def test_loaded_weights_outlast_a_fault() -> None:
     rig = LoadedRig()
-    replies = rig.play(*loading(*BLOCKS), broken(INFER, 6), LATE, INFER[:7], LATE, INFER, 500)
-    assert [status for status, _ in replies[len(BLOCKS) :]] == [Status.BAD_CRC, Status.TIMEOUT, Status.OK]
+    replies = rig.run(*loading(*BLOCKS), broken(INFER, 6), LATE, INFER[:7], LATE, INFER, 500)
+    assert [reply.status for reply in replies[len(BLOCKS) :]] == [Status.BAD_CRC, Status.TIMEOUT, Status.OK]
 
 
 @pytest.mark.slow
@@ -100,8 +87,8 @@ def test_loaded_weights_outlast_a_fault() -> None:
     [
         (broken(BLOCKS[1], 600), Status.BAD_CRC),
         (BLOCKS[1][:200], Status.TIMEOUT),
-        (protocol.encode_request(Command.LOAD, bytes([2]) + bytes(BLOCK_BYTES)), Status.BAD_BLOCK),
-        (protocol.encode_request(Command.LOAD, bytes(BLOCK_BYTES)), Status.BAD_LENGTH),
+        (protocol.encode_request(3, Command.LOAD, bytes([2]) + bytes(BLOCK_BYTES)), Status.BAD_BLOCK),
+        (protocol.encode_request(3, Command.LOAD, bytes(BLOCK_BYTES)), Status.BAD_LENGTH),
     ],
     ids=["damaged", "broken off", "one left out", "short"],
 )
@@ -109,43 +96,43 @@ def test_fault_while_loading(fault: bytes, status: Status) -> None:
     """What comes next is refused, as frames are, until all was loaded again from the beginning."""
     rig = LoadedRig()
     script = [*loading(BLOCKS[0]), fault, LATE, BLOCKS[1], LATE, INFER, LATE]
-    replies = rig.play(*script, *loading(*BLOCKS), INFER, 500)
+    replies = rig.run(*script, *loading(*BLOCKS), INFER, 500)
     assert replies == [
         OK,
-        (status, b""),
-        (Status.BAD_BLOCK, b""),
-        (Status.NOT_LOADED, b""),
+        Reply(status),
+        Reply(Status.BAD_BLOCK),
+        Reply(Status.NOT_LOADED),
         *[OK] * len(BLOCKS),
-        (Status.OK, rig.output(FRAME)),
+        Reply(Status.OK, rig.output(FRAME)),
     ]
 
 
 @pytest.mark.slow
 def test_other_weights_are_refused() -> None:
     other = bytes([WEIGHTS[0] ^ 1]) + WEIGHTS[1:]
-    blocks = [protocol.encode_request(Command.LOAD, block) for block in protocol.weight_blocks(other)]
+    blocks = [protocol.encode_request(3, Command.LOAD, block) for block in protocol.weight_blocks(other)]
     rig = LoadedRig()
-    replies = rig.play(*loading(*blocks), INFER, LATE, *loading(*BLOCKS), INFER, 500)
-    assert replies[len(blocks)] == (Status.NOT_LOADED, b"")
-    assert replies[-1] == (Status.OK, rig.output(FRAME))
+    replies = rig.run(*loading(*blocks), INFER, LATE, *loading(*BLOCKS), INFER, 500)
+    assert replies[len(blocks)] == Reply(Status.NOT_LOADED)
+    assert replies[-1] == Reply(Status.OK, rig.output(FRAME))
 
 
 @pytest.mark.slow
 def test_beginning_anew_forgets() -> None:
-    replies = LoadedRig().play(*loading(*BLOCKS, BLOCKS[0]), INFER, LATE)
-    assert replies[-1] == (Status.NOT_LOADED, b"")
+    replies = LoadedRig().run(*loading(*BLOCKS, BLOCKS[0]), INFER, LATE)
+    assert replies[-1] == Reply(Status.NOT_LOADED)
 
 
 @pytest.mark.slow
 def test_no_block_behind_the_last() -> None:
-    beyond = protocol.encode_request(Command.LOAD, bytes([len(BLOCKS)]) + bytes(BLOCK_BYTES))
-    replies = LoadedRig().play(*loading(*BLOCKS), beyond, LATE, INFER, LATE)
-    assert replies[-2:] == [(Status.BAD_BLOCK, b""), (Status.NOT_LOADED, b"")]
+    beyond = protocol.encode_request(3, Command.LOAD, bytes([len(BLOCKS)]) + bytes(BLOCK_BYTES))
+    replies = LoadedRig().run(*loading(*BLOCKS), beyond, LATE, INFER, LATE)
+    assert replies[-2:] == [Reply(Status.BAD_BLOCK), Reply(Status.NOT_LOADED)]
 
 
 def test_core_without_weights_knows_no_load() -> None:
     plain = Rig(CoreInterface(INTERFACE.input, INTERFACE.output))
-    assert plain.run(BLOCKS[0], LATE) == [(Status.BAD_COMMAND, b"")]
+    assert plain.run(BLOCKS[0], LATE) == [Reply(Status.BAD_COMMAND)]
 
 
 @pytest.mark.usefixtures("unbuilt")

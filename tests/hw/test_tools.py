@@ -1,3 +1,4 @@
+import hashlib
 import os
 import stat
 import sys
@@ -160,17 +161,57 @@ def test_yosys(tmp_path: Path) -> None:
 
 
 def test_native_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("yosys", "nextpnr-ice40"):
+    for name in ("yosys", "nextpnr-ice40", "icepack"):
         script = tmp_path / name
         script.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
         script.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}/usr/bin{os.pathsep}/bin")
     assert tools.native_available("ice40") and not tools.native_available("ecp5")
     assert tools.command("nextpnr-ice40", native=True) == [str(tmp_path / "nextpnr-ice40")]
-    with pytest.raises(ToolMissingError, match="nextpnr-ecp5 is not on the PATH"):
+    with pytest.raises(ToolMissingError, match=r"nextpnr-ecp5 .* is not on this machine: YosysHQ"):
         tools.command("nextpnr-ecp5", native=True)
     tools.run_yosys(["help", "stat"], cwd=tmp_path, log=tmp_path / "log", native=True)
     assert (tmp_path / "log").read_text() == "-p\nhelp\n-p\nstat\n"
+
+
+def fake_command(folder: Path, name: str, lines: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{lines}\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.mark.parametrize(
+    "command",
+    [tool for tool in tools.TOOLS if isinstance(tool, tool_kinds.CommandTool)],
+    ids=lambda t: t.name,
+)
+def test_identified_command_is_the_one_that_runs(
+    command: tool_kinds.CommandTool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a folder or a file that cannot be run has its name earlier on the PATH, and in `cwd`."""
+    (tmp_path / "a" / command.name).mkdir(parents=True)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / command.name).write_text("no program")
+    right = fake_command(tmp_path / "c", command.name, "echo the one")
+    fake_command(tmp_path / "d", command.name, "echo another")
+    fake_command(tmp_path / "cwd", command.name, "echo that of cwd")
+    monkeypatch.setenv("PATH", os.pathsep.join(str(tmp_path / each) for each in "abcd"))
+    identity = command.require()
+    assert identity.digest == hashlib.sha256(right.read_bytes()).hexdigest()
+    tools.run([command.name], cwd=tmp_path / "cwd", log=tmp_path / "log", what="fake")
+    assert (tmp_path / "log").read_text() == "the one\n"
+
+
+def test_identified_wheel_is_the_one_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in (tmp_path, tmp_path / "path"):  # where the tool runs, and before the wheels
+        (folder / "pyosys").mkdir(parents=True)
+        (folder / "pyosys" / "__init__.py").write_text("raise SystemExit('not the wheel')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "path"))
+    (tmp_path / "a.v").write_text("module a(input b, output c); assign c = ~b; endmodule\n")
+    script = ["read_verilog a.v", "synth -top a", "write_rtlil a.il"]
+    tools.run_yosys(script, cwd=tmp_path, log=tmp_path / "log", products=[Path("a.il")])
 
 
 @pytest.mark.slow

@@ -1,9 +1,12 @@
+import hashlib
+import os
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from hw import verilator
+from hw import tools, verilator
 from pipeline.errors import ToolError
 
 COUNTER = """
@@ -43,6 +46,39 @@ def test_build(tmp_path: Path) -> None:
         lint=True,
     )
     assert subprocess.run([executable], capture_output=True, check=True).stdout == b"115"
+
+
+@pytest.mark.slow
+def test_compiler_and_make_are_those_identified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever else the PATH and the environment have."""
+    told = tmp_path / "told"
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("g++", "make", "c++", "cc", "gcc", "clang++", "ccache", "gmake", "python", "python3"):
+        real = f'exec {shutil.which(name)} "$@"' if name in ("g++", "make") else "exit 1"
+        write(programs / name, f"#!/bin/sh\necho {name} >> {told}\n{real}\n").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    for name, value in {
+        "CXX": "c++",
+        "CC": "cc",
+        "LINK": "c++",
+        "OBJCACHE": "ccache",
+        "MAKE": "gmake",
+    }.items():
+        monkeypatch.setenv(name, value)
+    verilator.build(
+        [write(tmp_path / "top.v", COUNTER)],
+        top="top",
+        harness=write(tmp_path / "main.cpp", HARNESS),
+        work=tmp_path / "work",
+        log=tmp_path / "log",
+        defines={"CYCLES": "5"},
+        verilog_defines={"START": "100"},
+    )
+    assert set(told.read_text().split()) == {"g++", "make"}
+    for name in ("g++", "make"):
+        digest = hashlib.sha256((programs / name).read_bytes()).hexdigest()
+        assert tools.find(name).require().digest == digest
 
 
 def test_broken_verilog(tmp_path: Path) -> None:

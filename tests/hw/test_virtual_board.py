@@ -5,6 +5,7 @@ import signal
 import tty
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from hw.host import Link
 from hw.interface import CoreInterface, StreamFormat
 from hw.shell import protocol
 from hw.shell.chip import chip_verilog
-from hw.shell.protocol import Command, Status
+from hw.shell.protocol import Command, Reply, Status
 from hw.virtual_board import VirtualBoard
 from pipeline.errors import FrameError, LinkError, PortError, SilentBoardError, ToolError
 
@@ -174,35 +175,37 @@ def test_identity(link: Link) -> None:
 @pytest.mark.parametrize(
     ("bad", "status"),
     [
-        (protocol.encode_request(Command.INFER, bytes(8))[:-1] + b"\0", Status.BAD_CRC),
-        (protocol.encode_request(Command.INFER, bytes(7)), Status.BAD_LENGTH),
-        (protocol.encode_request(9, bytes(8)), Status.BAD_COMMAND),
-        (protocol.encode_request(Command.INFER, bytes(8))[:7], Status.TIMEOUT),
+        (protocol.encode_request(7, Command.INFER, bytes(8))[:-1] + b"\0", Status.BAD_CRC),
+        (protocol.encode_request(7, Command.INFER, bytes(7)), Status.BAD_LENGTH),
+        (protocol.encode_request(7, 9, bytes(8)), Status.BAD_COMMAND),
+        (protocol.encode_request(7, Command.INFER, bytes(8))[:7], Status.TIMEOUT),
     ],
     ids=lambda value: value.name if isinstance(value, Status) else "",
 )
 def test_refuses_and_recovers(link: Link, bad: bytes, status: Status) -> None:
     frames = some_frames(2)
-    assert link.exchange(bad) == (status, b"")
+    assert link.exchange(bad) == Reply(status)
     np.testing.assert_array_equal(link.infer(frames, INTERFACE), expected(frames))
 
 
 def test_refusal_is_a_frame_error(link: Link) -> None:
-    with pytest.raises(FrameError, match="the board answered BAD_LENGTH to a request of 13 bytes"):
+    with pytest.raises(FrameError, match="the board answered BAD_LENGTH to a request with 7 bytes"):
         link.request(Command.INFER, bytes(7))
 
 
 def test_patient_board_waits_for_a_slow_host(executable: Path, tmp_path: Path) -> None:
-    request = protocol.encode_request(Command.INFER, some_frames(1).tobytes())
+    request = protocol.encode_request(7, Command.INFER, some_frames(1).tobytes())
     with (
         VirtualBoard(executable, tmp_path / "log", patience=60, timeout_bits=TIMEOUT_BITS) as board,
         Link(board.port, BAUD, timeout=0.3) as link,
     ):
+        link.send(request[:6])
         with pytest.raises(SilentBoardError):
-            link.exchange(request[:6])  # far more bit times than the time-out, were time not to stand still
-        status, payload = link.exchange(request[6:])
-    assert status is Status.OK
-    np.testing.assert_array_equal(INTERFACE.output.from_bytes(payload), expected(some_frames(1)))
+            link.receive(request)  # far more bit times than the time-out, were time not to stand still
+        link.send(request[6:])
+        reply = link.receive(request)
+    assert reply.status is Status.OK
+    np.testing.assert_array_equal(INTERFACE.output.from_bytes(reply.payload), expected(some_frames(1)))
 
 
 @pytest.mark.parametrize("first", [0xDD, 0xEE])
@@ -221,7 +224,7 @@ def test_damaged_replies_are_asked_for_again(link: Link, monkeypatch: pytest.Mon
     attempts = iter([FrameError("damaged"), FrameError("damaged"), None])
     real = Link.exchange
 
-    def flaky(self: Link, raw: bytes) -> tuple[Status, bytes]:
+    def flaky(self: Link, raw: bytes) -> Reply:
         result = real(self, raw)
         if error := next(attempts):
             raise error
@@ -230,6 +233,60 @@ def test_damaged_replies_are_asked_for_again(link: Link, monkeypatch: pytest.Mon
     monkeypatch.setattr(Link, "exchange", flaky)
     monkeypatch.setattr(link, "_retries", 2)
     np.testing.assert_array_equal(link.infer(some_frames(1), INTERFACE), expected(some_frames(1)))
+
+
+class FlakyPort:
+    """A serial port that now and then damages what passes, or keeps it until the next request is sent."""
+
+    def __init__(self, port: Any, share: float) -> None:
+        self.share = share
+        self._port = port
+        self._rng = np.random.default_rng(8)
+        self._kept = b""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._port, name)
+
+    def write(self, data: bytes) -> None:
+        self._port.write(self._damaged(data))
+
+    def read(self, size: int) -> bytes:
+        data = self._damaged(self._port.read(size))
+        if data and self._rng.random() < self.share:
+            self._kept, data = data, b""
+            self._port.read(size)  # the time-out goes by
+        elif data:
+            self._kept, data = b"", self._kept + data
+        return data
+
+    def _damaged(self, data: bytes) -> bytes:
+        passed: list[int] = []
+        for byte in data:
+            kind = int(self._rng.integers(4)) if self._rng.random() < self.share else None
+            at = max(0, len(passed) - 1) if kind == 3 else len(passed)  # 3: before the one before
+            passed[at:at] = {0: [], 1: [byte, byte], 2: [byte ^ 1 << int(self._rng.integers(8))]}.get(
+                kind, [byte]
+            )
+        return bytes(passed)
+
+
+def test_flaky_line_gives_right_outputs_or_none(board: VirtualBoard) -> None:
+    frames = some_frames(60)
+    right = refused = 0
+    with Link(board.port, BAUD, timeout=0.3, retries=1) as link:
+        link._port = flaky = FlakyPort(link._port, 0.01)
+        for frame in frames:
+            try:
+                outputs = link.infer(frame[None], INTERFACE)
+            except LinkError:
+                refused += 1
+                continue
+            np.testing.assert_array_equal(outputs, expected(frame[None]))
+            right += 1
+        flaky.share = 0.0
+        link._retries, link._timeout = 3, 30.0
+        np.testing.assert_array_equal(link.infer(frames, INTERFACE), expected(frames))
+    assert right > 20 and right + refused == 60
 
 
 def test_wrong_frames(link: Link) -> None:

@@ -578,7 +578,7 @@ def test_sigterm_ends_a_process_as_ctrl_c_does(tmp_path: Path) -> None:
         assert process.poll() is None
     process.send_signal(signal.SIGTERM)
     assert process.stderr.read().splitlines()[-1] == "interrupted; the same command goes on from here"
-    assert process.wait() == 130
+    assert process.wait() == 143
     done = subprocess.run(toy_argv("build", FILE), cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "first: cached" in done.stderr
 
