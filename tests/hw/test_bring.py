@@ -145,7 +145,7 @@ def test_activations_at_the_end_count_from_zero(tmp_path: Path, bits: int, signe
 def test_what_a_byte_stands_for(tmp_path: Path, given: Bytes) -> None:
     """Thresholds take it up, behind the first layer or those of a quantizer at the input."""
     network = Foreign((3, 4, 4))
-    x = network.quant("input", 5, 0.103 if given.scale != 1 else 13.7)
+    x = network.quant("input", 5, 0.1 if given.scale != 1 else 14.0)
     x = network.quant(network.conv(x, 3, 4, (3, 3)), 3, 0.4 if given.scale != 1 else 50.0)
     network.dense(network.node("Flatten", [x], axis=1), 16, 5)
     _, found = check(network.save(tmp_path / "foreign.onnx"), given=given)
@@ -155,7 +155,7 @@ def test_what_a_byte_stands_for(tmp_path: Path, given: Bytes) -> None:
 def test_flat_picture_keeps_its_order(tmp_path: Path) -> None:
     """A network that flattens at once takes its frames as it flattens: channels first."""
     network = Foreign((2, 3, 3))
-    x = network.node("Flatten", [network.quant("input", 4, 0.21)], axis=1)
+    x = network.node("Flatten", [network.quant("input", 4, 0.2)], axis=1)
     network.dense(network.relu(network.dense(x, 18, 6), 3, 0.3), 6, 3)
     graph, found = check(network.save(tmp_path / "foreign.onnx"))
     assert graph.shape == (18,) and found.agreement == 1
