@@ -16,6 +16,9 @@ MAX_VALUES = 1 << 28
 FLOAT = 1
 """ONNX's number for float32."""
 
+COUNTS = ("strides", "dilations", "kernel_shape", "group", "blocksize", "num_outputs", "num_groups")
+"""Attributes that shapes are divided by: onnx's own inference of shapes ends the process at a 0."""
+
 QUANTIZERS = ("Quant", "BipolarQuant", "IntQuant", "Trunc")
 
 
@@ -40,6 +43,7 @@ def _problems(graph: Any) -> Iterator[str]:
             yield f"has no {name}"
     yield from _wiring_problems(graph, constants | {port.name for port in inputs})
     yield from filter(None, map(_input_problem, inputs))
+    yield from filter(None, map(_attribute_problem, graph.node))
     values: dict[str, NDArray[Any]] = {}
     for name, tensor in _tensors(graph):
         array = _values(tensor)
@@ -63,6 +67,17 @@ def _wiring_problems(graph: Any, given: set[str]) -> Iterator[str]:
     for port in graph.output:
         if port.name not in made:
             yield f"no node gives its output '{port.name}'"
+
+
+def _attribute_problem(node: Any) -> str | None:
+    for attribute in node.attribute:
+        if attribute.name in COUNTS and any(count < 1 for count in (*attribute.ints, *_single(attribute))):
+            return f"{node.op_type} '{node.name or ' '.join(node.output)}' has {attribute.name} below 1"
+    return None
+
+
+def _single(attribute: Any) -> tuple[int, ...]:
+    return () if attribute.ints else (attribute.i,)
 
 
 def _input_problem(port: Any) -> str | None:

@@ -53,8 +53,14 @@ BAD: dict[str, Callable[[onnx.ModelProto], object]] = {
     "tensor 'k3' cannot be read": lambda model: setattr(tensor(model, "k3"), "raw_data", b"abc"),
     "tensor 'k3' holds NaN or infinity": lambda model: fill(model, "k3", np.nan),
     "tensor 'infinite' holds NaN or infinity": constant,
+    "Gemm 'v2' has strides below 1": lambda model: count(model, "strides", [1, 0]),
+    "Gemm 'v2' has group below 1": lambda model: count(model, "group", 0),
     "Quant 'v0' has a scale that is not above 0": lambda model: fill(model, "k0", 0),
 }
+
+
+def count(model: onnx.ModelProto, name: str, value: int | list[int]) -> None:
+    model.graph.node[2].attribute.append(helper.make_attribute(name, value))
 
 
 def side(model: onnx.ModelProto) -> onnx.TensorShapeProto.Dimension:

@@ -344,8 +344,8 @@ def test_npz_of_other_axes_than_its_layout(tmp_path, layout):
         ({"y_train": Y * 0, "y_test": Y[:8] * 0}, "npz: all samples are of one class; give samples of two"),
         ({"x_train": X * 0}, "npz: all training samples are equal; there is nothing to tell classes by"),
         (
-            {"x_train": X * 1.7e306, "x_test": X[:8] * 1.0},
-            r"x_train: sample 0 holds 1.7e\+306, beyond 1e\+30",
+            {"x_train": X * 1.7e305, "x_test": X[:8] * 1.0},
+            r"x_train: sample 0 holds 1.7e\+305, beyond 1e\+30",
         ),
         ({"x_train": X * 1e-318, "x_test": X[:8] * 1.0}, "its values differ by .* only, less than 1e-30"),
         ({"x_train": np.array([{}] * 40)}, "x_train: holds object, not numbers; give plain arrays"),
