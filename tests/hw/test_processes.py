@@ -188,7 +188,7 @@ def test_signal_that_is_ignored_stays_so(folder: Path) -> None:
     """As of a command that a shell runs in the background."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        run = Run("ready()\nsys.stdin.readline()", folder)
+        run = Run(WAITS, folder)
     finally:
         signal.signal(signal.SIGINT, before)
     run.process.send_signal(signal.SIGINT)
