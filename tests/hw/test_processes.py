@@ -112,8 +112,8 @@ threading.Timer(0.5, ready).start()  # from within the call
 hashlib.pbkdf2_hmac("sha512", b"", b"", 10**9)
 """
 ENDLESS_CALL = """
-import collections, itertools
-collections.deque(itertools.chain(map(lambda _: ready(), [0]), itertools.repeat(0)), maxlen=0)
+import collections, itertools, os
+collections.deque(itertools.chain(map(os.write, [1], [b"ready\\n"]), itertools.repeat(0)), maxlen=0)
 """
 DEAF = """
 try:
