@@ -23,7 +23,7 @@ from hw import guardian
 
 GRACE = 1.5
 """Seconds that a run has to end by itself after a signal; then it is ended."""
-_LOCK = "lock"
+_LOCK = ".retort-run.lock"  # of no name that a folder of the user has
 _Guard: TypeAlias = "subprocess.Popen[bytes]"
 
 

@@ -1,5 +1,6 @@
 """Real builds, ended by signals in every kind of stage: quickly, cleanly, and to go on from there."""
 
+import itertools
 import json
 import os
 import shutil
@@ -119,12 +120,16 @@ def ends(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
-@pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS)
+@pytest.mark.parametrize(
+    ("moment", "number"),
+    zip(MOMENTS.values(), itertools.cycle([signal.SIGTERM, signal.SIGINT]), strict=False),
+    ids=MOMENTS,
+)
 def test_signal_ends_a_build(
     moment: Moment, number: signal.Signals, tiny: Built, store: Path, tmp_path: Path
 ) -> None:
     process = started(tiny, store, tmp_path, moment)
+    assert marked(tmp_path) and list((tmp_path / "tmp").iterdir())
     began = time.monotonic()
     process.send_signal(number)
     _, printed = process.communicate()

@@ -59,6 +59,23 @@ def tracked() -> list[Path]:
     return [path for name in done.stdout.split("\0") if name and (path := ROOT / name).is_file()]
 
 
+STARTS_PROCESSES = re.compile(
+    r"subprocess\.(run|Popen|call|check_\w+|getoutput)\(|os\.(system|popen|spawn\w+|fork)\("
+)
+
+
+def test_processes_are_started_in_one_place() -> None:
+    """Others would outlive an interrupted run. What runs on a build host knows nothing of Retort."""
+    found = {
+        name
+        for path in tracked()
+        if (name := path.relative_to(ROOT).as_posix()).startswith(("hw/", "models/", "pipeline/"))
+        and path.suffix == ".py"
+        and STARTS_PROCESSES.search(path.read_text())
+    }
+    assert found == {"hw/processes.py", "hw/vivado/finn_build.py"}
+
+
 def test_readme_explains_every_dependency() -> None:
     table = re.findall(r"^\| ([a-z0-9-]+) \| (.+) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
     reasons = {name: why for name, why in table if name in {name_of(each) for each in RUNTIME}}

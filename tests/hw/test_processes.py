@@ -112,8 +112,8 @@ threading.Timer(0.5, ready).start()  # from within the call
 hashlib.pbkdf2_hmac("sha512", b"", b"", 10**9)
 """
 ENDLESS_CALL = """
-import collections, itertools
-collections.deque(itertools.chain(map(lambda _: ready(), [0]), itertools.repeat(0)), maxlen=0)
+import collections, itertools, os
+collections.deque(itertools.chain(map(os.write, [1], [b"ready\\n"]), itertools.repeat(0)), maxlen=0)
 """
 DEAF = """
 try:
@@ -188,7 +188,7 @@ def test_signal_that_is_ignored_stays_so(folder: Path) -> None:
     """As of a command that a shell runs in the background."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        run = Run("ready()\nsys.stdin.readline()", folder)
+        run = Run(WAITS, folder)
     finally:
         signal.signal(signal.SIGINT, before)
     run.process.send_signal(signal.SIGINT)
