@@ -45,7 +45,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="size",
-        version=3,
+        version=4,
         inputs=("data", "teacher"),
         config=lambda config: [
             getattr(config, section).model_dump(mode="json")
@@ -90,7 +90,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="compile",
-        version=6,
+        version=7,
         inputs=reads.before_compile,
         config=reads.compile_config,
         tools=reads.compile_tools,
@@ -132,7 +132,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="verify",
-        version=3,
+        version=4,
         inputs=reads.before_verify,
         config=lambda config: [
             config.verify.model_dump(mode="json"),
@@ -147,7 +147,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="report",
-        version=1,
+        version=2,
         inputs=reads.before_report,
         config=lambda config: config.model_dump(mode="json"),
         tools=(),
