@@ -58,7 +58,7 @@ _BUDGET_COLUMNS = (
     "clock",
     "pins",
     "stream",
-    "LUTs, or cells",
+    "LUTs, cells",
     "flip-flops",
     "BRAM",
     "SPRAM",
