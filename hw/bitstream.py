@@ -157,7 +157,7 @@ def place_and_route(board: Board, *, work: Path, log: Path, seed: int, native: b
     try:
         run(argv, cwd=work, log=log, what=f"place and route for {board.name}", products=products)
     except ToolError as error:
-        _check_capacity(board, _packed(log), str(error))
+        _check_capacity(board, packed_resources(log), str(error))
         raise
     utilization = read_report(board, work / "report.json")
     used = {name: use.used for name, use in utilization.resources.items()}
@@ -173,7 +173,7 @@ def place_and_route(board: Board, *, work: Path, log: Path, seed: int, native: b
 _USED = re.compile(r"^Info:\s+(\w+):\s*(\d{1,9})\s*/\s*\d+\s+\d+%", re.MULTILINE)
 
 
-def _packed(log: Path) -> dict[str, int]:
+def packed_resources(log: Path) -> dict[str, int]:
     """Resources after packing, from nextpnr's log."""
     text = log.read_text(errors="replace")
     return {name: int(count) for name, count in _USED.findall(text)}

@@ -44,8 +44,8 @@ def use_block_rams(graph: DataflowGraph, family: str, budget: Budget) -> Dataflo
     Matrix-vector layers look their products up (`hw.kernels.products.Tables`), thresholds move to block RAM,
     in the order of the LUTs that each block RAM saves, while the core's stay within their share.
     """
-    spared = [_in_block_ram(layer) for layer in graph.layers]
-    before, after = _costs(graph, family), _costs(replace(graph, layers=tuple(spared)), family)
+    spared = in_block_rams(graph).layers
+    before, after = _costs(graph, family), _costs(replace(graph, layers=spared), family)
     room = floor(budget.block_rams * SHARE) - sum(cost.block_rams for cost in before.values())
     changed = [old.name for old, new in zip(graph.layers, spared, strict=True) if old is not new]
     chosen = set()
@@ -56,6 +56,11 @@ def use_block_rams(graph: DataflowGraph, family: str, budget: Budget) -> Dataflo
             room -= blocks
     layers = (new if new.name in chosen else old for old, new in zip(graph.layers, spared, strict=True))
     return replace(graph, layers=tuple(layers))
+
+
+def in_block_rams(graph: DataflowGraph) -> DataflowGraph:
+    """The graph with block RAM for LUTs wherever there may be."""
+    return replace(graph, layers=tuple(map(_in_block_ram, graph.layers)))
 
 
 def _in_block_ram(layer: Layer) -> Layer:

@@ -37,7 +37,8 @@ class Budget:
     nor configuration flash have; `stream_bits` of them are left for the data of the parallel shell's two
     streams together. An AMD board has no such pins, and `stream_bits` is what its shell's DMA moves in a
     cycle, each way. Neither `single_port_rams` nor `ultra_rams` can be given contents by the bitstream.
-    `clock_hz` is the clock of the design.
+    `clock_hz` is the clock of the design. Where `shared_cells`, a logic cell holds a LUT, a flip-flop and a
+    carry, together or apart: `luts` counts the cells, and flip-flops need no other room.
     """
 
     io_pins: int
@@ -52,6 +53,7 @@ class Budget:
     dsps: int
     clock_hz: int
     ultra_rams: int = 0
+    shared_cells: bool = False
 
     @property
     def block_ram_bits(self) -> int:
@@ -88,6 +90,7 @@ class Family:
             single_port_ram_bits=single_port * self.single_port_ram_bits,
             dsps=resources.get(self.dsp, 0),
             clock_hz=clock_hz,
+            shared_cells=self.lut == self.flip_flop,
         )
 
 

@@ -126,7 +126,7 @@ def planned(config: BuildConfig, dataset: Dataset, run: DetectionRun, *, fits: b
     folded = config.compile.model_copy(update={"target_cycles": run.cycles, "fold": None, "output": "logits"})
     assessed = assess(topology, config.model_copy(update={"compile": folded, "size": None}))
     if fits:
-        assessed.require_fit(find_open(config.board.name))
+        assessed.require_fit()
     return DetectionPlan(config, run, asked, grid, topology, assessed.folds, loss)
 
 

@@ -80,7 +80,9 @@ def test_is_as_accurate_as_promised(built):
 def test_core_keeps_the_bound_and_the_clock(built):
     performance, utilization = built.json("performance.json"), built.json("utilization.json")
     assert performance["interval_cycles"] == performance["interval_bound_cycles"]
-    assert performance["frames_per_second"] == performance["clock_hz"] / performance["interval_cycles"]
+    assert performance["core_frames_per_second"] == performance["clock_hz"] / performance["interval_cycles"]
+    assert performance["limited_by"] == "link"  # one byte in ten microseconds
+    assert performance["frames_per_second"] == performance["link_frames_per_second"]
     assert performance["clock_hz"] >= 12e6
     assert utilization["timing_met"]
     assert utilization["fmax_hz"] >= performance["clock_hz"]

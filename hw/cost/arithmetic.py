@@ -1,7 +1,7 @@
 """The features of kernels that multiply and compare."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -15,7 +15,7 @@ from hw.kernels.matrix_vector import MatrixVector
 from hw.kernels.products import Tables
 from hw.kernels.streams import counter_width
 from hw.kernels.threshold import Threshold
-from hw.kernels.unfolded import Unfolded, solve
+from hw.kernels.unfolded import Unfolded
 
 SOLVED = 32
 """Rows, and columns, of a matrix without folds of which the adders are found for an estimate."""
@@ -113,29 +113,27 @@ def _dsp_pairs(products: DspPairs) -> Products:
 
 
 def unfolded(kernel: Unfolded) -> Iterator[Part]:
-    """The adders that da4ml finds; of a great matrix those of a part, so many times more."""
+    """The adders that da4ml finds, and their registers; of a great matrix those of a part, scaled."""
     outputs, inputs = kernel.weights.shape
     rows = min(outputs, SOLVED)
     columns = min(inputs, SOLVED * SOLVED // rows)
     part = np.ascontiguousarray(kernel.weights[:rows, :columns])
-    adders = _adders(part.tobytes(), part.shape, kernel.x_bits)
+    found = _tree(part.tobytes(), part.shape, kernel.x_bits, kernel.exact, kernel.adders)
     scale = kernel.weights.size / part.size
-    features = {
-        "adder": scale * sum(adders),
-        "adders": scale * len(adders),
-        "result": outputs * kernel.o_shape.width,
-        "registered": outputs * kernel.o_shape.width * kernel.exact,
-        "one": 1,
-    }
-    yield Part("unfolded", features)
+    features = {name: scale * value for name, value in found.items()}
+    yield Part("unfolded", features | {"registered": outputs * kernel.o_shape.width * kernel.exact, "one": 1})
 
 
-@lru_cache(maxsize=256)
-def _adders(weights: bytes, shape: tuple[int, int], x_bits: int) -> tuple[int, ...]:
-    """Bits of every adder."""
-    graphs = solve(np.frombuffer(weights, np.int64).reshape(shape), x_bits)
-    ranges = [op.qint for graph in graphs for op in graph.ops if op.opcode != -1]
-    return tuple(int((high - low) / step).bit_length() for low, high, step in ranges)
+@lru_cache(maxsize=1024)
+def _tree(
+    weights: bytes, shape: tuple[int, int], x_bits: int, exact: bool, adders: int
+) -> Mapping[str, float]:
+    """The features of a tree of sums, by `Unfolded.size`."""
+    matrix = np.frombuffer(weights, np.int64).reshape(shape)
+    kernel = Unfolded(matrix, x_bits=x_bits, exact=exact, adders=adders)
+    kernel._MustUse__used = True  # Amaranth warns of components that are never elaborated
+    size = kernel.size
+    return {name: float(value) for name, value in asdict(size).items()}
 
 
 def depthwise(kernel: Depthwise) -> Iterator[Part]:

@@ -28,7 +28,10 @@ from models.topology import Step, Topology
 
 SEED = 1
 DEVIATIONS = 2.5
-"""Standard deviations of the weights from 0 to the greatest that their bits hold."""
+"""Standard deviations of the weights, before they are rounded, from 0 to the power of two above the greatest.
+
+Trained students are like that: their scale is the power of two above the largest weight. More than half of
+their weights of 2 bits are not 0."""
 
 
 def fold_places(steps: Sequence[Step]) -> list[int]:
@@ -172,7 +175,7 @@ def _weights(outputs: int, inputs: int, bits: int, most: int | None = None) -> I
         weights = rng.choice(np.array([-1, 1]), (outputs, inputs))
     else:
         top = (1 << (bits - 1)) - 1
-        weights = np.rint(rng.normal(0, top / DEVIATIONS, (outputs, inputs))).clip(-top, top)
+        weights = np.rint(rng.normal(0, (top + 1) / DEVIATIONS, (outputs, inputs))).clip(-top, top)
         weights.flat[:2] = [top, -top][: weights.size]
         if most is not None:
             sides = (

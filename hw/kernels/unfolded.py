@@ -54,6 +54,11 @@ class Sum:
         """The values that it reads."""
         return [value for value in (self.a, self.b) if value is not None]
 
+    @property
+    def bits(self) -> int:
+        """Bits that are added; the lowest pass where only one operand has them."""
+        return int(self.shape.width) - (self.up_b or (0 if self.subtract else self.up_a))
+
     def of(self, a: Value, b: Value) -> Value:
         """Signed. Bits that only one of the operands has need no adder."""
         if self.up_b:
@@ -63,6 +68,22 @@ class Sum:
         if self.up_a and not self.subtract:
             return Cat(_lowest(b, self.up_a), a + _shifted_right(b, self.up_a)).as_signed()
         return (a << self.up_a) - b if self.subtract else a + b
+
+
+@dataclass(frozen=True)
+class Size:
+    """What a tree and its pipeline hold.
+
+    Attributes:
+        adders: sums, and `adder` their bits that need adding.
+        behind: bits of registers right behind an adder that nothing else reads, which fill its logic cells.
+        alone: bits of all other registers.
+    """
+
+    adders: int
+    adder: int
+    behind: int
+    alone: int
 
 
 class Tree:
@@ -198,6 +219,25 @@ class Unfolded(wiring.Component):  # type: ignore[misc]
         thresholds = [] if self.exact else [[value] for value in read]
         placed = stages([*operands, *thresholds], [*bits, *(0 for _ in thresholds)], read, self.adders)
         return placed[: len(bits)], max(placed)
+
+    @property
+    def size(self) -> Size:
+        """What it is made of."""
+        tree, outputs = self._tree()
+        placed, last = self._stages(tree, outputs)
+        read = [
+            {last} if number in {term.value for term in outputs} else set() for number in range(len(placed))
+        ]
+        for number, operands in enumerate(tree.operands):
+            for operand in operands:
+                read[operand].add(placed[number])
+        behind = alone = 0
+        for number, (shape, stages_read) in enumerate(zip(tree.shapes, read, strict=True)):
+            registers = max(stages_read, default=placed[number]) - placed[number]
+            packed = registers > 0 and number >= tree.inputs and placed[number] not in stages_read
+            behind += shape.width * packed
+            alone += shape.width * (registers - packed)
+        return Size(len(tree.sums), sum(each.bits for each in tree.sums), behind, alone)
 
     def elaborate(self, _platform: object) -> Module:  # noqa: D102
         m = Module()

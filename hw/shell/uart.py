@@ -7,6 +7,9 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import In, Out
 
+BITS_PER_BYTE = 10
+"""On the line: a start bit, the byte, a stop bit."""
+
 
 class Receiver(wiring.Component):  # type: ignore[misc]
     """Samples each bit in its middle; a byte without a stop bit is dropped. A break may read as noise.
@@ -58,7 +61,7 @@ class Transmitter(wiring.Component):  # type: ignore[misc]
         """Divider, and a shift register of which the stop bit stays."""
         m = Module()
         divider = Signal(range(self._clocks_per_bit))
-        shift = Signal(10, init=1)
+        shift = Signal(BITS_PER_BYTE, init=1)
         last = shift[1:] == 0
         m.d.comb += [
             self.line.eq(shift[0]),

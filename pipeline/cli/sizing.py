@@ -19,6 +19,7 @@ def size(ctx: typer.Context, file: BuildFile, as_json: AsJson = False) -> None:
     config = distilled(load_checked(file))
     from models import data
     from pipeline.config_data import data_source
+    from pipeline.sizing.feasible import require_fit
     from pipeline.sizing.outcome import sized
     from pipeline.sizing.sketch import sketch
     from pipeline.sizing.space import Space
@@ -32,7 +33,8 @@ def size(ctx: typer.Context, file: BuildFile, as_json: AsJson = False) -> None:
         print_json({"chosen": dict(outcome.chosen), **outcome.details})
     else:
         _print(config, outcome.chosen, outcome.details)
-    found.require_fit(find(config.board.name))
+    if not found.fits:
+        require_fit(found.topology, config)
 
 
 def _print(config: BuildConfig, chosen: Mapping[str, int], details: Mapping[str, Any]) -> None:
@@ -42,23 +44,23 @@ def _print(config: BuildConfig, chosen: Mapping[str, int], details: Mapping[str,
         say(f"{found['combinations']} combinations; rejected: {rejected}")
         say("shown: " + ", ".join(f"{key} {value}" for key, value in chosen.items()))
         say("")
-    print_table([_COLUMNS, *map(_row, details["layers"]), *_sums(details)])
+    board = find(config.board.name)
+    logic = "cell" if board.budget.shared_cells else "LUT"
+    print_table([(*_COLUMNS, logic, *_OTHERS), *map(_row, details["layers"]), *_sums(details)])
     say("")
     print_table([_LIMITS, *(_limit(limit, details["binding"]) for limit in details["limits"])])
     say("")
-    board = find(config.board.name)
-    say(
-        f"{details['frames_per_second']:,.0f} frames/s at {board.clock_hz / 1e6:g} MHz,"
-        f" a frame every {details['interval_cycles']} cycles"
-    )
+    say(f"core: a frame every {details['interval_cycles']} cycles at {board.clock_hz / 1e6:g} MHz")
+    say(details["pace"])
     if details["steps"]:
         say("")
-        print_table([_STEPS, *map(_step, details["steps"])])
+        print_table([(*_STEPS, logic, *_OTHERS, ""), *map(_step, details["steps"])])
 
 
-_COLUMNS = ("layer", "kind", "shape", "bits", "PE x SIMD", "cycles", "in", "out", "LUT", "FF", "RAM", "DSP")
+_COLUMNS = ("layer", "kind", "shape", "bits", "PE x SIMD", "cycles", "in", "out")
+_OTHERS = ("FF", "RAM", "DSP")
 _LIMITS = ("limit", "need", "budget", "of", "")
-_STEPS = ("one step more", "", "LUT", "FF", "RAM", "DSP", "")
+_STEPS = ("one step more", "")
 
 
 def _row(layer: Mapping[str, Any]) -> tuple[str, ...]:

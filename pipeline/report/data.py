@@ -176,13 +176,22 @@ class BoardPace:
 
 @dataclass(frozen=True)
 class Performance:
-    """`performance.json`: the simulated core's pace, and the bound of its interval, in cycles a frame."""
+    """`performance.json`: the simulated core's interval and its bound, in cycles a frame, and the pace.
+
+    A host sees frames at the rate of the slower of core and link, `limited_by`; `link` says what that is, and
+    `as_fast` what it would have to be to keep up with the core.
+    """
 
     interval_cycles: int
     interval_bound_cycles: int
     latency_cycles: int
     clock_hz: float
     frames_per_second: float
+    core_frames_per_second: float
+    link_frames_per_second: float
+    limited_by: str
+    link: str
+    as_fast: str
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,9 @@
 read of it.
 """
 
-from pipeline.sizing.assessment import Assessment, Limit, assess, require_feasible
+from pipeline.sizing.assessment import Assessment, assess
 from pipeline.sizing.choice import Sized, load_sized
+from pipeline.sizing.feasible import require_feasible
+from pipeline.sizing.limits import Limit
 
 __all__ = ["Assessment", "Limit", "Sized", "assess", "load_sized", "require_feasible"]

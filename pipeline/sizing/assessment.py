@@ -1,58 +1,25 @@
 """Whether a student fits its board, by the closed-form costs of `hw.cost`."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import product
-from math import ceil, floor
+from math import inf
 
 from hw.amd_boards import AmdBoard
 from hw.block_rams import with_resources
 from hw.boards import Board, find
-from hw.budget import Budget
 from hw.cost import Cost, Estimate, estimate, fold_places, shell_cost, synthetic_graph
 from hw.dataflow.fold import Fold
-from hw.folding import fold, share, target_of
+from hw.folding import Outside, candidates, fold, share, target_of
 from hw.interface import CoreInterface
 from hw.shell.port import PortWidths, parallel_port
+from hw.shell.throughput import Pace, link_for, pace, spoken
 from models.topology import Topology
 from pipeline.config import BuildConfig
 from pipeline.config_size import SizeConfig
 from pipeline.errors import CapacityError, ConfigError
+from pipeline.sizing.limits import LINK, RESOURCES, Limit, limits_of
 
-RESOURCES = ("luts", "flip_flops", "block_rams", "single_port_rams", "ultra_rams", "dsps")
 SCARCITY = 8
 """By how much a resource that is exceeded weighs more when folds are chosen anew."""
-TITLES = {
-    "luts": "LUTs",
-    "flip_flops": "flip-flops",
-    "block_rams": "block RAMs",
-    "single_port_rams": "single-port RAMs",
-    "ultra_rams": "UltraRAMs",
-    "dsps": "DSPs",
-    "stream_bits": "bits a cycle of a stream",
-    "stream_pins": "pins for streams",
-    "cycles": "cycles a frame",
-}
-
-
-@dataclass(frozen=True)
-class Limit:
-    """A limit of the board or of the build: what is needed, what may be taken of what is there."""
-
-    name: str
-    need: int
-    budget: int
-    available: int
-
-    @property
-    def fits(self) -> bool:
-        """Whether it is kept."""
-        return self.need <= self.budget
-
-    @property
-    def load(self) -> float:
-        """Share of the budget that is needed."""
-        return self.need / max(self.budget, 1) if self.need else 0.0
 
 
 @dataclass(frozen=True)
@@ -60,14 +27,16 @@ class Assessment:
     """A topology with its folds on a board.
 
     Attributes:
+        board: with its clock and its link.
         target: cycles that a frame may take; None where folds are given by hand.
         estimate: of the core.
         shell: cost of the shell around it.
         port: of the parallel shell.
-        limits: all that count, in the order of `TITLES`.
+        limits: all that count.
         share: sum of the shares of the board's resources, to compare costs by one number.
     """
 
+    board: Board | AmdBoard
     topology: Topology
     folds: tuple[Fold, ...]
     target: int | None
@@ -93,150 +62,126 @@ class Assessment:
         return max(self.limits, key=lambda limit: limit.load)
 
     @property
-    def interval(self) -> int:
-        """Cycles between frames, those that the parallel shell needs counted in."""
-        return max(self.estimate.interval, _beats(self.estimate.interface, self.port))
+    def pace(self) -> Pace:
+        """What a host sees at best."""
+        return pace(self.board, self.estimate.interface, self.estimate.interval, self.port)
 
-    def require_fit(self, board: Board | AmdBoard) -> None:
+    def require_fit(self) -> None:
         """Raise `CapacityError` where a limit is exceeded; names it and the layer that takes most."""
         if self.fits:
             return
-        limit = self.binding
+        limit, board = self.binding, self.board
+        if limit.name in LINK or (limit.name == "cycles" and self.estimate.interval <= limit.budget):
+            raise CapacityError(_slow_link(self))
         largest = max(self.estimate.layers, key=lambda layer: getattr(layer.cost, limit.name, 0))
         most = getattr(largest.cost, limit.name, 0)
         spared = "" if limit.budget == limit.available else f" ({limit.available} less the headroom)"
         taker = f"; {largest.name} takes most, {most:.0f}" if most else ""
         raise CapacityError(
-            f"size: the student needs {limit.need} {TITLES[limit.name]}, the budget of {board.name} is"
+            f"size: the student needs {limit.need} {limit.title}, the budget of {board.name} is"
             f" {limit.budget}{spared}{taker}; make the student smaller, or ask for fewer frames a second"
         )
 
 
+def _slow_link(found: Assessment) -> str:
+    board, target = found.board, found.target or found.estimate.interval
+    needed = link_for(board, found.estimate.interface, target, found.port)
+    return (
+        f"size: the link limits: {spoken(board.clock_hz / target)} frames/s take {needed}, {board.name} has"
+        f" a {found.pace.link}; ask for fewer frames a second"
+    )
+
+
 def target_cycles(config: BuildConfig) -> int | None:
-    """Cycles that a frame may take; None where folds are given by hand."""
+    """Cycles that a frame may take; None where folds are given by hand.
+
+    Raises `CapacityError` where more frames are asked for than there are cycles.
+    """
     size = config.size or SizeConfig()
-    if size.frames_per_second is not None:
-        return target_of(size.frames_per_second, find(config.board.name).clock_hz)
-    return config.compile.target_cycles or size.target_cycles
+    if size.frames_per_second is None:
+        return config.compile.target_cycles or size.target_cycles
+    clock = find(config.board.name).clock_hz
+    target = target_of(size.frames_per_second, clock)
+    if target < 1:
+        raise CapacityError(
+            f"size.frames_per_second: {size.frames_per_second:,.0f}, but a core takes a frame a cycle at"
+            f" most, on {config.board.name} {clock:,} a second"
+        )
+    return target
 
 
 def assess(topology: Topology, config: BuildConfig) -> Assessment:
     """Fold a topology for the build's rate and reckon what it takes of its board.
 
-    Where that is too much of one resource, folds that take less of it are tried.
+    Of folds that are fast enough the cheapest are taken. Where those do not fit, others are tried, also such
+    that take less of what is scarce; so what fits at a rate fits at every lower one.
 
     Raises:
         CapacityError: no fold is as fast as the build asks.
         ConfigError: folds by hand that are not as many as the layers.
     """
-    found = _assess(topology, config, None)
-    scarce = found.binding.name
-    if found.fits or found.target is None or scarce not in RESOURCES:
+    board, target = find(config.board.name), target_cycles(config)
+    if target is None:
+        return _assessed(topology, config, _by_hand(topology, config))
+    found = _assessed(topology, config, fold(topology, target, board.family, board.budget, _shell(config)))
+    budgets = [board.budget]
+    if found.binding.name in RESOURCES:
+        scarce = max(1, getattr(board.budget, found.binding.name) // SCARCITY)
+        budgets.append(replace(board.budget, **{found.binding.name: scarce}))
+    if found.fits or found.binding.name in ("baud", "frame_bytes"):  # no folds help there
         return found
-    thrifty = _assess(topology, config, scarce)
-    return thrifty if thrifty.fits else found
+    for budget in budgets:
+        for candidate in candidates(topology, target, board.family, budget):
+            if candidate.least_luts(config.compile.multiply, board.family) <= _room(found, "luts"):
+                other = _assessed(topology, config, candidate.folds)
+                if other.fits:
+                    return other
+    return found
 
 
-def _assess(topology: Topology, config: BuildConfig, scarce: str | None) -> Assessment:
+def _room(found: Assessment, name: str) -> float:
+    return next((limit.budget for limit in found.limits if limit.name == name), inf)
+
+
+def _shell(config: BuildConfig) -> Outside:
+    """The cost of the build's shell, around a core with certain streams; of FINN's only Vivado knows."""
     board = find(config.board.name)
-    target = target_cycles(config)
-    folds = _folds(topology, config, board, target, scarce)
+
+    def cost(interface: CoreInterface) -> Cost:
+        if isinstance(board, AmdBoard):
+            return Cost()
+        return shell_cost(interface, board.family, _port(config, interface))
+
+    return cost
+
+
+def _port(config: BuildConfig, interface: CoreInterface) -> PortWidths | None:
+    board = find(config.board.name)
+    if isinstance(board, AmdBoard) or config.board.shell != "parallel":
+        return None
+    return parallel_port(board, interface)
+
+
+def _assessed(topology: Topology, config: BuildConfig, folds: tuple[Fold, ...]) -> Assessment:
+    board = find(config.board.name)
     graph = synthetic_graph(topology, folds, label=config.compile.output == "label")
     budget = board.budget_of(config.board.shell)
-    port = None
-    if isinstance(board, AmdBoard):
-        found, shell = estimate(graph, board.family), Cost()  # of FINN's shell only Vivado knows
-    else:
+    if isinstance(board, Board):
         graph = with_resources(graph, config.compile.multiply, board.family, budget)
-        found = estimate(graph, board.family)
-        port = parallel_port(board, found.interface) if config.board.shell == "parallel" else None
-        shell = shell_cost(found.interface, board.family, port)
-    limits = tuple(_limits(found, shell, port, budget, config, target))
-    return Assessment(topology, folds, target, found, shell, port, limits, share(found.total, budget))
+    found = estimate(graph, board.family)
+    port, shell, target = (
+        _port(config, found.interface),
+        _shell(config)(found.interface),
+        target_cycles(config),
+    )
+    limits = tuple(limits_of(found, shell, port, budget, config, target))
+    taken = share(found.total + shell, budget)
+    return Assessment(board, topology, folds, target, found, shell, port, limits, taken)
 
 
-def _folds(
-    topology: Topology, config: BuildConfig, board: Board | AmdBoard, target: int | None, scarce: str | None
-) -> tuple[Fold, ...]:
-    """Folds for the target, at a higher price of the resource that is `scarce`; or those given by hand."""
-    if target is not None:
-        budget = board.budget
-        if scarce is not None:
-            budget = replace(budget, **{scarce: getattr(budget, scarce) // SCARCITY})
-        return fold(topology, target, board.family, budget)
+def _by_hand(topology: Topology, config: BuildConfig) -> tuple[Fold, ...]:
     given = config.compile.fold or ()
     wanted = [topology.steps[place].name for place in fold_places(topology.steps)]
     if len(given) != len(wanted):
         raise ConfigError(f"compile.fold: {len(given)} folds for {len(wanted)} layers: {', '.join(wanted)}")
     return tuple(Fold(each.pe, each.simd) for each in given)
-
-
-def _limits(
-    found: Estimate,
-    shell: Cost,
-    port: PortWidths | None,
-    budget: Budget,
-    config: BuildConfig,
-    target: int | None,
-) -> Iterator[Limit]:
-    free = config.size.headroom if config.size else 0.0
-    total = found.total + shell
-    for name in RESOURCES:
-        need, available = round(getattr(total, name)), getattr(budget, name)
-        if need or available:
-            yield Limit(name, need, floor(available * (1 - free)), available)
-    if port is not None:
-        need = _stream_pins(found.interface, target)
-        yield Limit("stream_pins", need, budget.stream_bits, budget.stream_bits)
-    if found.family == "amd":
-        yield Limit("stream_bits", _stream_bits(found, target), budget.stream_bits, budget.stream_bits)
-    if target is not None:
-        yield Limit("cycles", max(found.interval, _beats(found.interface, port)), target, target)
-
-
-def _beats(interface: CoreInterface, port: PortWidths | None) -> int:
-    """Cycles that a frame takes on the parallel shell's pins."""
-    if port is None:
-        return 0
-    return max(interface.input.words * port.in_beats, interface.output.words * port.out_beats)
-
-
-def _stream_pins(interface: CoreInterface, target: int | None) -> int:
-    """The fewest data pins on which a frame takes no more than `target` cycles."""
-    need = 0
-    for stream in (interface.input, interface.output):
-        beats = 1 if target is None else max(1, target // stream.words)
-        widths = (width for width in range(1, stream.word_bits + 1) if stream.word_bits % width == 0)
-        fast = [width for width in widths if target is None or stream.word_bits // width <= beats]
-        need += min(fast)
-    return need
-
-
-def _stream_bits(found: Estimate, target: int | None) -> int:
-    """Bits that DMA has to move in a cycle, one way: a frame in `target` cycles, or at the core's rate."""
-    streams = (found.interface.input, found.interface.output)
-    return max(ceil(stream.words * stream.word_bits / (target or found.interval)) for stream in streams)
-
-
-def require_feasible(config: BuildConfig, input_shape: tuple[int, ...]) -> None:
-    """Raise `CapacityError` where no student of the build fits its board; cheap, before any training.
-
-    Of numbers left open the least are tried, with optional layers and without.
-    """
-    board = find(config.board.name)
-    choices = config.student.choices
-    optional = [key for key in choices if key.endswith(".present")]
-    problem: CapacityError | None = None
-    for present in product((0, 1), repeat=len(optional)):
-        chosen = {key: min(values) for key, values in choices.items()}
-        chosen |= dict(zip(optional, present, strict=True))
-        try:
-            assess(config.student.topology(input_shape, chosen), config).require_fit(board)
-            return
-        except CapacityError as error:
-            problem = problem or error
-        except ConfigError:
-            if not optional:
-                raise
-    if problem:
-        raise problem

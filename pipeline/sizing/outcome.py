@@ -8,8 +8,9 @@ from hw.boards import find
 from hw.cost import Cost, LayerCost, fold_places
 from pipeline.config import BuildConfig
 from pipeline.errors import CapacityError, ConfigError
-from pipeline.sizing.assessment import TITLES, Assessment, assess
+from pipeline.sizing.assessment import Assessment, assess
 from pipeline.sizing.choice import Sized
+from pipeline.sizing.feasible import at_target
 from pipeline.sizing.search import Scored
 from pipeline.sizing.space import Chosen, Space
 
@@ -39,15 +40,14 @@ def described(found: Assessment, config: BuildConfig) -> dict[str, Any]:
     return {
         "board": board.name,
         "target_cycles": found.target,
-        "interval_cycles": found.interval,
-        "frames_per_second": board.clock_hz / found.interval,
+        "interval_cycles": found.estimate.interval,
+        **asdict(found.pace),
+        "pace": str(found.pace),
         "products": found.topology.products,
         "layers": [_layer(layer, found) for layer in found.estimate.layers],
         "shell": {"kind": getattr(board, "finn_shell", config.board.shell), **_rounded(found.shell)},
         "total": _rounded(total),
-        "limits": [
-            asdict(limit) | {"title": TITLES[limit.name], "fits": limit.fits} for limit in found.limits
-        ],
+        "limits": [asdict(limit) | {"fits": limit.fits} for limit in found.limits],
         "binding": found.binding.name,
         "fits": found.fits,
     }
@@ -93,14 +93,7 @@ def _steps(space: Space, chosen: Chosen, found: Assessment) -> Iterator[dict[str
     if found.target is not None and found.target > 1:
         half = found.target // 2
         step = {"key": "target_cycles", "from": found.target, "to": half}
-        yield step | _difference(space, chosen, _at(space.config, half), found)
-
-
-def _at(config: BuildConfig, target: int) -> BuildConfig:
-    """The build at another rate."""
-    asked = config.compile.model_copy(update={"target_cycles": target, "fold": None})
-    size = config.size and config.size.model_copy(update={"target_cycles": None, "frames_per_second": None})
-    return config.model_copy(update={"compile": asked, "size": size})
+        yield step | _difference(space, chosen, at_target(space.config, half), found)
 
 
 def _difference(space: Space, chosen: Chosen, config: BuildConfig, before: Assessment) -> dict[str, Any]:
@@ -109,5 +102,5 @@ def _difference(space: Space, chosen: Chosen, config: BuildConfig, before: Asses
     except (CapacityError, ConfigError) as error:
         return {"fits": False, "why": str(error)}
     now, then = _rounded(after.total), _rounded(before.total)
-    binding = {"binding": after.binding.name, "binding_title": TITLES[after.binding.name]}
+    binding = {"binding": after.binding.name, "binding_title": after.binding.title}
     return {"fits": after.fits, **binding, **{key: now[key] - then[key] for key in now}}

@@ -2,15 +2,14 @@
 
 from pathlib import Path
 
-from hw.boards import find
 from models.data import Dataset
 from models.distill import Distillation
 from models.distill.transfer import TransferSet
 from models.training import Progress, TrainingConfig
 from pipeline.config import BuildConfig
 from pipeline.config_size import SizeConfig
-from pipeline.sizing.assessment import assess
 from pipeline.sizing.choice import Sized
+from pipeline.sizing.feasible import require_fit
 from pipeline.sizing.outcome import sized
 from pipeline.sizing.scoring import Scorer, Scores, part_of, short
 from pipeline.sizing.search import best, search
@@ -36,9 +35,7 @@ def size(
     """
     space = Space(config, dataset.input_shape)
     if not space.choices:
-        found = assess(config.student.topology(dataset.input_shape), config)
-        found.require_fit(find(config.board.name))
-        return sized(space, {}, found)
+        return sized(space, {}, require_fit(config.student.topology(dataset.input_shape), config))
     settings = config.size or SizeConfig()
     part = part_of(examples, settings.train_samples, training.seed)
     brief = short(training, settings.epochs, len(part.split))

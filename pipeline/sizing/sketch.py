@@ -7,7 +7,8 @@ import numpy as np
 from pipeline.config import BuildConfig
 from pipeline.errors import CapacityError
 from pipeline.progress import Step
-from pipeline.sizing.assessment import Assessment, assess, require_feasible
+from pipeline.sizing.assessment import Assessment, assess
+from pipeline.sizing.feasible import require_feasible, require_fit
 from pipeline.sizing.space import ENUMERATED, Chosen, Space
 
 SAMPLED = 200
@@ -17,7 +18,11 @@ SAMPLED = 200
 def sketch(space: Space, config: BuildConfig, step: Step) -> tuple[Chosen, Assessment]:
     """The student of the build or, with open numbers, the fitting one of the most multiplications a frame."""
     if not space.choices:
-        return {}, assess(config.student.topology(space.input_shape), config)
+        topology = config.student.topology(space.input_shape)
+        try:
+            return {}, assess(topology, config)
+        except CapacityError:
+            return {}, require_fit(topology, config)  # which says what would be reached
     require_feasible(config, space.input_shape)
     fitting = []
     candidates = list(_looked_at(space))

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from itertools import product
 from math import prod
 
+from hw.boards import find
 from pipeline.config import BuildConfig
 from pipeline.errors import CapacityError, ConfigError
-from pipeline.sizing.assessment import TITLES, Assessment, assess
+from pipeline.sizing.assessment import Assessment, assess
+from pipeline.sizing.limits import TITLES, title_of
 
 Chosen = Mapping[str, int]
 
@@ -92,5 +94,8 @@ class Space:
 
     def rejections(self) -> str:
         """Why candidates were rejected, as text."""
-        titles = TITLES | {"shape": "layers that do not fit each other"}
+        budget = find(self.config.board.name).budget
+        titles = {name: title_of(name, budget) for name in TITLES} | {
+            "shape": "layers that do not fit each other"
+        }
         return ", ".join(f"{count} by {titles[name]}" for name, count in self.rejected.most_common())

@@ -26,4 +26,5 @@ def run(ctx: StageContext) -> Facts:
         "chosen": dict(found.chosen),
         "binding": found.details["binding"],
         "interval_cycles": found.details["interval_cycles"],
+        "limited_by": found.details["limited_by"],
     }

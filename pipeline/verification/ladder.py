@@ -5,7 +5,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
@@ -13,6 +13,9 @@ from hw import tools
 from hw.amd_boards import AmdBoard
 from hw.boards import Board, find
 from hw.deployment import Target
+from hw.interface import CoreInterface
+from hw.shell.port import Shell, parallel_port
+from hw.shell.throughput import pace
 from pipeline.config import Build, NetworkBuild
 from pipeline.errors import (
     DiskError,
@@ -86,7 +89,7 @@ def climb(
         for row in climb_side_by_side(artefacts, last, key):
             rungs.append(row)
             step("rungs", len(rungs), total)
-    return Climbed(rungs, performance(artefacts.board, rungs))
+    return Climbed(rungs, performance(artefacts.board, config.board.shell, artefacts.interface, rungs))
 
 
 def rungs_of(config: Build, *, reached: bool) -> tuple[Rungs[Artefacts], Rungs[Artefacts]]:
@@ -147,16 +150,18 @@ def told(error: RetortError) -> dict[str, Any]:
     return {"kind": type(error).__name__, "exit_code": error.exit_code, "message": str(error)}
 
 
-def performance(board: Board | AmdBoard, rungs: list[Row]) -> dict[str, Any]:
+def performance(
+    board: Board | AmdBoard, shell: Shell, interface: CoreInterface, rungs: list[Row]
+) -> dict[str, Any]:
     """The pace of what the board gets: of the core, or of FINN's RTL where that could be simulated."""
     names = ("interval_cycles", "interval_bound_cycles", "latency_cycles")
     found = [row["metrics"] for row in rungs if all(name in row["metrics"] for name in names)]
     if not found:
         return {}
     measured = found[-1]
-    clock = board.clock_hz
-    rate = clock / measured["interval_cycles"]
-    return {name: measured[name] for name in names} | {"clock_hz": clock, "frames_per_second": rate}
+    port = parallel_port(board, interface) if shell == "parallel" and isinstance(board, Board) else None
+    seen = pace(board, interface, measured["interval_cycles"], port)
+    return {name: measured[name] for name in names} | {"clock_hz": board.clock_hz} | asdict(seen)
 
 
 def hardware_stage(stages: Iterable[str]) -> str:

@@ -139,4 +139,4 @@ def climb_core(
         for row in climb_side_by_side(own, rungs, key, reference.name):
             rows.append(row)
             step("rungs", len(rows), len(rungs))
-    return Climbed(rows, performance(own.board, rows))
+    return Climbed(rows, performance(own.board, own.shell, interface, rows))

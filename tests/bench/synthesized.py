@@ -1,15 +1,15 @@
-"""What Yosys makes of Verilog, module by module, kept by content."""
+"""What Yosys makes of Verilog, and how nextpnr packs it, module by module, kept by content."""
 
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hw import tools
-from hw.bitstream import CHAINS, synthesis
+from hw.bitstream import CHAINS, packed_resources, synthesis
 from hw.cost import Cost
 
 
@@ -22,7 +22,7 @@ class Bench:
 
     def measured(self, verilog: str, family: str, top: str, kept: Sequence[str] = ()) -> dict[str, Cost]:
         """What Yosys makes of Verilog: of module `top`, and of modules `kept` by themselves."""
-        flow = (synthesis(family, top, Path("/")), CHAINS.read_text())
+        flow = (synthesis(family, top, Path("/")), CHAINS.read_text(), "packed by nextpnr, after hierarchy")
         digest = hashlib.sha256(repr((verilog, family, list(kept), flow)).encode()).hexdigest()[:24]
         found = self.cache / f"{digest}.json"
         if not found.exists():
@@ -34,6 +34,7 @@ class Bench:
         keep = [f"setattr -mod -set keep_hierarchy 1 -set keep 1 {name}" for name in kept]
         script = [
             "read_verilog top.v",
+            f"hierarchy -top {top}",  # before attributes are set: it may make modules anew
             *keep,
             *synthesis(family, top, self.work),
             "write_json top.json",
@@ -42,47 +43,25 @@ class Bench:
         tools.run_yosys(script, cwd=self.work, log=log, products=[Path("top.json")])
         modules = json.loads((self.work / "top.json").read_text())["modules"]
         names = [name for name in modules if name == top or name in kept]
-        return {name: _counted(modules[name], family) for name in names}
+        return {name: self._counted(name, modules[name], family) for name in names}
 
+    def _counted(self, name: str, module: Mapping[str, Any], family: str) -> dict[str, Any]:
+        """The cells of a module, as place and route counts them."""
+        cells = Counter(cell["type"] for cell in module["cells"].values())
+        if family == "ecp5":
+            luts = cells["LUT4"] + 2 * cells["CCU2C"] + 4 * cells["TRELLIS_DPR16X4"]
+            blocks = cells["DP16KD"] + cells["PDPW16KD"]
+            return {"luts": luts, "flip_flops": cells["TRELLIS_FF"], "block_rams": blocks}
+        flip_flops = sum(count for kind, count in cells.items() if kind.startswith("SB_DFF"))
+        blocks = sum(count for kind, count in cells.items() if kind.startswith("SB_RAM40_4K"))
+        return {"luts": self._packed(name, module), "flip_flops": flip_flops, "block_rams": blocks}
 
-def _counted(module: Mapping[str, Any], family: str) -> dict[str, Any]:
-    """The cells of a module, as place and route counts them."""
-    cells = Counter(cell["type"] for cell in module["cells"].values())
-    if family == "ecp5":
-        luts = cells["LUT4"] + 2 * cells["CCU2C"] + 4 * cells["TRELLIS_DPR16X4"]
-        return {
-            "luts": luts,
-            "flip_flops": cells["TRELLIS_FF"],
-            "block_rams": _sum(cells, "DP16KD", "PDPW16KD"),
-        }
-    flip_flops = sum(count for kind, count in cells.items() if kind.startswith("SB_DFF"))
-    blocks = sum(count for kind, count in cells.items() if kind.startswith("SB_RAM40_4K"))
-    luts = cells["SB_LUT4"] + _alone(module["cells"].values())
-    return {"luts": luts, "flip_flops": flip_flops, "block_rams": blocks}
-
-
-def _sum(cells: Counter[str], *kinds: str) -> int:
-    return sum(cells[kind] for kind in kinds)
-
-
-def _alone(cells: Iterable[Mapping[str, Any]]) -> int:
-    """Flip-flops of an iCE40 that share their logic cell with no LUT, and carries that share it with none."""
-    cells = list(cells)
-    users: Counter[int] = Counter()
-    driven, adders = set(), set()
-    for cell in cells:
-        for port, bits in cell["connections"].items():
-            if cell["port_directions"][port] == "input":
-                users.update(bits)
-        if cell["type"] == "SB_LUT4":
-            wires = cell["connections"]
-            driven.add(wires["O"][0])
-            adders.add((wires["I1"][0], wires["I2"][0], wires["I3"][0]))
-    alone = 0
-    for cell in cells:
-        wires = cell["connections"]
-        if cell["type"].startswith("SB_DFF"):
-            alone += wires["D"][0] not in driven or users[wires["D"][0]] > 1
-        elif cell["type"] == "SB_CARRY":
-            alone += (wires["I0"][0], wires["I1"][0], wires["CI"][0]) not in adders
-    return alone
+    def _packed(self, name: str, module: Mapping[str, Any]) -> int:
+        """Logic cells of a module by itself, as nextpnr packs LUTs, flip-flops and carries into them."""
+        netlist, log = self.work / "module.json", self.work / "packing.log"
+        netlist.write_text(json.dumps({"modules": {name: module}}))
+        log.unlink(missing_ok=True)
+        argv = [*tools.command("nextpnr-ice40"), "--hx8k", "--package", "ct256", "--pack-only"]
+        argv += ["--top", name, "--json", netlist.name]
+        tools.run(argv, cwd=self.work, log=log, what=f"packing of {name}")
+        return packed_resources(log)["ICESTORM_LC"]

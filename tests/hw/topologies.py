@@ -24,6 +24,8 @@ MOST_UNFOLDED = 100
 """Weights of a layer without folds."""
 MOST_BITS = 450
 """Of all products and thresholds in a cycle."""
+MOST_SUMS = 2200
+"""Bits of the weights of layers without folds, together."""
 
 
 def divisors(number: int) -> list[int]:
@@ -115,6 +117,25 @@ class Sketch:
     def bits_a_cycle(self, step: Step, fold: Fold) -> int:
         products = fold.pe * fold.simd * getattr(step.layer, "weight_bits", 1) * (step.in_bits + 1) // 2
         return products + 4 * fold.pe * (getattr(step.layer, "activation_bits", None) or 0) ** 2
+
+
+def dense_case(
+    rng: np.random.Generator, inputs: int = 64, classes: int = 10
+) -> tuple[Topology, tuple[Fold, ...]]:
+    """A dense topology with folds, of which the first or the last layer has none at all, or both."""
+    sketch = Sketch(rng)
+    while True:
+        hidden = [sketch.one_of(4, 6, 8, 12, 16) for _ in range(sketch.one_of(1, 1, 2))]
+        layers = [Dense(width, sketch.one_of(1, 2, 2, 3, 4), sketch.one_of(1, 2, 2, 3)) for width in hidden]
+        topology = Topology((inputs,), (*layers, Dense(classes, sketch.one_of(2, 3, 4), None)))
+        steps, kind = topology.steps, sketch.one_of(0, 1, 2)
+        widest = [Fold(step.out_shape[2], step.weights // step.out_shape[2]) for step in steps]
+        whole = {0: {0}, 1: {len(steps) - 1}, 2: set(range(len(steps)))}[kind]
+        folds = [widest[at] if at in whole else sketch.fold(step) for at, step in enumerate(steps)]
+        sums = sum(steps[at].weights * getattr(steps[at].layer, "weight_bits", 1) for at in whole)
+        folded = [(steps[at], fold) for at, fold in enumerate(folds) if fold != widest[at]]
+        if sums <= MOST_SUMS and sum(sketch.bits_a_cycle(*each) for each in folded) <= MOST_BITS:
+            return topology, tuple(folds)
 
 
 def random_case(rng: np.random.Generator) -> tuple[Topology, tuple[Fold, ...], DataflowGraph]:

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hw.boards import find_amd
 from hw.dataflow.fold import Fold
 from models.data import Dataset, Split
 from models.distill import HardLabels
@@ -81,7 +80,14 @@ def test_assessment_of_a_closed_student() -> None:
     assert found.fits
     assert found.target == 64
     assert found.estimate.interval <= 64
-    assert {limit.name for limit in found.limits} >= {"luts", "flip_flops", "block_rams", "cycles"}
+    assert [limit.name for limit in found.limits] == [
+        "luts",
+        "block_rams",
+        "single_port_rams",
+        "dsps",
+        "cycles",
+    ]
+    assert found.limits[0].title == "logic cells"
     luts = next(limit for limit in found.limits if limit.name == "luts")
     assert (luts.available, luts.budget) == (5280, 4752)
     assert luts.need == round(found.total.luts) > round(found.estimate.total.luts)
@@ -90,6 +96,66 @@ def test_assessment_of_a_closed_student() -> None:
 def test_rate_in_frames_a_second() -> None:
     config = build(closed(), {"frames_per_second": 100_000.0})
     assert assess(config.student.topology(SHAPE), config).target == 120
+
+
+def refusal(size: object, layers: list[Any] | None = None, **board: object) -> str:
+    config = build(layers or closed(), size, **board)
+    with pytest.raises(CapacityError) as caught:
+        require_feasible(config, SHAPE)
+    assert caught.value.exit_code == 10
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["icebreaker", "ulx3s-85f", "pynq-z1"])
+def test_more_frames_than_cycles_are_refused(name: str) -> None:
+    text = refusal({"frames_per_second": 1e9}, name=name)
+    assert "a core takes a frame a cycle at most" in text
+    assert f"with this student {name} reaches" in text
+
+
+@pytest.mark.parametrize("board", [{}, {"shell": "parallel"}, {"name": "pynq-z1"}])
+def test_rate_that_is_named_can_be_had_and_no_higher_one(board: dict[str, object]) -> None:
+    text = refusal({"frames_per_second": 9e6 if "name" not in board else 9e7}, **board)
+    rate = float(text.split(" reaches ")[1].split()[0].replace(",", ""))
+    for asked, fits in ((rate, True), (rate * 1.05 + 1, False)):
+        config = build(closed(), {"frames_per_second": asked}, **board)
+        assert assess(config.student.topology(SHAPE), config).fits is fits
+
+
+def test_rate_that_a_larger_student_reaches() -> None:
+    text = refusal({"target_cycles": 4}, closed(64), name="icebreaker")
+    assert "logic cells, the budget of icebreaker" in text and "limited by the link" in text
+
+
+def test_serial_link_limits_what_a_host_sees() -> None:
+    """16 bytes in and 3 of 16 bits out, with header and CRC both ways."""
+    config = build(closed(), {"frames_per_second": 20_000.0})
+    found = assess(config.student.topology(SHAPE), config)
+    assert not found.fits and found.binding.name == "baud"
+    assert found.pace.limited_by == "link"
+    text = refusal({"frames_per_second": 20_000.0})
+    assert "the link limits: 20,000 frames/s take" in text
+    assert f"{found.binding.need:,} baud, or shell 'parallel' with" in text
+    paced = build(closed(), {"target_cycles": 600})
+    assert assess(paced.student.topology(SHAPE), paced).fits
+
+
+def test_frames_beyond_the_serial_format_are_refused() -> None:
+    layers = [{"kind": "max-pool", "size": 8}, *closed()]
+    config = build(layers, {"target_cycles": 200_000}, name="ulx3s-85f")
+    found = assess(config.student.topology((272, 272, 1)), config)
+    assert found.binding.name == "frame_bytes" and not found.fits
+
+
+def test_what_fits_at_a_rate_fits_at_every_lower_one() -> None:
+    """Two bits, 16 hidden: no folds suit four cycles, but without any it takes less."""
+    layers = [{"outputs": 16, "weight_bits": 2, "activation_bits": 2}, {"outputs": 10, "weight_bits": 2}]
+    found = []
+    for target in (1, 2, 3, 4, 6, 8, 16, 64, 512):
+        config = build(layers, {"target_cycles": target, "headroom": 0.0})
+        found.append(assess(config.student.topology((8, 8, 1)), config))
+    fitting = [each.fits for each in found]
+    assert fitting == sorted(fitting) and fitting[-1]
 
 
 def test_folds_by_hand() -> None:
@@ -145,7 +211,7 @@ def test_pins_of_the_parallel_shell_are_a_limit() -> None:
     pins = next(limit for limit in found.limits if limit.name == "stream_pins")
     assert pins.need == 5  # 256 bytes in two beats each, and one bit out
     assert found.port is not None
-    assert found.interval >= 256
+    assert found.pace.frames_per_second <= 12e6 / 256
 
 
 def test_space_and_its_rejections() -> None:
@@ -187,7 +253,9 @@ def test_search_takes_the_best_that_fits(kind: str) -> None:
 
 def test_search_of_what_never_fits() -> None:
     config = build([{**OPEN[0], "outputs": [512, 1024]}, LAST], {"target_cycles": 8, "search": "enumerate"})
-    with pytest.raises(CapacityError, match="no student fits; of 4 combinations were rejected 4 by LUTs"):
+    with pytest.raises(
+        CapacityError, match="no student fits; of 4 combinations were rejected 4 by logic cells"
+    ):
         search(Space(config, (16, 16, 1)), config.size, lambda *_: 0.0, 1, lambda *_: None)  # type: ignore[arg-type]
 
 
@@ -287,7 +355,8 @@ def test_outcome_tells_what_one_step_more_costs() -> None:
     assert found is not None
     steps = {step["key"]: step for step in sized(space, chosen, found).details["steps"]}
     assert steps["student.layers[0].outputs"]["to"] == 8
-    assert steps["student.layers[0].outputs"]["luts"] > 0
+    more = steps["student.layers[0].outputs"]
+    assert more["luts"] > 0 or more["block_rams"] > 0  # wider words may move from cells to block RAM
     assert steps["student.layers[0].weight_bits"]["fits"]
     assert steps["target_cycles"]["to"] == 32
 
@@ -301,7 +370,7 @@ def test_damaged_sizing(tmp_path: Path) -> None:
 
 def test_amd_board_is_sized_by_what_finns_layers_take() -> None:
     found = assess(build(closed(), name="pynq-z1").student.topology(SHAPE), build(closed(), name="pynq-z1"))
-    assert found.fits and found.target == 64 and found.interval <= 64
+    assert found.fits and found.target == 64 and found.estimate.interval <= 64
     assert [limit.name for limit in found.limits] == [
         "luts", "flip_flops", "block_rams", "dsps", "stream_bits", "cycles"
     ]  # fmt: skip
@@ -327,4 +396,4 @@ def test_binding_limit_of_an_amd_board() -> None:
     found = assess(config.student.topology(SHAPE), config)
     assert found.binding.name == "dsps" and found.binding.need == 32 * 16 + 8
     with pytest.raises(CapacityError, match=r"needs 520 DSPs, the budget of pynq-z1 is 110 \(220 less the"):
-        found.require_fit(find_amd("pynq-z1"))
+        found.require_fit()
