@@ -71,7 +71,8 @@ def _reached(topology: Topology, config: BuildConfig) -> str:
     if found is None:
         return f"no rate makes it fit {board.name}"
     rate, limit = spoken(found.pace.frames_per_second), found.pace.limited_by
-    return f"with this student {board.name} reaches {rate} frames/s, limited by the {limit}"
+    core = f"its core takes {found.estimate.interval} cycles a frame"
+    return f"with this student {board.name} reaches {rate} frames/s, limited by the {limit}; {core}"
 
 
 def _fastest(topology: Topology, config: BuildConfig) -> Assessment | None:
