@@ -12,7 +12,8 @@ ICEBREAKER, ZYNQ = find("icebreaker"), find("pynq-z1")
 
 
 def test_bits_are_those_of_the_frames_of_the_protocol() -> None:
-    request, reply = encode_request(Command.INFER, bytes(64)), encode_reply(Status.OK, bytes(20))
+    request = encode_request(0, Command.INFER, bytes(64))
+    reply = encode_reply(request, Status.OK, bytes(20))
     assert serial_bits(IO) == 10 * (len(request) + len(reply))
 
 
