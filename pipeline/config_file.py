@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ConfigError
+from pipeline.files import kind_of
 
 MAX_BYTES = 1 << 24
 MAX_DEPTH = 16
@@ -54,12 +55,13 @@ def plain(raw: Any, where: str) -> dict[str, Any]:
 
 def _text(path: Path) -> str:
     try:
+        if (other := kind_of(path)) is not None:  # a FIFO would be waited for
+            raise ConfigError(f"{path}: is a {other}; give a build file")
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(
-            f"{path}: cannot be read ({error.strerror}); give an existing build file"
-        ) from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in its name
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{path}: cannot be read ({reason}); give an existing build file") from error
     if len(content) > MAX_BYTES:
         raise ConfigError(f"{path}: more than {MAX_BYTES >> 20} MB; give a build file")
     if content.startswith(_UTF_16) or b"\0" in content[:4]:

@@ -52,13 +52,6 @@ def _global_sum(reading: Reading, name: str, stream: Stream, given: Stream, pe: 
     return replace(given, source=reading.add(layer, stream.source))
 
 
-def _global_pool(reading: Reading, name: str, node: Any, op: Any) -> Stream:
-    stream = reading.streams[node.input[0]]
-    height, width, channels = stream.picture
-    given = channel_sums(stream, np.ones((channels, height * width), np.int64), (1, 1))
-    return _global_sum(reading, name, stream, given, op.get_nodeattr("PE"))
-
-
 def _activate(reading: Reading, name: str, node: Any, op: Any, given: Stream) -> Stream:
     """Thresholds that FINN keeps in a layer with weights."""
     if op.get_nodeattr("noActivation"):
@@ -121,40 +114,19 @@ def _window(reading: Reading, name: str, node: Any, op: Any) -> Stream:
 
 
 def _pool(reading: Reading, name: str, node: Any, op: Any) -> Stream:
-    """The greatest, or the sum, of each channel's taps."""
-    stream, pe = reading.streams[node.input[0]], op.get_nodeattr("PE")
+    """The greatest of each channel's taps."""
+    stream, pe, function = reading.streams[node.input[0]], op.get_nodeattr("PE"), op.get_nodeattr("Function")
     if stream.window is None:
         raise LoweringError(f"{node.name}: takes no windows; report FINN's version")
-    window, function = replace(stream.window, lanes=pe, depthwise=True), op.get_nodeattr("Function")
-    whole = window.stride == window.kernel and window.padding == NO_PADDING
+    if function != "MaxPool":
+        raise LoweringError(f"{node.name} ({function}): Retort's hardware has no layer for it")
+    window = replace(stream.window, lanes=pe, depthwise=True)
     pooled = replace(stream, shape=(*window.o_shape[:2], stream.channels), window=None)
-    if function == "MaxPool" and whole:
+    if window.stride == window.kernel and window.padding == NO_PADDING:
         pool = MaxPool(name, window.shape, window.kernel, pe)
         return replace(pooled, source=reading.add(pool, stream.source))
-    if function not in ("MaxPool", "AccPool", "QuantAvgPool"):
-        raise LoweringError(f"{node.name} ({function}): Retort's hardware has no layer for it")
-    source = reading.add(window, stream.source)
-    if function == "MaxPool":
-        reduce = Reduce(name, stream.channels, window.taps, window.vectors, pe)
-        return replace(pooled, source=reading.add(reduce, source))
-    ones = np.ones((stream.channels, window.taps), np.int64)
-    given = channel_sums(stream, ones, window.o_shape[:2])
-    given = replace(
-        given, source=reading.add(Depthwise(name, ones, stream.bits, pe, 1, window.vectors), source)
-    )
-    return given if function == "AccPool" else _shifted(reading, name, node, op, given)
-
-
-def _shifted(reading: Reading, name: str, node: Any, op: Any, stream: Stream) -> Stream:
-    """Sums without their lowest bits: as many as FINN's quantized average pooling drops."""
-    if stream.scale != 1 or stream.offset.any():
-        raise LoweringError(f"{node.name}: averages signed values; Retort's hardware has no layer for it")
-    bits = op.get_output_datatype().bitwidth()
-    levels = np.arange(1, 1 << bits) << op.get_nodeattr("Size")
-    thresholds = np.broadcast_to(levels, (stream.channels, len(levels)))
-    layer = Threshold(f"{name}_average", thresholds, op.get_nodeattr("PE"), stream.pixels)
-    low, high = stream.low >> op.get_nodeattr("Size"), stream.high >> op.get_nodeattr("Size")
-    return replace(stream, source=reading.add(layer, stream.source), low=low, high=high)
+    reduce = Reduce(name, stream.channels, window.taps, window.vectors, pe)
+    return replace(pooled, source=reading.add(reduce, reading.add(window, stream.source)))
 
 
 def _add(reading: Reading, name: str, node: Any, op: Any) -> Stream:
@@ -190,7 +162,6 @@ READERS: dict[str, Reader] = {
     "FMPadding": _padding,
     "ConvolutionInputGenerator": _window,
     "Pool": _pool,
-    "GlobalAccPool": _global_pool,
     "ElementwiseAdd": _add,
     "LabelSelect": _label_select,
 }

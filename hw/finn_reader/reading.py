@@ -13,7 +13,7 @@ from hw.finn_reader.kinds import PLUMBING, base_kind
 from hw.finn_reader.streams import NO_PADDING, Stream, exact
 from pipeline.errors import LoweringError
 
-_NAMES = {"ConvolutionInputGenerator": "window", "ElementwiseAdd": "add", "GlobalAccPool": "sum"}
+_NAMES = {"ConvolutionInputGenerator": "window", "ElementwiseAdd": "add"}
 """What layers are called where FINN's own name, in lower case, would not do."""
 
 

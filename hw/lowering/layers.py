@@ -23,7 +23,6 @@ def to_layers(model: Any) -> Any:
         InferElementwiseBinaryOperation,
     )
     from finn.transformation.fpgadataflow.convert_to_hw.fm_padding import InferFMPadding
-    from finn.transformation.fpgadataflow.convert_to_hw.global_acc_pool import InferGlobalAccPoolLayer
     from finn.transformation.fpgadataflow.convert_to_hw.label_select import InferLabelSelectLayer
     from finn.transformation.fpgadataflow.convert_to_hw.pool import InferPool
     from finn.transformation.fpgadataflow.convert_to_hw.quantized_matrix_vector_activation import (
@@ -43,7 +42,6 @@ def to_layers(model: Any) -> Any:
         InferFMPadding(),
         InferPool(),
         InferConvInpGen(),
-        InferGlobalAccPoolLayer(),
         InferThresholdingLayer(),
         InferVectorVectorActivation(),
         InferBinaryMatrixVectorActivation(),

@@ -32,10 +32,14 @@ def compare(
         ),
     ] = "build",
     bits: Annotated[str, typer.Option(help="Widths of weights and activations, by commas.")] = "",
-    seeds: Annotated[int, typer.Option(min=2, help="Students of each, with other seeds.")] = 5,
-    epochs: Annotated[int | None, typer.Option(min=1, help="In place of the build file's.")] = None,
-    samples: Annotated[int | None, typer.Option(min=1, help="To train on; all if not given.")] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = 1,
+    seeds: Annotated[int, typer.Option(min=2, max=1000, help="Students of each, with other seeds.")] = 5,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, max=100_000, help="In place of the build file's.")
+    ] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=1, max=100_000_000, help="To train on; all if not given.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, max=1024, help="Processes on this machine.")] = 1,
     cluster: Annotated[str | None, typer.Option(help="A Dask scheduler's address, tcp://...")] = None,
     out: Annotated[Path, typer.Option(help="The build's folder is made in this one.")] = Path("out"),
     store: StoreFolder = DEFAULT_STORE,

@@ -19,7 +19,9 @@ def deploy(
     ctx: typer.Context,
     folder: Folder,
     host: Annotated[str, typer.Option(help="The board: user@name, or a name of your ssh configuration.")],
-    port_ssh: Annotated[int | None, typer.Option(help="Port of the board's SSH server.")] = None,
+    port_ssh: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port of the board's SSH server.")
+    ] = None,
     samples: Annotated[int | None, typer.Option(min=1, help="Test frames to run, instead of all.")] = None,
     identity: Annotated[Path | None, typer.Option(help="Private key file.")] = None,
     known_hosts: Annotated[Path | None, typer.Option(help="File of known hosts, instead of yours.")] = None,

@@ -24,8 +24,10 @@ from pipeline.store import Store
 if TYPE_CHECKING:
     from pipeline.experiments import Experiment
 
-Seeds = Annotated[int, typer.Option(min=2, help="Students of each kind, with other seeds.")]
-Epochs = Annotated[int | None, typer.Option(min=1, help="Of each student; the build's, if not given.")]
+Seeds = Annotated[int, typer.Option(min=2, max=1000, help="Students of each kind, with other seeds.")]
+Epochs = Annotated[
+    int | None, typer.Option(min=1, max=100_000, help="Of each student; the build's, if not given.")
+]
 
 experiment = typer.Typer(
     name="experiment",
@@ -100,11 +102,13 @@ def missing_class(
 def soft_targets(
     ctx: typer.Context,
     file: BuildFile,
-    share: Annotated[float, typer.Option(help="Of the training split.")] = 0.03,
+    share: Annotated[float, typer.Option(min=0, max=1, help="Of the training split.")] = 0.03,
     seeds: Seeds = 3,
     epochs: Annotated[
         int | None,
-        typer.Option(min=1, help="Of each student; for as many steps as the build's, if not given."),
+        typer.Option(
+            min=1, max=100_000, help="Of each student; for as many steps as the build's, if not given."
+        ),
     ] = None,
     store: StoreFolder = DEFAULT_STORE,
     as_json: AsJson = False,

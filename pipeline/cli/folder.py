@@ -10,7 +10,7 @@ from hw import tools
 from hw.boards import find_open
 from hw.ssh import Remote
 from pipeline import junit
-from pipeline.cli.app import AsJson, Folder, JunitFile, print_json, print_table, shown
+from pipeline.cli.app import AsJson, Folder, JunitFile, print_json, print_table, say, shown
 from pipeline.errors import ConfigError, StoreError, ToolMissingError
 from pipeline.files import log_file
 from pipeline.lock import BuiltFolder, open_built
@@ -78,7 +78,7 @@ def report(folder: Folder) -> None:
     open_built(folder)
     from pipeline.report import write_report
 
-    typer.echo(str(write_report(folder)))
+    say(str(write_report(folder)))
 
 
 def flash(folder: Folder) -> None:
@@ -91,7 +91,7 @@ def flash(folder: Folder) -> None:
     tools.run(
         [*line, str(bitstream.resolve())], cwd=folder, log=log, what=f"{line[0]}, loading {bitstream.name}"
     )
-    typer.echo(f"{bitstream} is in the {board}")
+    say(f"{bitstream} is in the {board}")
 
 
 def verdict(rung: Mapping[str, Any]) -> str:

@@ -27,8 +27,10 @@ from pipeline.store import Store
 def tree(
     ctx: typer.Context,
     file: BuildFile,
-    depth: Annotated[int, typer.Option(help="Most comparisons a sample meets.")] = 8,
-    leaves: Annotated[int | None, typer.Option(help="Most leaves.", show_default=False)] = None,
+    depth: Annotated[int, typer.Option(min=1, max=64, help="Most comparisons a sample meets.")] = 8,
+    leaves: Annotated[
+        int | None, typer.Option(min=2, max=65536, help="Most leaves.", show_default=False)
+    ] = None,
     bitstream: Annotated[
         bool, typer.Option("--bitstream/--no-bitstream", help="Whether to go on from the core to the board.")
     ] = True,

@@ -462,6 +462,23 @@ def test_infer_refuses_files_of_no_arrays(core: Path, content: bytes) -> None:
     assert failed.exit_code == 3 and failed.stderr.startswith(f"error: {core / 'frames.npy'}: ")
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("detect", "--scenes", "1000000000000"),
+        ("detect", "--bits", "0"),
+        ("tree", "--depth", "1000000"),
+        ("compare", "--workers", "99999999"),
+        ("robustness", "--pgd-steps", "-1"),
+        ("experiment", "specialize", "--members", "0"),
+    ],
+)
+def test_numbers_have_limits(arguments: tuple[str, ...]) -> None:
+    *command, option, number = arguments
+    failed = call(*command, FILE, option, number)
+    assert failed.exit_code == 2 and f"'{option}'" in failed.stderr
+
+
 @pytest.mark.parametrize("baud", ["99999999999", "0", "-1"])
 def test_infer_refuses_bauds_of_no_port(core: Path, baud: str) -> None:
     arguments = ("--port", "/dev/board", "--input", str(core / "frames.npy"), "--baud", baud)

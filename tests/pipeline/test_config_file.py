@@ -1,6 +1,7 @@
 """The build file on disk: encodings, depth, size; and that all of its problems are told at once."""
 
 import json
+import os
 import tomllib
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from toy import BUILDS
 
 from pipeline.config import load, parse
 from pipeline.config_errors import MOST
-from pipeline.config_file import MAX_BYTES
+from pipeline.config_file import MAX_BYTES, read_raw
 from pipeline.errors import ConfigError
 
 GOOD = (BUILDS / "digits-icebreaker.toml").read_text()
@@ -115,3 +116,9 @@ def test_what_is_echoed_is_short(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         parse(raw, "x.toml")
     assert len(caught.value.args) == 3 and all(len(finding) < 500 for finding in caught.value.args)
+
+
+def test_a_fifo_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "build.toml")
+    with pytest.raises(ConfigError, match=r"build\.toml: is a FIFO; give a build file"):
+        read_raw(tmp_path / "build.toml")
