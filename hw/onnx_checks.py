@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,8 @@ FLOAT = 1
 COUNTS = ("strides", "dilations", "kernel_shape", "group", "blocksize", "num_outputs", "num_groups")
 """Attributes that shapes are divided by: onnx's own inference of shapes ends the process at a 0."""
 
-QUANTIZERS = ("Quant", "BipolarQuant", "IntQuant", "Trunc")
+QUANTIZERS = {"Quant": 4, "BipolarQuant": 2, "IntQuant": 4, "Trunc": 5, "MultiThreshold": 2}
+"""QONNX's operators, whatever their domain, and the least inputs that each takes."""
 
 
 def check_network(model: Any, where: str) -> None:
@@ -28,7 +30,7 @@ def check_network(model: Any, where: str) -> None:
     Raises:
         ModelFileError: begins with `where`; names the tensor or the node.
     """
-    problem = next(_problems(model.graph), None)
+    problem = next(chain(_problems(model.graph), _schema_problems(model)), None)
     if problem:
         raise ModelFileError(f"{where}: {problem}; export it again")
 
@@ -52,6 +54,25 @@ def _problems(graph: Any) -> Iterator[str]:
         else:
             values[name] = array
     yield from filter(None, (_scale_problem(node, values) for node in graph.node))
+
+
+def _schema_problems(model: Any) -> Iterator[str]:
+    """Nodes that are not as their operator's schema wants them."""
+    from onnx import checker
+
+    context = checker.C.CheckerContext()
+    context.ir_version = model.ir_version
+    context.opset_imports = {each.domain: each.version for each in model.opset_import}
+    for node in model.graph.node:
+        called = f"{node.op_type} '{node.name or ', '.join(node.output)}'"
+        if node.op_type in QUANTIZERS:
+            if len([name for name in node.input if name]) < QUANTIZERS[node.op_type] or not node.output:
+                yield f"{called} takes {len(node.input)} inputs, {QUANTIZERS[node.op_type]} are needed"
+        elif node.domain in ("", "ai.onnx"):
+            try:
+                checker.check_node(node, context)
+            except checker.ValidationError as error:
+                yield f"{called}: {' '.join(str(error).split()):.200}"
 
 
 def _wiring_problems(graph: Any, given: set[str]) -> Iterator[str]:

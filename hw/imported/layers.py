@@ -17,10 +17,12 @@ from hw.imported.windows import WindowShape, window_shape
 from pipeline.errors import LoweringError
 
 
-def _weights(reading: Reading, node: Any) -> tuple[Integers, Any]:
+def _weights(reading: Reading, node: Any, *ranks: int) -> tuple[Integers, Any]:
     found = reading.constants.find(node.input[1])
     if found is None:
         raise LoweringError(f"{called(node)}: multiplies two tensors; Retort's hardware has no layer for it")
+    if found.values.ndim not in ranks or not found.values.size:
+        raise LoweringError(f"{called(node)}: weights of {found.values.shape}; export it again")
     return found.integers(called(node))
 
 
@@ -32,6 +34,8 @@ def _bias(reading: Reading, node: Any, tensor: Tensor, factor: float = 1.0) -> T
     if found is None:
         raise LoweringError(f"{called(node)}: its bias is computed; export it as a constant")
     term = np.asarray(found.values, np.float32).reshape(-1) * np.float32(factor)
+    if term.size not in (1, tensor.channels):
+        raise LoweringError(f"{called(node)}: a bias of {term.size} values for {tensor.channels} outputs")
     return replace(tensor, steps=(*tensor.steps, shifted(called(node), term)))
 
 
@@ -79,22 +83,23 @@ def _dense(reading: Reading, node: Any, weights: Integers, scales: Any) -> Tenso
         raise LoweringError(
             f"{called(node)}: takes {shape}; flatten it before, or make it a convolution of 1 x 1"
         )
-    tensor, both = _flattened(reading, reading.quantized(node), np.stack([weights, scales]))
+    tensor = reading.quantized(node)
+    if weights.shape[1] != prod(tensor.shape):
+        raise LoweringError(f"{called(node)}: weights of {weights.shape} for {prod(tensor.shape)} inputs")
+    tensor, both = _flattened(reading, tensor, np.stack([weights, scales]))
     weights, scales = both[0].astype(np.int64), both[1]
     name = reading.writer.dense(tensor.name, weights)
     return _sums(node, tensor, weights[..., None], scales[..., None], name, (len(weights),))
 
 
 def _mat_mul(reading: Reading, node: Any) -> Tensor:
-    weights, scales = _weights(reading, node)
-    if weights.ndim != 2:
-        raise LoweringError(f"{called(node)}: weights of {weights.shape}; give (inputs, outputs)")
+    weights, scales = _weights(reading, node, 2)
     return _dense(reading, node, weights.T, scales.T)
 
 
 def _gemm(reading: Reading, node: Any) -> Tensor:
     options = attributes(node)
-    weights, scales = _weights(reading, node)
+    weights, scales = _weights(reading, node, 2)
     if not options.get("transB", 0):
         weights, scales = weights.T, scales.T
     if options.get("transA", 0):
@@ -131,6 +136,12 @@ def _convolve(
         tensor = replace(tensor, low=low, high=high)
     outputs, inputs, *_ = weights.shape
     groups = tensor.channels // inputs
+    if (
+        groups * inputs != tensor.channels
+        or outputs % groups
+        or groups != attributes(node).get("group", groups)
+    ):
+        raise LoweringError(f"{called(node)}: weights of {weights.shape} for {tensor.channels} channels")
     depthwise = inputs == 1 and outputs == tensor.channels
     if groups > 1 and not depthwise:
         whole = np.zeros((outputs, tensor.channels, *weights.shape[2:]), np.int64)
@@ -150,7 +161,7 @@ def _convolve(
 
 
 def _conv(reading: Reading, node: Any) -> Tensor:
-    weights, scales = _weights(reading, node)
+    weights, scales = _weights(reading, node, 3, 4)
     tensor = reading.quantized(node)
     window = _windows(reading, node, tensor, weights.shape[2:])
     if weights.ndim == 3:

@@ -96,7 +96,7 @@ def leading(model: Any, elementwise: Sequence[str]) -> tuple[Layout, set[str]]:
         given = tuple(model.get_tensor_shape(node.output[0]) or ())
         if node.op_type == "Transpose":
             perm = attributes(node).get("perm", list(reversed(range(len(given)))))
-            if perm[0] != 0:
+            if sorted(perm) != list(range(len(given))) or perm[0] != 0:
                 raise LoweringError(f"{called(node)}: moves the axis of frames; export it for one frame")
             moves.append(("transpose", tuple(axis - 1 for axis in perm[1:])))
             found.add(node.name)

@@ -121,7 +121,10 @@ class Reading:
 
     def elementwise(self, node: Any) -> Tensor:
         """An elementwise node with constants, as a step of its tensor."""
-        place = next(place for place, name in enumerate(node.input) if name in self.tensors)
+        places = [place for place, name in enumerate(node.input) if name in self.tensors]
+        if not places:
+            raise LoweringError(f"{called(node)}: takes what no node before it gives; export it again")
+        place = places[0]
         tensor = self.tensor(node, place)
         constants = {}
         for other, name in enumerate(node.input):

@@ -43,9 +43,14 @@ def window_shape(
     rank = 2 if axis is None else 1
     if len(kernel) != rank:
         raise LoweringError(f"{called(node)}: a kernel of {list(kernel)} on {rank} axes; export it again")
-    if any(step != 1 for step in given.get("dilations", ())):
+    strides, dilations = (tuple(given.get(name, [1] * rank)) for name in ("strides", "dilations"))
+    lengths = len(strides), len(dilations), len(given.get("pads", [0] * 2 * rank))
+    if lengths != (rank, rank, 2 * rank) or min(*kernel, *strides, *dilations) < 1:
+        raise LoweringError(
+            f"{called(node)}: strides, dilations or pads that do not fit its kernel; export it again"
+        )
+    if max(dilations) > 1:
         raise LoweringError(f"{called(node)}: its kernel is dilated; Retort's hardware has no layer for it")
-    strides = tuple(given.get("strides", [1] * rank))
     sizes = shape[1:] if axis is None else (shape[1] * shape[2],)
     pads = written = _pads(given, sizes, kernel, strides)
     if given.get("ceil_mode", 0):

@@ -39,8 +39,9 @@ from pipeline.checks import load_checked
 from pipeline.config import load, parse
 from pipeline.config_network import NetworkConfig, network_content
 from pipeline.errors import RetortError
-from pipeline.outputs import LOCK, read_lock
+from pipeline.lock import LOCK, read_lock
 from tests.hw.foreign import Foreign
+from tests.locks import write_lock
 
 ROOT = Path(__file__).parents[2]
 BUILDS = ROOT / "builds"
@@ -100,7 +101,8 @@ def _build(path: Path) -> None:
 
 
 def _lock(path: Path) -> None:
-    assert "stages" in read_lock(path.parent)
+    lock = read_lock(path.parent)
+    assert lock.build == lock.config["name"] and all(".." not in name for name in lock.files)
 
 
 def _source(found: Source) -> None:
@@ -168,8 +170,9 @@ def _interface(path: Path) -> None:
 
 
 def _reply(path: Path) -> None:
-    status, payload = protocol.decode_reply(path.read_bytes())
-    assert status in set(protocol.Status) and protocol.encode_reply(status, payload) == path.read_bytes()
+    content = path.read_bytes()
+    reply = protocol.decode_reply(_REQUEST, content)
+    assert protocol.encode_reply(_REQUEST, reply.status, reply.payload) == content
 
 
 def _npz(**arrays: np.ndarray) -> bytes:
@@ -214,6 +217,7 @@ _CSV = "a,b,kind\n" + "".join(f"{row[0]},{row[1] / 8},{'xyz'[row[0] % 3]}\n" for
 _TS = "@timeStamps false\n@classLabel true up down\n@data\n" + "1,2,3:4,5,6:up\n3,2,1:6,5,4:down\n" * 9
 _STREAMS = StreamFormat((2, 2, 1), "uint8", 1), StreamFormat((2,), "int16", 1)
 _WEIGHTS = WeightsFormat((256, 16), 7)
+_REQUEST = protocol.encode_request(1, protocol.Command.INFER, b"abcd")
 _RECORDS = b"".join(bytes([label]) * 3073 for label in range(10))
 _NEXTPNR = {"fmax": {"clk": {"achieved": 31.5}}, "utilization": {"ICESTORM_LC": {"used": 52}}}
 _CELL = {"type": "ICESTORM_LC", "attributes": {"NEXTPNR_BEL": "X3/Y2/lc0"}}
@@ -228,7 +232,7 @@ TARGETS = {
         "b.toml",
         (b"[[", b"]]", b"= ", b"inf", b"nan", b"1e-320", b"1e400", b"[" * 900, b"a." * 900, b'"\\u0000"'),
     ),
-    "lock": Target((b'{"build": "b", "stages": {}, "config": {}}',), _lock, LOCK, _JSON),
+    "lock": Target((_made(lambda path: write_lock(path.parent), LOCK),), _lock, LOCK, _JSON),
     "npz": Target(
         (_npz(x=_X, y=_Y), _npz(x_train=_X / 8, y_train=_Y, x_test=_X / 9, y_test=_Y)),
         lambda path: _source(read_npz(path)),
@@ -249,7 +253,7 @@ TARGETS = {
         _interface,
         words=_JSON,
     ),
-    "reply": Target((protocol.encode_reply(protocol.Status.OK, b"abc"),), _reply),
+    "reply": Target((protocol.encode_reply(_REQUEST, protocol.Status.OK, b"abc"),), _reply),
     "nextpnr's report": Target((json.dumps(_NEXTPNR).encode(),), _report, words=_JSON),
     "nextpnr's netlist": Target((json.dumps(_PLACED).encode(),), _floorplan, words=_JSON),
     "yosys's counts": Target(

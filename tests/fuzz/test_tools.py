@@ -63,7 +63,7 @@ def icebox_vlog(work: Path) -> None:
 
 @pytest.mark.parametrize(
     ("call", "product"),
-    [(yosys, "top.json"), (nextpnr, "report.json"), (icepack, "top.bin"), (icebox_vlog, "decompiled.txt")],
+    [(yosys, "top.json"), (nextpnr, "report.json"), (icepack, "top.bin"), (icebox_vlog, "log")],
 )
 def test_garbage_is_no_product(call: Callable[[Path], None], product: str, liars: Path) -> None:
     with pytest.raises(ToolError, match=f"{product}: (not|no) "):
