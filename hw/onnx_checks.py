@@ -20,8 +20,9 @@ FLOAT = 1
 COUNTS = ("strides", "dilations", "kernel_shape", "group", "blocksize", "num_outputs", "num_groups")
 """Attributes that shapes are divided by: onnx's own inference of shapes ends the process at a 0."""
 
-QUANTIZERS = {"Quant": 4, "BipolarQuant": 2, "IntQuant": 4, "Trunc": 5, "MultiThreshold": 2}
-"""QONNX's operators, whatever their domain, and the least inputs that each takes."""
+QUANTIZERS = {"Quant": 4, "BipolarQuant": 2, "IntQuant": 4, "Trunc": 5}
+"""Operators with a scale as their second input, whatever their domain, and the least inputs they take."""
+OPERATORS = QUANTIZERS | {"MultiThreshold": 2}
 
 
 def check_network(model: Any, where: str) -> None:
@@ -65,9 +66,9 @@ def _schema_problems(model: Any) -> Iterator[str]:
     context.opset_imports = {each.domain: each.version for each in model.opset_import}
     for node in model.graph.node:
         called = f"{node.op_type} '{node.name or ', '.join(node.output)}'"
-        if node.op_type in QUANTIZERS:
-            if len([name for name in node.input if name]) < QUANTIZERS[node.op_type] or not node.output:
-                yield f"{called} takes {len(node.input)} inputs, {QUANTIZERS[node.op_type]} are needed"
+        if node.op_type in OPERATORS:
+            if len([name for name in node.input if name]) < OPERATORS[node.op_type] or not node.output:
+                yield f"{called} takes {len(node.input)} inputs, {OPERATORS[node.op_type]} are needed"
         elif node.domain in ("", "ai.onnx"):
             try:
                 checker.check_node(node, context)
