@@ -7,15 +7,18 @@ from tests.conftest import TINY, retort
 pytestmark = pytest.mark.slow
 
 
-def test_no_teacher_for_a_student_that_does_not_fit(tmp_path):
+@pytest.mark.parametrize(("outputs", "first"), [(4096, ""), (512, "teacher: running")])
+def test_no_teacher_for_a_student_that_does_not_fit(tmp_path, outputs, first):
+    """One whose weights no memory of the chip holds, before any stage; another as soon as it is sized."""
     file = tmp_path / "wide.toml"
     layers = "    {{ outputs = 16, weight_bits = 3, activation_bits = 2 }},\n"
     assert layers in TINY
-    wide = TINY.replace(layers, "    {{ outputs = 4096, weight_bits = 8, activation_bits = 8 }},\n")
-    file.write_text(wide.format(name="wide"))
+    wide = f"    {{{{ outputs = {outputs}, weight_bits = 8, activation_bits = 8 }}}},\n"
+    file.write_text(TINY.replace(layers, wide).format(name="wide"))
     done = retort("build", file, "--store", tmp_path / "store", "--out", tmp_path / "out")
     assert done.returncode == 10, done.stderr
-    assert "teacher: running" in done.stderr and "distill" not in done.stderr
+    assert first in done.stderr and "distill" not in done.stderr
+    assert first or "running" not in done.stderr
     (error,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert "icebreaker" in error and "Traceback" not in done.stderr
     assert not list((tmp_path / "out").rglob("teacher.safetensors"))

@@ -1,6 +1,7 @@
 """ResNet-8, with two strided residual blocks, sized, compiled and proven by the stages' own code."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -83,16 +84,17 @@ def compiled(tmp_path: Path) -> Artefacts:
     assessed = assess(topology, build)
     assert assessed.fits
     network = freeze(random_student(1, topology))
-    for folder in (work, inputs / "size", inputs / "export"):
+    for folder in (work, inputs / "data", inputs / "size", inputs / "export"):
         folder.mkdir(parents=True)
-    Sized({}, assessed.folds, {}).save(inputs / "size" / "sized.json")
-    save_model(qonnx_model(network), inputs / "export" / "student.qonnx.onnx")
-    manifests: Any = {"size": None, "export": None}
-    context = StageContext(build, work, tmp_path / "partial", None, inputs, manifests)  # type: ignore[arg-type]
-    assert compile_stage.run(context) == {"interval_bound_cycles": assessed.interval}
     frames = np.random.default_rng(0).integers(0, 256, (FRAMES, *SHAPE), dtype=np.uint8)
     split = Split(frames.reshape(FRAMES, -1), np.arange(FRAMES) % 10)
-    data.save(Dataset("noise", 10, SHAPE, split, split, split), work / "data.safetensors")
+    data.save(Dataset("noise", 10, SHAPE, split, split, split), inputs / "data" / "data.safetensors")
+    Sized({}, assessed.folds, {}).save(inputs / "size" / "sized.json")
+    save_model(qonnx_model(network), inputs / "export" / "student.qonnx.onnx")
+    manifests: Any = {"data": None, "size": None, "export": None}
+    context = StageContext(build, work, tmp_path / "partial", None, inputs, manifests)  # type: ignore[arg-type]
+    assert compile_stage.run(context) == {"interval_bound_cycles": assessed.estimate.interval}
+    shutil.copy(inputs / "data" / "data.safetensors", work)
     save_model(golden_model(network), work / "golden.onnx")
     integer.save(network, work / "frozen.safetensors")
     return Artefacts(build, work, tmp_path / "scratch", tmp_path / "log", lambda *_: None)

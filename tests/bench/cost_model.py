@@ -28,7 +28,7 @@ from hw.cost.estimate import part_blocks, part_features
 from hw.cost.features import parts_of
 from hw.cost.shell import shell_part
 from hw.cost.table import TABLE, Coefficients, FamilyTable, coefficients, save
-from hw.dataflow import DataflowGraph, Multiply
+from hw.dataflow import DataflowGraph, MatrixVector, Multiply
 from hw.interface import CoreInterface, StreamFormat
 from hw.shell.chip import chip_verilog
 from hw.shell.port import PortWidths
@@ -52,6 +52,8 @@ LEVEL = 10.0
 BUFFER = "_replay"
 MOST_BLOCKS = 3
 """Block RAMs of a kernel for the fit: Yosys takes its time for each that has contents."""
+WIDE = [(32, 64, 4, 16, 8), (16, 96, 2, 32, 4), (24, 48, 8, 12, 2), (20, 40, 2, 10, 8)]
+"""Outputs, inputs, PE, SIMD and bits of an input of the wide kernels."""
 SHELLS = [
     (128, 1, "int8", 1, 8),
     (1024, 4, "int16", 2, 16),
@@ -118,6 +120,20 @@ def kernels(family: str, seeds: Iterable[int]) -> list[Kernel]:
     return [kernel for kind in taken.values() for kernel in kind.values()]
 
 
+def wide_kernels(family: str) -> list[Kernel]:
+    """Matrix-vector kernels of many products a cycle, with which the fit need not guess beyond small ones."""
+    found = []
+    for number, (outputs, inputs, pe, simd, bits) in enumerate(WIDE):
+        rng = np.random.default_rng(number)
+        weights = rng.integers(-7, 8, (outputs, inputs))
+        graph = DataflowGraph((inputs,), bits, (MatrixVector("wide", weights, bits, pe, simd),))
+        for multiply in sorted(set(MULTIPLY[family])):
+            (placed,) = place(with_products(graph, multiply))
+            placed.kernel._MustUse__used = True  # as above
+            found.append(placed.kernel)
+    return found
+
+
 def _graph(seed: int) -> DataflowGraph:
     """Of a random topology; of every third seed a dense one, with layers that are not folded."""
     rng = np.random.default_rng(seed)
@@ -132,7 +148,7 @@ def _bundles(every: Sequence[Kernel]) -> list[Sequence[Kernel]]:
 
 def samples(bench: Bench, family: str) -> Iterator[Sample]:
     """Every part of every kernel for the fit."""
-    for bundle in _bundles(kernels(family, FIT_SEEDS)):
+    for bundle in (*_bundles(kernels(family, FIT_SEEDS)), *_bundles(wide_kernels(family))):
         parts = {f"top_kernel{index}": parts_of(kernel) for index, kernel in enumerate(bundle)}
         kept = [*parts, *(name + BUFFER for name, each in parts.items() if len(each) > 1)]
         top = Bundle(bundle)
