@@ -135,6 +135,8 @@ def _elu(given: Operands) -> Steps:
     selu = given.node.endswith("(Selu)")
     alpha = np.float32(given.options.get("alpha", 1.6732632 if selu else 1.0))
     gamma = np.float32(given.options.get("gamma", 1.050701 if selu else 1.0))
+    if alpha < 0:
+        raise LoweringError(f"{given.node}: falls and rises; Retort's hardware has no layer for it")
     return (Step(given.node, lambda x: gamma * np.where(x < 0, alpha * np.expm1(np.minimum(x, 0)), x)),)
 
 

@@ -52,6 +52,11 @@ def turned_features(network: Foreign) -> None:
     network.dense(network.quant(x, 4, 0.2), 8, 3)
 
 
+def bent(network: Foreign) -> None:
+    x = network.node("Elu", [network.dense("input", 8, 6)], alpha=-1.0)
+    network.dense(network.quant(x, 4, 0.2), 6, 3)
+
+
 def no_dependence(network: Foreign) -> None:
     network.dense("input", 8, 3)
     network.quant(network.constant(np.ones((1, 3))), 4, 0.5)
@@ -71,6 +76,7 @@ DENSE = [
     (scales_of_classes, r"Gemm_1 \(Gemm\): its outputs have scales of their own"),
     (many_levels, r"Quant_\d \(Quant\): 512 levels; quantize activations to 8 bits or fewer"),
     (turned_features, r"Quant_\d \(Quant\): turns features of its input around"),
+    (bent, r"Elu_0 \(Elu\): falls and rises"),
     (no_dependence, r"its output '.*' does not depend on its input"),
     (two_matrices, r"Transpose_0 \(Transpose\): transposes within the network"),
 ]
