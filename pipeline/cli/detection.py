@@ -31,36 +31,30 @@ def detect(
     file: BuildFile,
     side: Annotated[
         int | None,
-        typer.Option(min=1, max=1024, help="Pixels of a scene each way; else three of its smallest objects."),
+        typer.Option(max=1024, help="Pixels of a scene each way; else three of its smallest objects."),
     ] = None,
-    scenes: Annotated[int, typer.Option(min=1, max=100_000, help="Scenes to learn from.")] = 1500,
-    test_scenes: Annotated[
-        int, typer.Option(min=1, max=100_000, help="Scenes to measure and to verify on.")
-    ] = 300,
+    scenes: Annotated[int, typer.Option(max=100_000, help="Scenes to learn from.")] = 1500,
+    test_scenes: Annotated[int, typer.Option(max=100_000, help="Scenes to measure and to verify on.")] = 300,
     widths: Annotated[str, typer.Option(help="The student's channels, stage by stage.")] = "8,16,24",
     teacher_widths: Annotated[str, typer.Option(help="The teacher's.")] = "16,32,64",
     bits: Annotated[
-        int, typer.Option(min=2, max=8, help="Of the student's weights and activations; its head has 8.")
+        int, typer.Option(max=8, help="Of the student's weights and activations; its head has 8.")
     ] = 4,
-    hard_label_weight: Annotated[float, typer.Option(min=0, max=1, help="mu; 1 for no soft targets.")] = 0.5,
-    background_weight: Annotated[float, typer.Option(min=0, max=1e6, help="w0, in the soft targets.")] = 1.5,
-    temperature: Annotated[float, typer.Option(min=0.01, max=10_000, help="Of the soft targets.")] = 1.0,
-    box_weight: Annotated[float, typer.Option(min=0, max=1e6, help="lambda.")] = 1.0,
-    bounded_weight: Annotated[
-        float, typer.Option(min=0, max=1e6, help="nu; 0 for no teacher-bounded loss.")
-    ] = 0.5,
-    margin: Annotated[float, typer.Option(min=0, max=1e6, help="m, in the teacher-bounded loss.")] = 0.0,
-    hint_weight: Annotated[float, typer.Option(min=0, max=1e6, help="gamma; 0 for no hint.")] = 0.5,
+    hard_label_weight: Annotated[float, typer.Option(max=1, help="mu; 1 for no soft targets.")] = 0.5,
+    background_weight: Annotated[float, typer.Option(max=1e6, help="w0, in the soft targets.")] = 1.5,
+    temperature: Annotated[float, typer.Option(max=10_000, help="Of the soft targets.")] = 1.0,
+    box_weight: Annotated[float, typer.Option(max=1e6, help="lambda.")] = 1.0,
+    bounded_weight: Annotated[float, typer.Option(max=1e6, help="nu; 0 for no teacher-bounded loss.")] = 0.5,
+    margin: Annotated[float, typer.Option(max=1e6, help="m, in the teacher-bounded loss.")] = 0.0,
+    hint_weight: Annotated[float, typer.Option(max=1e6, help="gamma; 0 for no hint.")] = 0.5,
     hint_layer: Annotated[
         str, typer.Option(help="The student's, such as layer2; backbone is the last before the head.")
     ] = "backbone",
-    epochs: Annotated[int, typer.Option(min=1, max=100_000, help="Of each student.")] = 20,
-    teacher_epochs: Annotated[int, typer.Option(min=1, max=100_000, help="Of the teacher.")] = 10,
-    seeds: Annotated[
-        int, typer.Option(min=1, max=1_000, help="Students of each kind, with other seeds.")
-    ] = 3,
+    epochs: Annotated[int, typer.Option(max=100_000, help="Of each student.")] = 20,
+    teacher_epochs: Annotated[int, typer.Option(max=100_000, help="Of the teacher.")] = 10,
+    seeds: Annotated[int, typer.Option(max=1_000, help="Students of each kind, with other seeds.")] = 3,
     cycles: Annotated[
-        int, typer.Option(min=1, max=1_000_000_000, help="That a scene may take in the core.")
+        int, typer.Option(max=1_000_000_000, help="That a scene may take in the core.")
     ] = 20_000,
     bitstream: Annotated[
         bool, typer.Option("--bitstream/--no-bitstream", help="Whether to go on from the core to the board.")

@@ -35,7 +35,7 @@ def robustness(
     noise: Noise = None,
     fgsm: Change = None,
     pgd: Change = None,
-    pgd_steps: Annotated[int, typer.Option(min=1, max=10000, help="Gradient steps of each PGD.")] = 10,
+    pgd_steps: Annotated[int, typer.Option(max=10000, help="Gradient steps of each PGD.")] = 10,
     samples: Annotated[int, typer.Option(min=1, help="No more test samples than these.")] = 1000,
     store: StoreFolder = DEFAULT_STORE,
     as_json: AsJson = False,

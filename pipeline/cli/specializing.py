@@ -12,22 +12,18 @@ from pipeline.cli.folder import verdict
 
 def specialize(
     ctx: typer.Context,
-    members: Annotated[int, typer.Option(min=1, max=100, help="M, students of an ensemble.")] = 3,
-    overlap: Annotated[int, typer.Option(min=1, max=100, help="k, members assigned to each sample.")] = 1,
-    temperature: Annotated[float, typer.Option(min=0.01, max=10000, help="Of MCL-KD's targets.")] = 1.0,
+    members: Annotated[int, typer.Option(max=100, help="M, students of an ensemble.")] = 3,
+    overlap: Annotated[int, typer.Option(max=100, help="k, members assigned to each sample.")] = 1,
+    temperature: Annotated[float, typer.Option(max=10000, help="Of MCL-KD's targets.")] = 1.0,
     beta: Annotated[
-        float, typer.Option(min=0, max=1e6, help="Weight of what is not assigned, in CMCL and MCL-KD.")
+        float, typer.Option(max=1e6, help="Weight of what is not assigned, in CMCL and MCL-KD.")
     ] = 1.0,
     assign: Annotated[str, typer.Option(help="By least `task` cost, or least `loss` in all.")] = "task",
-    seeds: Annotated[
-        int, typer.Option(min=1, max=1000, help="Ensembles of each kind, with other seeds.")
-    ] = 3,
-    samples: Annotated[int, typer.Option(min=1, max=1_000_000, help="Questions to train on.")] = 3000,
-    base_epochs: Annotated[int, typer.Option(min=1, max=100_000, help="Of the base models.")] = 20,
-    epochs: Annotated[
-        int, typer.Option(min=1, max=100_000, help="Of each ensemble, after the base models.")
-    ] = 8,
-    seed: Annotated[int, typer.Option(min=0, max=(1 << 63) - 1, help="Of scenes and students.")] = 1,
+    seeds: Annotated[int, typer.Option(max=1000, help="Ensembles of each kind, with other seeds.")] = 3,
+    samples: Annotated[int, typer.Option(max=1_000_000, help="Questions to train on.")] = 3000,
+    base_epochs: Annotated[int, typer.Option(max=100_000, help="Of the base models.")] = 20,
+    epochs: Annotated[int, typer.Option(max=100_000, help="Of each ensemble, after the base models.")] = 8,
+    seed: Annotated[int, typer.Option(max=(1 << 63) - 1, help="Of scenes and students.")] = 1,
     board: Annotated[
         str | None, typer.Option(help="To take the cores to, such as hx8k; else they end as cores.")
     ] = None,

@@ -466,11 +466,11 @@ def test_infer_refuses_files_of_no_arrays(core: Path, content: bytes) -> None:
     "arguments",
     [
         ("detect", "--scenes", "1000000000000"),
-        ("detect", "--bits", "0"),
+        ("detect", "--bits", "1000"),
         ("tree", "--depth", "1000000"),
         ("compare", "--workers", "99999999"),
-        ("robustness", "--pgd-steps", "-1"),
-        ("experiment", "specialize", "--members", "0"),
+        ("robustness", "--pgd-steps", "1000000"),
+        ("experiment", "specialize", "--members", "1000000"),
     ],
 )
 def test_numbers_have_limits(arguments: tuple[str, ...]) -> None:
