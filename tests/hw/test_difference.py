@@ -59,9 +59,9 @@ def test_steps_apart(end: str, steps: float) -> None:
 @pytest.mark.parametrize("wrong", [lambda x: -x, lambda x: 2 * x, lambda x: x + 1, np.zeros_like])
 def test_what_a_fit_would_hide(count: int, wrong) -> None:
     """Inverted, scaled, moved and dead outputs, whose classes may be the same."""
-    counts = integers(100, count)
+    counts = np.random.default_rng(count).integers(-60, 60, (100, count))
     found = between(wrong(values(counts)), counts, OUTPUT)
-    assert found.apart > 0.9 and found.largest_error > OUTPUT.scale
+    assert found.apart > 0.8 and found.largest_error > OUTPUT.scale
 
 
 def test_one_output_agrees_by_its_sign() -> None:
