@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import ModelFileError
+from common.errors import ModelFileError
 
 WEIGHTS = "weights.bin"
 MAX_ELEMENTS = 1 << 30

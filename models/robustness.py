@@ -14,11 +14,11 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (its usual name)
 from numpy.typing import NDArray
 
+from common.errors import ConfigError
 from models.data import Split
-from models.freeze import freeze
 from models.metrics import accuracy
-from models.student import Student
-from pipeline.errors import ConfigError
+from models.students.freeze import freeze
+from models.students.student import Student
 
 BATCH = 256
 

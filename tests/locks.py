@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import parse
-from pipeline.lock import LOCK, VOLATILE, FileEntry, read_lock, write_volatile
-from pipeline.outputs import FAILED
-from pipeline.stage import LOGS
-from pipeline.store import digest_file, digest_of
+from pipeline.config.build import parse
+from pipeline.engine.lock import LOCK, VOLATILE, FileEntry, read_lock, write_volatile
+from pipeline.engine.outputs import FAILED
+from pipeline.engine.stage import LOGS
+from pipeline.engine.store import digest_file, digest_of
 from tests.conftest import TINY
 
 

@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
+from common.topology import Dense, Topology
 from hw.interface import CoreInterface, StreamFormat
 from models.data import save
 from models.export import golden_model, save_model
-from models.topology import Dense, Topology
 from tests.locks import write_lock
 from tests.models.networks import random_network, toy_dataset
 

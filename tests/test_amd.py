@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from pipeline.config import load
-from pipeline.verification.artefacts import Artefacts
-from pipeline.verification.finn_rtl import finn_rtl
+from pipeline.config.build import load
+from pipeline.ladder.artefacts import Artefacts
+from pipeline.ladder.finn_rtl import finn_rtl
 from tests.conftest import ROOT, TINY, Built, retort
 
 pytestmark = pytest.mark.slow

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from hw import netlist, virtual_board
-from hw.boards import find_open
+from hw.boards.boards import find_open
 from hw.interface import CoreInterface
-from hw.shell.protocol import design_identity
+from hw.shells.protocol import design_identity
+from hw.simulation import netlist, virtual_board
 from tests.conftest import build, retort
 
 pytestmark = pytest.mark.slow
@@ -134,7 +134,7 @@ def test_infer_speaks_to_the_virtual_board(icebreaker, tmp_path):
     with virtual_board.VirtualBoard(executable, tmp_path / "log") as running:
         done = retort("infer", folder, "--port", running.port, *arguments)
     assert done.returncode == 0, done.stderr
-    from pipeline.verification.artefacts import run_onnx
+    from pipeline.ladder.artefacts import run_onnx
 
     (logits,) = run_onnx(folder / "golden.onnx", {"x": x}, ["logits"])
     np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), logits)

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from pipeline.config import load
-from pipeline.verification import brought, networks
-from pipeline.verification.artefacts import Artefacts
+from pipeline.config.build import load
+from pipeline.ladder import brought, networks
+from pipeline.ladder.artefacts import Artefacts
 from tests.conftest import ROOT, Built, retort
+from tests.hw.finn.test_bring import bipolar
 from tests.hw.foreign import Foreign
-from tests.hw.test_bring import bipolar
 
 pytestmark = pytest.mark.slow
 

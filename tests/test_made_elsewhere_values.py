@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.config import load
-from pipeline.given import Recorded
-from pipeline.verification import brought
-from pipeline.verification.artefacts import Artefacts, run_onnx
+from pipeline.artefacts.imported import Recorded
+from pipeline.config.build import load
+from pipeline.ladder import brought
+from pipeline.ladder.artefacts import Artefacts, run_onnx
 from tests.conftest import retort
 
 pytestmark = pytest.mark.slow

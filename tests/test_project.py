@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import load
+from pipeline.config.build import load
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -73,7 +73,7 @@ def test_processes_are_started_in_one_place() -> None:
         and path.suffix == ".py"
         and STARTS_PROCESSES.search(path.read_text())
     }
-    assert found == {"hw/processes.py", "hw/vivado/finn_build.py"}
+    assert found == {"hw/tools/processes.py", "hw/finn/vivado/finn_build.py"}
 
 
 def test_readme_explains_every_dependency() -> None:

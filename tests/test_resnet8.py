@@ -8,19 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hw.finn_reader import read
-from hw.lowering import load_hardware
-from models import data, integer
+from hw.finn.lowering import load_hardware
+from hw.finn.reader import read
+from models import data
 from models.data import Dataset, Split
 from models.export import golden_model, qonnx_model, save_model
-from models.freeze import freeze
-from pipeline import config
+from models.students import integer
+from models.students.freeze import freeze
+from pipeline.config import build as config
+from pipeline.engine.stage import StageContext
+from pipeline.ladder import hardware
+from pipeline.ladder.artefacts import Artefacts
 from pipeline.sizing.assessment import assess
 from pipeline.sizing.choice import Sized
-from pipeline.stage import StageContext
 from pipeline.stages import compile as compile_stage
-from pipeline.verification import hardware
-from pipeline.verification.artefacts import Artefacts
 from tests.models.networks import random_student
 
 FRAMES = 20

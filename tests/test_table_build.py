@@ -5,9 +5,9 @@ import pytest
 
 from hw.interface import Affine
 from models.data import Scaling
-from pipeline import config
-from pipeline.verification import hardware, networks
-from pipeline.verification.artefacts import Artefacts
+from pipeline.config import build as config
+from pipeline.ladder import hardware, networks
+from pipeline.ladder.artefacts import Artefacts
 from tests.conftest import TINY, build
 
 ROWS = 240

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from hw.deployment import Target
-from hw.ssh import Remote
+from hw.host.deployment import Target
+from hw.tools.ssh import Remote
 from tests import ssh_server
 
 HERE = Path(__file__).parent

@@ -10,16 +10,16 @@ from amaranth.hdl import Module, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, PureInterface
 
+from common.errors import LoweringError
 from hw import dataflow
 from hw.core.placing import Kernel, Placed, place
+from hw.core.verilog import to_verilog
 from hw.dataflow import INPUT, DataflowGraph
 from hw.interface import CoreInterface, StreamFormat, WeightsFormat
 from hw.kernels.add import Add
 from hw.kernels.fork import Fork
 from hw.kernels.matrix_vector import MatrixVector
-from hw.simulate import Tap
-from hw.verilog import to_verilog
-from pipeline.errors import LoweringError
+from hw.simulation.simulate import Tap
 
 
 def interface_of(graph: DataflowGraph, placed: Sequence[Placed]) -> CoreInterface:

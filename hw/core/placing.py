@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 from amaranth.hdl import Shape, unsigned
 
+from common.errors import LoweringError
 from hw import dataflow
 from hw.dataflow import INPUT, DataflowGraph, Integers, Layer
 from hw.kernels.add import Add
@@ -21,7 +22,6 @@ from hw.kernels.threshold import Threshold
 from hw.kernels.unfolded import Unfolded
 from hw.kernels.width import WidthConverter
 from hw.kernels.window import SlidingWindow
-from pipeline.errors import LoweringError
 
 Kernel: TypeAlias = (
     MatrixVector

@@ -1,6 +1,6 @@
 """The dataflow form: frozen hardware layers with integer parameters, types and folding, and how they join.
 
-Read off FINN's hardware graph by `hw/finn_reader.py`; what every backend builds from. `execute` in numpy says
+Read off FINN's hardware graph by `hw/finn/reader.py`; what every backend builds from. `execute` in numpy says
 what the layers mean. A frame is `(n, elements)`, in the order of the stream: pixel by pixel in rows, all
 channels of a pixel together (NHWC).
 """

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from common.errors import LoweringError
 from hw.dataflow.types import Integers, Memory, Multiply, check_divides
-from pipeline.errors import LoweringError
 
 
 @dataclass(frozen=True)

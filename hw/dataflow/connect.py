@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import gcd
 
+from common.errors import LoweringError
 from hw.dataflow.arithmetic import Depthwise, MatrixVector
 from hw.dataflow.graph import INPUT, DataflowGraph, Layer
 from hw.dataflow.plumbing import Add, Fifo, Fork, WidthConverter
 from hw.dataflow.schedule import fifo_depths
 from hw.dataflow.spatial import Reduce, Window
-from pipeline.errors import LoweringError
 
 Sources = tuple[int, ...]
 

@@ -6,11 +6,11 @@ from typing import TypeAlias
 
 import numpy as np
 
+from common.errors import LoweringError
 from hw.dataflow.arithmetic import Depthwise, MatrixVector, Threshold
 from hw.dataflow.plumbing import Add, ArgMax, Fifo, Fork, WidthConverter
 from hw.dataflow.spatial import GlobalSum, MaxPool, Reduce, Window
 from hw.dataflow.types import Integers
-from pipeline.errors import LoweringError
 
 Layer: TypeAlias = (
     MatrixVector

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from common.errors import LoweringError
 from hw.dataflow.types import Integers, SameLanes, check_divides
-from pipeline.errors import LoweringError
 
 
 @dataclass(frozen=True)

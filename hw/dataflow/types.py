@@ -5,7 +5,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import LoweringError
+from common.errors import LoweringError
 
 Integers: TypeAlias = NDArray[np.int64]
 Multiply: TypeAlias = Literal["lut", "table", "dsp"]

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from common.errors import LoweringError
 from hw.dataflow import Integers
 from hw.imported.nodes import attributes, called
 from hw.imported.quantizers import Floats, whole
 from hw.imported.steps import MAKERS, Operands
-from pipeline.errors import LoweringError
 
 QUANTIZERS = ("Quant", "IntQuant", "BipolarQuant")
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from common.errors import LoweringError
 from hw.dataflow import Integers
 from hw.imported.layout import RESHAPING, image_of
 from hw.imported.nodes import attributes, called, given_axes
@@ -14,7 +15,6 @@ from hw.imported.reading import Reading
 from hw.imported.steps import scaled, shifted
 from hw.imported.tensor import SAME, Tensor, check_exact, uniform
 from hw.imported.windows import WindowShape, window_shape
-from pipeline.errors import LoweringError
 
 
 def _weights(reading: Reading, node: Any, *ranks: int) -> tuple[Integers, Any]:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from common.errors import LoweringError
 from hw.imported.nodes import attributes, called
-from pipeline.errors import LoweringError
 
 RESHAPING = ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
 Move = tuple[str, tuple[int, ...]]

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from hw.finn_origin import note_made
+from common.errors import LoweringError
+from hw.finn.origin import note_made
 from hw.imported.layers import LAYERS
 from hw.imported.layout import Bytes, Layout, leading
 from hw.imported.nodes import called
@@ -13,7 +14,6 @@ from hw.imported.reading import Reading
 from hw.imported.steps import MAKERS
 from hw.imported.tensor import SAME, Tensor
 from hw.interface import Affine
-from pipeline.errors import LoweringError
 
 INVARIANT = ("Softmax", "LogSoftmax", "Sigmoid")
 """Ends of a classifier that leave its class as it is; hardware gives the logits before them."""
@@ -41,7 +41,7 @@ class Integral:
 
 
 def integral(model: Any, given: Bytes) -> Integral:
-    """The integers of a tidied QONNX network (`hw.lowering.load`) whose input are bytes.
+    """The integers of a tidied QONNX network (`hw.finn.lowering.load`) whose input are bytes.
 
     Raises:
         LoweringError: hardware has no layer for a node, or its values are not quantized; names the node.

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pipeline.errors import LoweringError
+from common.errors import LoweringError
 
 
 def called(node: Any) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import LoweringError
+from common.errors import LoweringError
 
 Floats = NDArray[np.float32]
 MOST_BITS = 8

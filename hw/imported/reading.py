@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from common.errors import LoweringError
 from hw.dataflow import Integers
 from hw.imported.constants import Constants
 from hw.imported.layout import Layout, series_axis
@@ -13,7 +14,6 @@ from hw.imported.nodes import attributes, called
 from hw.imported.steps import MAKERS, Operands
 from hw.imported.tensor import SAME, Tensor, split_at_quantizer, thresholds
 from hw.imported.writer import Writer
-from pipeline.errors import LoweringError
 
 
 class Reading:

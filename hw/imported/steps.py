@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from common.errors import LoweringError
 from hw.imported import quantizers
 from hw.imported.quantizers import Floats, Quantizer
-from pipeline.errors import LoweringError
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from common.errors import LoweringError
 from hw.dataflow import Integers
 from hw.imported.quantizers import Floats, Quantizer, check_width
 from hw.imported.steps import Step
-from pipeline.errors import LoweringError
 
 EXACT = 1 << 24
 """Below it float32, which FINN and the network compute with, holds every integer."""
@@ -88,7 +88,7 @@ def thresholds(
 
     Levels that no integer of any channel is beyond or below are left out; the first level is that of count 0.
     Evaluates the network's own nodes at integers, so ties round as the network rounds them. All steps must
-    be ascending; found by bisection, as in `models.freeze`.
+    be ascending; found by bisection, as in `models.students.freeze`.
     """
     low, high = int(tensor.low.min()), int(tensor.high.max())
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from common.errors import LoweringError
 from hw.imported.nodes import attributes, called
-from pipeline.errors import LoweringError
 
 Sizes = tuple[int, int]
 

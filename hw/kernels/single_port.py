@@ -14,13 +14,13 @@ from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out, PureInterface
 from numpy.typing import NDArray
 
-from hw.budget import SINGLE_PORT_RAM
+from hw.boards.budget import SINGLE_PORT_RAM
 from hw.kernels.streams import counter_width
 
 WORD = SINGLE_PORT_RAM.width
 ADDRESS_BITS = counter_width(SINGLE_PORT_RAM.depth)
 NAME = "single_port_ram"
-"""How the modules of these RAMs begin, by which `hw.verilog` and synthesis know them."""
+"""How the modules of these RAMs begin, by which `hw.core.verilog` and synthesis know them."""
 
 
 @dataclass(frozen=True)

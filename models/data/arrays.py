@@ -19,7 +19,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from pipeline.errors import DataError
+from common.errors import DataError
 
 NUMBERS = "biufc"
 """Kinds of dtype that are numbers."""

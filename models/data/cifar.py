@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from common.errors import DataError
 from models.data.samples import Samples, Source, samples
-from pipeline.errors import DataError
 
 SIDE = 32
 PLANES = 3

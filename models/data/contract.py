@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from common.errors import DataError
 from models.data.dataset import Scaling
 from models.data.layout import LAYOUTS, channels_last, kept_layout, plain_layout
 from models.data.samples import Samples, Source
-from pipeline.errors import DataError
 
 Bytes = NDArray[np.uint8]
 

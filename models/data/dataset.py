@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.tensorfile import Tensors, read_tensors, write_tensors
-from pipeline.errors import DataError
+from common.errors import DataError
+from common.tensorfile import Tensors, read_tensors, write_tensors
 
 KIND = "data set"
 SPLITS = ("train", "validation", "test")

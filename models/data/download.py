@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.errors import DataError
 from models.data.cifar import CIFAR10, CIFAR100
 from models.data.idx import NAMES
-from pipeline.errors import DataError
 
 TIMEOUT = 30
 """Seconds that a server may be silent."""

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from common.errors import DataError
 from models.data.samples import Samples, Source, samples
-from pipeline.errors import DataError
 
 UINT8 = 0x08
 MAX_BYTES = 1 << 32

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from common.errors import DataError
 from models.data.samples import Samples, Source
-from pipeline.errors import DataError
 
 LAYOUTS: dict[int, tuple[str, ...]] = {2: ("flat",), 3: ("nhw", "nlc", "ncl"), 4: ("nhwc", "nchw")}
 """By number of axes; n: samples, h: height, w: width, l: time, c: channels."""

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from common.errors import DataError
 from models.data.arrays import read_npz_arrays
 from models.data.layout import LAYOUTS, check_layout
 from models.data.samples import Samples, Source, count_classes, samples
-from pipeline.errors import DataError
 
 APART = ("x_train", "y_train", "x_test", "y_test")
 WHOLE = ("x", "y")

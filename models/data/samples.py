@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import DataError
+from common.errors import DataError
 
 MAX_CLASSES = 65_536
 MAX_VALUE = 1e30

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from common.errors import ConfigError
 from models.data.dataset import Dataset, Split
-from pipeline.errors import ConfigError
 
 GRID, CELL, GLYPH = 3, 4, 3
 COLOURS = {"red": (220, 50, 40), "green": (40, 200, 60), "blue": (50, 70, 230), "yellow": (220, 200, 40)}

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from common.errors import DataError
 from models.data.samples import Source, samples
-from pipeline.errors import DataError
 
 
 def bundled_folder(name: str) -> Path:

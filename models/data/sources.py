@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from common.errors import ConfigError, DataError
 from models.data.cifar import CIFAR10, CIFAR100, find_cifar, read_cifar
 from models.data.contract import InputContract
 from models.data.dataset import Dataset
@@ -20,7 +21,6 @@ from models.data.samples import Samples, Source
 from models.data.series import bundled_folder, find_series, read_series
 from models.data.splitting import split
 from models.data.table import read_table
-from pipeline.errors import ConfigError, DataError
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from common.errors import ConfigError, DataError
 from models.data.dataset import SPLITS, Dataset, Scaling, Split
 from models.data.samples import Samples, Source
-from pipeline.errors import ConfigError, DataError
 
 Rows = NDArray[np.intp]
 

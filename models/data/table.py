@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from common.errors import DataError
 from models.data.samples import MAX_VALUE, Samples, Source
-from pipeline.errors import DataError
 
 MAX_CATEGORIES = 256
 """Of a column of text, since a value of a sample is a byte; as many classes may there be."""

@@ -11,9 +11,9 @@ from difflib import get_close_matches
 import torch
 from torch import Tensor, nn
 
-from models.student import Student, StudentLayer
-from models.teacher.blocks import Fire, PixelMean, ResidualBlock
-from pipeline.errors import ConfigError
+from common.errors import ConfigError
+from models.students.student import Student, StudentLayer
+from models.teachers.blocks import Fire, PixelMean, ResidualBlock
 
 FeatureShape = tuple[int, int, int]
 """Channels, height, width; dense layers have one pixel."""

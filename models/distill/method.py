@@ -1,6 +1,6 @@
 """What a distillation method is: settings, what it needs, and loss terms over what a step shows it.
 
-A new method is a frozen dataclass that derives from `Distillation`, in a module of `models.distill.methods`,
+A new method is a frozen dataclass that derives from `Distillation`, in a module of `models.distill.losses`,
 and a line in its `METHODS`. Its settings are the keys of the build file, its name is `method`. These modules
 load torch through `models.lazy` only.
 """
@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from common.errors import ConfigError
 from models.lazy import torch
-from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

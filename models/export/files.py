@@ -6,8 +6,8 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import checker
 
-from models.tensorfile import write_bytes
-from pipeline.errors import ModelFileError
+from common.errors import ModelFileError
+from common.tensorfile import write_bytes
 
 
 def save_model(model: onnx.ModelProto, path: Path) -> None:

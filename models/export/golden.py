@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from models.export.writer import Writer, activation, oihw, value, window
-from models.integer import Conv, Dense, Depthwise, IntegerLayer, IntegerNetwork, SumPool
+from models.students.integer import Conv, Dense, Depthwise, IntegerLayer, IntegerNetwork, SumPool
 
 WEIGHT_ZERO_POINT = 128
 # A table of activations is several times as fast as comparing with every threshold, while it stays small.

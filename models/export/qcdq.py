@@ -4,10 +4,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
+from common.topology import INPUT
 from models.export.golden import WEIGHT_ZERO_POINT, offset_weights
 from models.export.writer import Writer, activation, oihw, value, window
-from models.integer import Conv, Dense, Depthwise, IntegerLayer, IntegerNetwork, Weighted
-from models.topology import INPUT
+from models.students.integer import Conv, Dense, Depthwise, IntegerLayer, IntegerNetwork, Weighted
 
 
 def student_model(network: IntegerNetwork) -> onnx.ModelProto:

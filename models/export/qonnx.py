@@ -4,9 +4,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
+from common.topology import INPUT
 from models.export.writer import TO_NCHW, TO_NHWC, Writer, activation, oihw, window
-from models.integer import Conv, Dense, Depthwise, IntegerLayer, IntegerNetwork, Weighted
-from models.topology import INPUT
+from models.students.integer import Conv, Dense, Depthwise, IntegerLayer, IntegerNetwork, Weighted
 
 DOMAIN = "qonnx.custom_op.general"
 OPSET = 2

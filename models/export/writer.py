@@ -9,8 +9,17 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from models.integer import Add, Conv, Dense, Depthwise, IntegerLayer, IntegerNetwork, MaxPool, SumPool
-from models.topology import INPUT
+from common.topology import INPUT
+from models.students.integer import (
+    Add,
+    Conv,
+    Dense,
+    Depthwise,
+    IntegerLayer,
+    IntegerNetwork,
+    MaxPool,
+    SumPool,
+)
 
 OPSET = 13
 IR_VERSION = 8

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.errors import ConfigError
+from common.errors import ConfigError
 
 Precision = Literal["float32", "bfloat16"]
 

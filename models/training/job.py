@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.augment import Augmentation
 from models.data import Split
 from models.metrics import accuracy
+from models.training.augment import Augmentation
 from models.training.config import TrainingConfig
 
 Progress = Callable[[str, int, int], None]

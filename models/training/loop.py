@@ -21,11 +21,11 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models import checkpoint as checkpoints
-from models.evaluation import deterministic, epoch_seed, predict
+from common.errors import CheckpointError, ConfigError
+from models.training import checkpoint as checkpoints
 from models.training.config import TrainingConfig
+from models.training.evaluation import deterministic, epoch_seed, predict
 from models.training.job import Batch, Epoch, History, Job, Progress, silent
-from pipeline.errors import CheckpointError, ConfigError
 
 PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed"}
 """Fabric's names."""

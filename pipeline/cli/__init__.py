@@ -1,6 +1,6 @@
 """The command line, `retort`: one module for each group of commands."""
 
-from hw.processes import supervised
+from hw.tools.processes import supervised
 from pipeline.cli.app import app, say_interrupted_once
 from pipeline.cli.building import build, plan
 from pipeline.cli.comparing import compare

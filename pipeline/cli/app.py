@@ -11,11 +11,11 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from hw.processes import Interrupted
-from pipeline.errors import RetortError
-from pipeline.files import disk_error, output_file
-from pipeline.printing import printable
-from pipeline.progress import Shown
+from common.errors import RetortError
+from common.files import disk_error, output_file
+from common.printing import printable
+from common.progress import Shown
+from hw.tools.processes import Interrupted
 
 INTERRUPTED = 130
 LAST_WORDS = "interrupted; the same command goes on from here"

@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from hw.tools import fingerprint
-from pipeline import engine, outputs
-from pipeline.checks import load_checked
+from common.errors import ToolMissingError
+from hw.tools.tools import fingerprint
 from pipeline.cli.app import (
     DEFAULT_STORE,
     AsJson,
@@ -19,9 +18,10 @@ from pipeline.cli.app import (
     say,
     shown,
 )
-from pipeline.errors import ToolMissingError
-from pipeline.lock import LOCK
-from pipeline.store import Store
+from pipeline.config.checks import load_checked
+from pipeline.engine import engine, outputs
+from pipeline.engine.lock import LOCK
+from pipeline.engine.store import Store
 
 Until = Annotated[
     str | None, typer.Option(metavar="STAGE", help="Stop after this stage.", show_default=False)

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from hw.tools import fingerprint
-from pipeline.checks import load_checked
+from common.errors import ConfigError
+from hw.tools.tools import fingerprint
 from pipeline.cli.app import (
     DEFAULT_STORE,
     AsJson,
@@ -17,9 +17,9 @@ from pipeline.cli.app import (
     say,
     shown,
 )
-from pipeline.config import distilled
-from pipeline.errors import ConfigError
-from pipeline.store import Store
+from pipeline.config.build import distilled
+from pipeline.config.checks import load_checked
+from pipeline.engine.store import Store
 
 
 def compare(
@@ -47,9 +47,9 @@ def compare(
 ) -> None:
     """Train by each method and by labels alone, over seeds and bit widths; write compare.html and .json."""
     config = distilled(load_checked(file))
-    from pipeline.comparison import Plan
-    from pipeline.comparison import compare as run
-    from pipeline.comparison.page import write
+    from pipeline.studies.comparison import Plan
+    from pipeline.studies.comparison import compare as run
+    from pipeline.studies.comparison.page import write
 
     names = None if methods == "all" else tuple(methods.split(","))
     plan = Plan(names, _widths(bits), seeds, epochs, samples)

@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
-from hw.ssh import Remote
-from pipeline import junit
+from common.files import log_file
+from hw.tools.ssh import Remote
 from pipeline.cli.app import AsJson, Folder, JunitFile, print_json, print_table, shown
-from pipeline.files import log_file
-from pipeline.lock import open_built
+from pipeline.engine.lock import open_built
+from pipeline.ladder import junit
 
 LOG = Path("logs") / "deploy.log"
 
@@ -35,8 +35,10 @@ def deploy(
 ) -> None:
     """Send a built folder's package to a PYNQ board, run the test frames there, compare with golden."""
     built = open_built(folder)
-    from hw.deployment import FOLDER, Target
-    from pipeline.verification import climb_board, failure, record
+    from hw.host.deployment import FOLDER, Target
+    from pipeline.ladder.climbing import failure
+    from pipeline.ladder.folder import climb_board
+    from pipeline.ladder.recording import record
 
     remote = Remote(host, port_ssh, identity, known_hosts, ssh_config)
     target = Target(remote, samples, timeout, board_folder or FOLDER)

@@ -7,9 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from hw.tools import fingerprint
-from pipeline import junit
-from pipeline.checks import load_checked
+from common.errors import ConfigError
+from hw.tools.tools import fingerprint
 from pipeline.cli.app import (
     DEFAULT_STORE,
     AsJson,
@@ -21,9 +20,10 @@ from pipeline.cli.app import (
     shown,
 )
 from pipeline.cli.folder import verdict
-from pipeline.config import distilled
-from pipeline.errors import ConfigError
-from pipeline.store import Store
+from pipeline.config.build import distilled
+from pipeline.config.checks import load_checked
+from pipeline.engine.store import Store
+from pipeline.ladder import junit
 
 
 def detect(
@@ -65,11 +65,11 @@ def detect(
 ) -> None:
     """Distil an object detector (Chen et al., NeurIPS 2017), its core, and the board's bitstream."""
     config = distilled(load_checked(file))
-    from models.detection.losses import DetectionLoss
-    from models.detection.networks import DetectorConfig
-    from pipeline.detection import DetectionRun
-    from pipeline.detector_build import FOLDER, DetectorBuild
-    from pipeline.detector_build import detect as run
+    from models.tasks.detection.losses import DetectionLoss
+    from models.tasks.detection.networks import DetectorConfig
+    from pipeline.studies.detection import DetectionRun
+    from pipeline.studies.detector_build import FOLDER, DetectorBuild
+    from pipeline.studies.detector_build import detect as run
 
     loss = DetectionLoss(
         hard_label_weight=hard_label_weight,

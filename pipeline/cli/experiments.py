@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hw.tools import fingerprint
-from pipeline.checks import load_checked
+from hw.tools.tools import fingerprint
 from pipeline.cli.app import (
     DEFAULT_STORE,
     AsJson,
@@ -18,11 +17,12 @@ from pipeline.cli.app import (
     say,
     shown,
 )
-from pipeline.config import BuildConfig, distilled
-from pipeline.store import Store
+from pipeline.config.build import BuildConfig, distilled
+from pipeline.config.checks import load_checked
+from pipeline.engine.store import Store
 
 if TYPE_CHECKING:
-    from pipeline.experiments import Experiment
+    from pipeline.studies.experiments import Experiment
 
 Seeds = Annotated[int, typer.Option(min=2, max=1000, help="Students of each kind, with other seeds.")]
 Epochs = Annotated[
@@ -51,7 +51,7 @@ def temperature(
 ) -> None:
     """Search for the temperature that is best on validation."""
     config = distilled(load_checked(file))
-    from pipeline.experiments import TEMPERATURES, TemperatureSearch
+    from pipeline.studies.experiments import TEMPERATURES, TemperatureSearch
 
     chosen = tuple(values or config.distill.temperatures or TEMPERATURES)
     search = TemperatureSearch(temperatures=chosen, seeds=seeds, epochs=epochs)
@@ -80,7 +80,7 @@ def missing_class(
 ) -> None:
     """Distil without one class, then correct its logit."""
     config = distilled(load_checked(file))
-    from pipeline.experiments import MissingClass
+    from pipeline.studies.experiments import MissingClass
 
     found = _perform(ctx, MissingClass(label=label, seeds=seeds, epochs=epochs), config, store, as_json)
     if as_json:
@@ -115,7 +115,7 @@ def soft_targets(
 ) -> None:
     """Train on a small share of the data, with hard targets and with soft ones."""
     config = distilled(load_checked(file))
-    from pipeline.experiments import SoftTargets
+    from pipeline.studies.experiments import SoftTargets
 
     found = _perform(ctx, SoftTargets(share=share, seeds=seeds, epochs=epochs), config, store, as_json)
     if as_json:
@@ -135,7 +135,7 @@ def _perform(
     ctx: typer.Context, experiment: "Experiment", config: BuildConfig, store: Path, as_json: bool
 ) -> dict[str, Any]:
     """Run it; print what it found, if that is to be JSON."""
-    from pipeline.experiments import perform
+    from pipeline.studies.experiments import perform
 
     with shown(ctx, as_json) as display:
         found = perform(experiment, config, Store(store), fingerprint, display)

@@ -6,14 +6,14 @@ from typing import Annotated, Any
 
 import typer
 
-from hw import tools
-from hw.boards import find_open
-from hw.ssh import Remote
-from pipeline import junit
+from common.errors import ConfigError, StoreError, ToolMissingError
+from common.files import log_file
+from hw.boards.boards import find_open
+from hw.tools import tools
+from hw.tools.ssh import Remote
 from pipeline.cli.app import AsJson, Folder, JunitFile, print_json, print_table, say, shown
-from pipeline.errors import ConfigError, StoreError, ToolMissingError
-from pipeline.files import log_file
-from pipeline.lock import BuiltFolder, open_built
+from pipeline.engine.lock import BuiltFolder, open_built
+from pipeline.ladder import junit
 
 PROGRAMMERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "icebreaker": (("iceprog",), ("openFPGALoader", "-b", "ice40_generic")),
@@ -44,8 +44,9 @@ def verify(
     built = open_built(folder)
     if port:
         require_serial_link(built)
-    from hw.deployment import Target
-    from pipeline.verification import failure, verify_folder
+    from hw.host.deployment import Target
+    from pipeline.ladder.climbing import failure
+    from pipeline.ladder.folder import verify_folder
 
     target = Target(Remote(host)) if host else None
 

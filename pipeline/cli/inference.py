@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hw.boards import find_open
-from hw.shell.protocol import design_identity
+from common.errors import DataError
+from common.files import kind_of, write_output
+from hw.boards.boards import find_open
+from hw.shells.protocol import design_identity
 from pipeline.cli.app import AsJson, OutputFile, print_json, print_table, say, shown
 from pipeline.cli.folder import require_serial_link
-from pipeline.errors import DataError
-from pipeline.files import kind_of, write_output
-from pipeline.lock import open_built
+from pipeline.engine.lock import open_built
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,7 +41,7 @@ def infer(
     require_serial_link(built)
     if baud is None:
         baud = find_open(built.config.board.name).baud
-    from hw.host import Link
+    from hw.host.host import Link
     from hw.interface import CoreInterface, load_weights
 
     interface = CoreInterface.load(built.path("io.json"))

@@ -4,12 +4,12 @@ from dataclasses import asdict, dataclass
 
 import typer
 
-from hw import tools
-from hw.amd_boards import AMD_BOARDS, AmdBoard
-from hw.boards import ALL, BOARDS, Board
-from hw.tool_kinds import Tool
+from common.errors import ToolError, ToolMissingError
+from hw.boards.amd import AMD_BOARDS, AmdBoard
+from hw.boards.boards import ALL, BOARDS, Board
+from hw.tools import tools
+from hw.tools.kinds import Tool
 from pipeline.cli.app import AsJson, print_json, print_table
-from pipeline.errors import ToolError, ToolMissingError
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from models.distill.methods import METHODS
+from models.distill.losses import METHODS
 from models.distill.schedules import SCHEDULES
 from models.distill.sources import SOURCES
 from pipeline.cli.app import AsJson, print_json, print_table

@@ -4,9 +4,7 @@ from typing import Annotated
 
 import typer
 
-from hw.tools import fingerprint
-from pipeline import engine
-from pipeline.checks import load_checked
+from hw.tools.tools import fingerprint
 from pipeline.cli.app import (
     DEFAULT_STORE,
     AsJson,
@@ -17,8 +15,10 @@ from pipeline.cli.app import (
     say,
     shown,
 )
-from pipeline.config import distilled
-from pipeline.store import Store
+from pipeline.config.build import distilled
+from pipeline.config.checks import load_checked
+from pipeline.engine import engine
+from pipeline.engine.store import Store
 
 Noise = Annotated[
     list[float] | None,
@@ -47,8 +47,8 @@ def robustness(
     """
     config = distilled(load_checked(file))
     from models.robustness import Perturbations
-    from pipeline.robustness import robustness as run
     from pipeline.stages import STAGES
+    from pipeline.studies.robustness import robustness as run
 
     wanted = Perturbations(tuple(noise or ()), tuple(fgsm or ()), tuple(pgd or ()), pgd_steps, config.seed)
     opened = Store(store)

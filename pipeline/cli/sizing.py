@@ -5,10 +5,10 @@ from typing import Any
 
 import typer
 
-from hw.boards import find
-from pipeline.checks import load_checked
+from hw.boards.boards import find
 from pipeline.cli.app import AsJson, BuildFile, print_json, print_table, say, shown
-from pipeline.config import BuildConfig, distilled
+from pipeline.config.build import BuildConfig, distilled
+from pipeline.config.checks import load_checked
 
 
 def size(ctx: typer.Context, file: BuildFile, as_json: AsJson = False) -> None:
@@ -18,7 +18,7 @@ def size(ctx: typer.Context, file: BuildFile, as_json: AsJson = False) -> None:
     """
     config = distilled(load_checked(file))
     from models import data
-    from pipeline.config_data import data_source
+    from pipeline.config.data import data_source
     from pipeline.sizing.feasible import require_fit
     from pipeline.sizing.outcome import sized
     from pipeline.sizing.sketch import sketch

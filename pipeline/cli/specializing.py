@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from pipeline import junit
 from pipeline.cli.app import AsJson, print_json, print_table, say, shown
 from pipeline.cli.folder import verdict
+from pipeline.ladder import junit
 
 
 def specialize(
@@ -32,7 +32,7 @@ def specialize(
     as_json: AsJson = False,
 ) -> None:
     """Ensembles that specialize, by MCL, CMCL and MCL-KD (Mun et al. 2018), on questions about scenes."""
-    from pipeline.specialize import Specialization, perform
+    from pipeline.studies.specialize import Specialization, perform
 
     asked = Specialization(
         members=members,

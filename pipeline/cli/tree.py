@@ -6,9 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hw.tools import fingerprint
-from pipeline import junit
-from pipeline.checks import load_checked
+from hw.tools.tools import fingerprint
 from pipeline.cli.app import (
     DEFAULT_STORE,
     AsJson,
@@ -20,8 +18,10 @@ from pipeline.cli.app import (
     shown,
 )
 from pipeline.cli.folder import verdict
-from pipeline.config import distilled
-from pipeline.store import Store
+from pipeline.config.build import distilled
+from pipeline.config.checks import load_checked
+from pipeline.engine.store import Store
+from pipeline.ladder import junit
 
 
 def tree(
@@ -41,7 +41,7 @@ def tree(
 ) -> None:
     """Distil the teacher into a decision tree, its core, and the board's bitstream, bit for bit."""
     config = distilled(load_checked(file))
-    from pipeline.tree import FOLDER, TreePlan, distil_tree
+    from pipeline.studies.tree import FOLDER, TreePlan, distil_tree
 
     plan = TreePlan(depth, leaves, bitstream)
     folder = out / config.name / FOLDER

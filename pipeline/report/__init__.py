@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.lock import keep
+from pipeline.engine.lock import keep
 from pipeline.report.data import REPORT
 from pipeline.report.render import render
 

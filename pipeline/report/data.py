@@ -6,12 +6,12 @@ from typing import TypeVar
 
 from pydantic import JsonValue, TypeAdapter
 
-from pipeline.errors import StoreError
-from pipeline.lock import LOCK, VOLATILE, Lock, read_lock
-from pipeline.outputs import FAILED
+from common.errors import StoreError
+from pipeline.engine.lock import LOCK, VOLATILE, Lock, read_lock
+from pipeline.engine.outputs import FAILED
+from pipeline.engine.stage import LOGS
 from pipeline.report.files import Files, named
 from pipeline.report.finn import Estimates, FinnLayers
-from pipeline.stage import LOGS
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ class Freeze:
 
 @dataclass(frozen=True)
 class Difference:
-    """As `hw.lowering.Difference`: a network made elsewhere against its integer reference."""
+    """As `hw.finn.lowering.Difference`: a network made elsewhere against its integer reference."""
 
     frames: int
     agreement: float | None

@@ -6,8 +6,8 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline.errors import StoreError
-from pipeline.lock import Lock, read_volatile
+from common.errors import StoreError
+from pipeline.engine.lock import Lock, read_volatile
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ from pydantic import JsonValue
 
 @dataclass(frozen=True)
 class FinnLayers:
-    """Of `finn_rtl.json`, the layers: `hw.finn_rtl.Node`."""
+    """Of `finn_rtl.json`, the layers: `hw.finn.rtl.Node`."""
 
     layers: tuple[dict[str, JsonValue], ...]
 
@@ -45,7 +45,7 @@ class Total:
 
 @dataclass(frozen=True)
 class Estimates:
-    """`estimates.json`, of `hw.finn_rtl.estimates`: all layers, for an AMD part."""
+    """`estimates.json`, of `hw.finn.rtl.estimates`: all layers, for an AMD part."""
 
     part: str
     interval_cycles: int

@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import JsonValue
 
-from pipeline.lock import Lock
+from pipeline.engine.lock import Lock
 from pipeline.report import ladder
 from pipeline.report.data import BuildData, Rung, load
 from pipeline.report.plots import training_plots

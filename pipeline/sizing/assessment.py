@@ -1,21 +1,21 @@
-"""Whether a student fits its board, by the closed-form costs of `hw.cost`."""
+"""Whether a student fits its board, by the closed-form costs of `hw.mapping.cost`."""
 
 from dataclasses import dataclass, replace
 from math import inf
 
-from hw.amd_boards import AmdBoard
-from hw.block_rams import with_resources
-from hw.boards import Board, find
-from hw.cost import Cost, Estimate, estimate, fold_places, shell_cost, synthetic_graph
+from common.errors import CapacityError, ConfigError
+from common.topology import Topology
+from hw.boards.amd import AmdBoard
+from hw.boards.boards import Board, find
 from hw.dataflow.fold import Fold
-from hw.folding import Outside, candidates, fold, share, target_of
 from hw.interface import CoreInterface
-from hw.shell.port import PortWidths, parallel_port
-from hw.shell.throughput import Pace, link_for, pace, spoken
-from models.topology import Topology
-from pipeline.config import BuildConfig
-from pipeline.config_size import SizeConfig
-from pipeline.errors import CapacityError, ConfigError
+from hw.mapping.block_rams import with_resources
+from hw.mapping.cost import Cost, Estimate, estimate, fold_places, shell_cost, synthetic_graph
+from hw.mapping.folding import Outside, candidates, fold, share, target_of
+from hw.shells.port import PortWidths, parallel_port
+from hw.shells.throughput import Pace, link_for, pace, spoken
+from pipeline.config.build import BuildConfig
+from pipeline.config.size import SizeConfig
 from pipeline.sizing.limits import LINK, RESOURCES, Limit, limits_of
 
 SCARCITY = 8

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from common.errors import StoreError
+from common.topology import Topology
 from hw.dataflow.fold import Fold
-from models.topology import Topology
-from pipeline.config import BuildConfig
-from pipeline.errors import StoreError
+from pipeline.config.build import BuildConfig
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,11 @@
 
 from itertools import product
 
-from hw.boards import find
-from hw.shell.throughput import spoken
-from models.topology import Topology
-from pipeline.config import BuildConfig
-from pipeline.errors import CapacityError, ConfigError
+from common.errors import CapacityError, ConfigError
+from common.topology import Topology
+from hw.boards.boards import find
+from hw.shells.throughput import spoken
+from pipeline.config.build import BuildConfig
 from pipeline.sizing.assessment import Assessment, assess
 
 SLOWEST = 1 << 40

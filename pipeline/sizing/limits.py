@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil, floor
 
-from hw.amd_boards import AmdBoard
-from hw.boards import find
-from hw.budget import Budget
-from hw.cost import Cost, Estimate
-from hw.shell.port import PortWidths
-from hw.shell.protocol import MAX_PAYLOAD
-from hw.shell.throughput import dma_bits, link_cycles, serial_bits, stream_pins
-from pipeline.config import BuildConfig
+from hw.boards.amd import AmdBoard
+from hw.boards.boards import find
+from hw.boards.budget import Budget
+from hw.mapping.cost import Cost, Estimate
+from hw.shells.port import PortWidths
+from hw.shells.protocol import MAX_PAYLOAD
+from hw.shells.throughput import dma_bits, link_cycles, serial_bits, stream_pins
+from pipeline.config.build import BuildConfig
 
 RESOURCES = ("luts", "flip_flops", "block_rams", "single_port_rams", "ultra_rams", "dsps")
 LINK = ("stream_bits", "stream_pins", "baud")

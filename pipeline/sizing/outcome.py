@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from hw.boards import find
-from hw.cost import Cost, LayerCost, fold_places
-from pipeline.config import BuildConfig
-from pipeline.errors import CapacityError, ConfigError
+from common.errors import CapacityError, ConfigError
+from hw.boards.boards import find
+from hw.mapping.cost import Cost, LayerCost, fold_places
+from pipeline.config.build import BuildConfig
 from pipeline.sizing.assessment import Assessment, assess
 from pipeline.sizing.choice import Sized
 from pipeline.sizing.feasible import at_target

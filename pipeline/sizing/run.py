@@ -4,10 +4,10 @@ from pathlib import Path
 
 from models.data import Dataset
 from models.distill import Distillation
-from models.distill.transfer import TransferSet
+from models.distill.training.transfer import TransferSet
 from models.training import Progress, TrainingConfig
-from pipeline.config import BuildConfig
-from pipeline.config_size import SizeConfig
+from pipeline.config.build import BuildConfig
+from pipeline.config.size import SizeConfig
 from pipeline.sizing.choice import Sized
 from pipeline.sizing.feasible import require_fit
 from pipeline.sizing.outcome import sized

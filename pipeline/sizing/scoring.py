@@ -9,8 +9,8 @@ import numpy as np
 
 from models.data import Dataset, Split
 from models.distill import Distillation
-from models.distill.student_training import distill
-from models.distill.transfer import TransferSet
+from models.distill.training.student_training import distill
+from models.distill.training.transfer import TransferSet
 from models.training import TrainingConfig
 from pipeline.sizing.assessment import Assessment
 from pipeline.sizing.space import Chosen, key_of

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.config_size import SizeConfig
-from pipeline.errors import CapacityError, ConfigError
-from pipeline.journal import journal
+from common.errors import CapacityError, ConfigError
+from pipeline.config.size import SizeConfig
 from pipeline.sizing.assessment import Assessment
+from pipeline.sizing.journal import journal
 from pipeline.sizing.space import ENUMERATED, Chosen, Space, key_of
 
 ASKS = 20

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.config import BuildConfig
-from pipeline.errors import CapacityError
-from pipeline.progress import Step
+from common.errors import CapacityError
+from common.progress import Step
+from pipeline.config.build import BuildConfig
 from pipeline.sizing.assessment import Assessment, assess
 from pipeline.sizing.feasible import require_feasible, require_fit
 from pipeline.sizing.space import ENUMERATED, Chosen, Space

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from itertools import product
 from math import prod
 
-from hw.boards import find
-from pipeline.config import BuildConfig
-from pipeline.errors import CapacityError, ConfigError
+from common.errors import CapacityError, ConfigError
+from hw.boards.boards import find
+from pipeline.config.build import BuildConfig
 from pipeline.sizing.assessment import Assessment, assess
 from pipeline.sizing.limits import TITLES, title_of
 

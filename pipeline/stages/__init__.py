@@ -1,9 +1,9 @@
 """The stages, in one table. Their modules are imported when they run."""
 
-from pipeline.config import brought, distilled
-from pipeline.config_data import data_key
-from pipeline.config_network import network_key
-from pipeline.stage import Stage
+from pipeline.config.build import brought, distilled
+from pipeline.config.data import data_key
+from pipeline.config.network import network_key
+from pipeline.engine.stage import Stage
 from pipeline.stages import reads
 
 STAGES: tuple[Stage, ...] = (

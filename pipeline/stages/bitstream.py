@@ -5,12 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.config import BoardConfig
-from pipeline.progress import Step
-from pipeline.stage import Facts, StageContext
+from common.progress import Step
+from pipeline.config.build import BoardConfig
+from pipeline.engine.stage import Facts, StageContext
 
 if TYPE_CHECKING:
-    from hw.bitstream import Utilization
+    from hw.boards.bitstream import Utilization
 
 
 def run(ctx: StageContext) -> Facts:
@@ -43,12 +43,12 @@ def implement(
 ) -> "Utilization":
     """Take a core, `core.v` with its `io.json`, to the bitstream of a board of open tools, in `out`.
 
-    `work` is a new folder, `log` gives the file that a tool's output goes to. Raises as `hw.bitstream` does.
+    `work` is a new folder, `log` gives the file of a tool's output. Raises as `hw.boards.bitstream` does.
     """
-    from hw import bitstream, floorplan
-    from hw.boards import find_open
+    from hw.boards import bitstream, floorplan
+    from hw.boards.boards import find_open
     from hw.interface import CoreInterface
-    from hw.shell.protocol import design_identity
+    from hw.shells.protocol import design_identity
 
     board, native = find_open(wanted.name), wanted.toolchain == "native"
     work.mkdir()

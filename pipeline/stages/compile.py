@@ -4,11 +4,11 @@ import json
 from dataclasses import replace
 from typing import Any
 
+from common.errors import ConfigError
 from hw import dataflow
 from hw.interface import Affine
-from pipeline.config import NetworkBuild
-from pipeline.errors import ConfigError
-from pipeline.stage import Facts, StageContext
+from pipeline.config.build import NetworkBuild
+from pipeline.engine.stage import Facts, StageContext
 
 
 def run(ctx: StageContext) -> Facts:
@@ -16,11 +16,11 @@ def run(ctx: StageContext) -> Facts:
 
     `weights.bin` holds what has to be loaded into single-port RAM; nothing, where all is in the bitstream.
     """
-    from hw.block_rams import with_products, with_resources
-    from hw.boards import find
+    from hw.boards.boards import find
     from hw.core import design
-    from hw.finn_reader import joined, read_layers
-    from hw.lowering import kept_output, save_hardware
+    from hw.finn.lowering import kept_output, save_hardware
+    from hw.finn.reader import joined, read_layers
+    from hw.mapping.block_rams import with_products, with_resources
 
     brings = isinstance(ctx.config, NetworkBuild)
     model = _network(ctx) if brings else _student(ctx)
@@ -54,7 +54,7 @@ def run(ctx: StageContext) -> Facts:
 
 def _student(ctx: StageContext) -> Any:
     """The hardware graph of the student that stage `export` left, folded as it was sized."""
-    from hw.lowering import Folding, lower
+    from hw.finn.lowering import Folding, lower
     from pipeline.sizing.choice import load_sized
 
     sized = load_sized(ctx.input("size", "sized.json"))
@@ -68,8 +68,8 @@ def _student(ctx: StageContext) -> Any:
 
 def _network(ctx: StageContext) -> Any:
     """The hardware graph of a network made elsewhere, folded as the build file says."""
-    from hw.lowering import Fold, Folding, lower
-    from pipeline.given import Entry
+    from hw.finn.lowering import Fold, Folding, lower
+    from pipeline.artefacts.imported import Entry
 
     asked = ctx.config.compile
     entry = Entry.load(ctx.input("network", "network.json"))
@@ -88,7 +88,7 @@ def _network(ctx: StageContext) -> Any:
 def _input_values(ctx: StageContext, shape: tuple[int, ...]) -> tuple[Affine, ...]:
     """What the bytes of the core's frames, of `shape`, stand for."""
     from models import data
-    from pipeline.given import Entry
+    from pipeline.artefacts.imported import Entry
 
     if isinstance(ctx.config, NetworkBuild):
         pairs = Entry.load(ctx.input("network", "network.json")).scaling.pairs

@@ -1,15 +1,15 @@
 """Stage `data`: the data set, split."""
 
-from pipeline.config import NetworkBuild
-from pipeline.config_data import data_source
-from pipeline.errors import ConfigError
-from pipeline.stage import Facts, StageContext
+from common.errors import ConfigError
+from pipeline.config.build import NetworkBuild
+from pipeline.config.data import data_source
+from pipeline.engine.stage import Facts, StageContext
 
 
 def run(ctx: StageContext) -> Facts:
     """Load and split the data set that the build names; a network made elsewhere says what it has to be."""
     from models import data
-    from pipeline.given import load_contract
+    from pipeline.artefacts.imported import load_contract
 
     if ctx.config.data is None:
         raise ConfigError(f"{ctx.config.name}: data: missing; add it")

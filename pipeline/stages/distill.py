@@ -2,18 +2,18 @@
 
 import json
 
-from pipeline.config import distilled
-from pipeline.stage import Facts, StageContext
+from pipeline.config.build import distilled
+from pipeline.engine.stage import Facts, StageContext
 
 
 def run(ctx: StageContext) -> Facts:
     """Train both from the same initial weights; the twin learns the labels of the training data."""
     from models.distill import HardLabels
-    from models.distill.masks import zero_shares
     from models.distill.method import is_live
-    from models.distill.recipe import Recipe
-    from models.distill.student_training import save_student
-    from models.freeze import freeze
+    from models.distill.schedules.masks import zero_shares
+    from models.distill.training.recipe import Recipe
+    from models.distill.training.student_training import save_student
+    from models.students.freeze import freeze
     from pipeline.stages.training import workshop
 
     config = distilled(ctx.config)

@@ -2,13 +2,13 @@
 
 import json
 
-from pipeline.stage import Facts, StageContext
+from pipeline.engine.stage import Facts, StageContext
 
 
 def run(ctx: StageContext) -> Facts:
     """Write `estimates.json`."""
-    from hw.boards import find_amd
-    from hw.finn_rtl.estimates import estimates
+    from hw.boards.boards import find_amd
+    from hw.finn.rtl.estimates import estimates
 
     board = find_amd(ctx.config.board.name)
     folder = ctx.lay_out("finn")

@@ -3,14 +3,15 @@
 import json
 from dataclasses import asdict
 
-from pipeline.stage import Facts, StageContext
+from pipeline.engine.stage import Facts, StageContext
 
 
 def run(ctx: StageContext) -> Facts:
     """Freeze, export, and measure on the test split."""
-    from models import data, export, freeze, integer
-    from models.distill.student_training import load_student
-    from pipeline.measuring import measure
+    from models import data, export
+    from models.distill.training.student_training import load_student
+    from models.students import freeze, integer
+    from pipeline.artefacts.metrics import measure
     from pipeline.stages.training import chosen_topology
 
     dataset = data.load(ctx.input("data", "data.safetensors"))

@@ -1,13 +1,13 @@
 """Stage `finn-rtl`: FINN's own RTL of the hardware graph, for the AMD chip of the board."""
 
-from pipeline.stage import Facts, StageContext
+from pipeline.engine.stage import Facts, StageContext
 
 
 def run(ctx: StageContext) -> Facts:
     """Choose FINN's variants for the chip, and have FINN write those that are RTL."""
-    from hw.boards import find_amd
-    from hw.finn_rtl import generate
-    from hw.lowering import load_hardware
+    from hw.boards.boards import find_amd
+    from hw.finn.lowering import load_hardware
+    from hw.finn.rtl import generate
 
     board = find_amd(ctx.config.board.name)
     found = generate(

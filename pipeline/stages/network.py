@@ -2,16 +2,16 @@
 
 from pathlib import Path
 
-from pipeline.config import brought
-from pipeline.config_network import network_content
-from pipeline.errors import ConfigError
-from pipeline.stage import Facts, StageContext
+from common.errors import ConfigError
+from pipeline.config.build import brought
+from pipeline.config.network import network_content
+from pipeline.engine.stage import Facts, StageContext
 
 
 def run(ctx: StageContext) -> Facts:
     """Copy the network, in one file, and the recorded tensors as bytes; write what the network takes."""
-    from hw.lowering.reference import integers_of
-    from pipeline.given import Entry, Recorded
+    from hw.finn.lowering.reference import integers_of
+    from pipeline.artefacts.imported import Entry, Recorded
 
     asked = brought(ctx.config).network
     copy = ctx.work / "network.qonnx.onnx"

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from hw import tools
-from hw.boards import find, find_amd
-from pipeline.config import Build, BuildConfig, NetworkBuild, brought, distilled
+from hw.boards.boards import find, find_amd
+from hw.tools import tools
+from pipeline.config.build import Build, BuildConfig, NetworkBuild, brought, distilled
 
 
 def data_tools(config: Build) -> tuple[str, ...]:

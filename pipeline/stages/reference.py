@@ -8,10 +8,10 @@ import numpy as np
 
 from hw.dataflow import ArgMax, DataflowGraph
 from hw.interface import Affine
-from pipeline.config import brought
-from pipeline.given import Trial, classified, load_trial
-from pipeline.stage import StageContext
-from pipeline.verification.artefacts import run_onnx
+from pipeline.artefacts.imported import Trial, classified, load_trial
+from pipeline.config.build import brought
+from pipeline.engine.stage import StageContext
+from pipeline.ladder.artefacts import run_onnx
 
 
 def write(ctx: StageContext, graph: DataflowGraph, output: Affine) -> None:
@@ -19,7 +19,7 @@ def write(ctx: StageContext, graph: DataflowGraph, output: Affine) -> None:
 
     Its integers stand for the floats that `output` says.
     """
-    from hw.golden import golden_from_graph
+    from hw.dataflow.golden import golden_from_graph
     from models.export import save_model
 
     golden = ctx.work / "golden.onnx"
@@ -45,8 +45,8 @@ def _trial(ctx: StageContext) -> Trial:
 
 def _measure(ctx: StageContext, trial: Trial, output: Affine) -> dict[str, Any]:
     """`metrics.json`: accuracies where there are labels, and the differences."""
-    from hw.lowering.difference import between
-    from hw.lowering.reference import execute_given
+    from hw.finn.lowering.difference import between
+    from hw.finn.lowering.reference import execute_given
 
     golden, frames, labels = ctx.work / "golden.onnx", trial.frames, trial.labels
     (logits,) = run_onnx(golden, {"x": trial.core_frames}, ["logits"])

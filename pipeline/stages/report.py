@@ -2,11 +2,11 @@
 
 import json
 
-from hw.tools import fingerprint
-from pipeline.engine import BuildResult
-from pipeline.lock import LOCK
-from pipeline.outputs import lock_of
-from pipeline.stage import Facts, StageContext
+from hw.tools.tools import fingerprint
+from pipeline.engine.engine import BuildResult
+from pipeline.engine.lock import LOCK
+from pipeline.engine.outputs import lock_of
+from pipeline.engine.stage import Facts, StageContext
 
 
 def run(ctx: StageContext) -> Facts:

@@ -1,13 +1,13 @@
 """Stage `size`: the student that fits the board, chosen by short distillations."""
 
-from pipeline.config import distilled
-from pipeline.stage import Facts, StageContext
+from pipeline.config.build import distilled
+from pipeline.engine.stage import Facts, StageContext
 
 
 def run(ctx: StageContext) -> Facts:
     """Write `sized.json`: what is chosen, the folds, the estimate against the budget."""
     from models import data
-    from models.distill import transfer
+    from models.distill.training import transfer
     from pipeline.sizing.run import size
     from pipeline.stages.training import training_config
 

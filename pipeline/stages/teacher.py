@@ -2,16 +2,17 @@
 
 import json
 
-from pipeline.config import distilled
-from pipeline.stage import Facts, StageContext
+from pipeline.config.build import distilled
+from pipeline.engine.stage import Facts, StageContext
 
 
 def run(ctx: StageContext) -> Facts:
     """Train the members; evaluate them once on the transfer set and on the test split."""
-    from models import data, teacher
-    from models.distill import transfer
-    from models.evaluation import deterministic
-    from pipeline.measuring import save_teacher_logits
+    from models import data
+    from models import teachers as teacher
+    from models.distill.training import transfer
+    from models.training.evaluation import deterministic
+    from pipeline.artefacts.metrics import save_teacher_logits
     from pipeline.sizing import require_feasible
     from pipeline.stages.training import check_recipe, teacher_config
 

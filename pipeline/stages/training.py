@@ -4,17 +4,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from models.augment import Augmentation
+from common.topology import Topology
 from models.data import Dataset
-from models.distill.workshop import Workshop
-from models.teacher import ARCHITECTURES, Architecture, Mlp, TeacherConfig
-from models.topology import Topology
+from models.distill.training.workshop import Workshop
+from models.teachers import ARCHITECTURES, Architecture, Mlp, TeacherConfig
 from models.training import TrainingConfig
-from pipeline.config import BuildConfig, distilled
-from pipeline.config_section import AugmentConfig
-from pipeline.config_student import StudentConfig
-from pipeline.config_teacher import TeacherConfig as TeacherSection
-from pipeline.stage import StageContext
+from models.training.augment import Augmentation
+from pipeline.config.build import BuildConfig, distilled
+from pipeline.config.section import AugmentConfig
+from pipeline.config.student import StudentConfig
+from pipeline.config.teacher import TeacherConfig as TeacherSection
+from pipeline.engine.stage import StageContext
 
 
 def training_config(
@@ -57,8 +57,8 @@ def augmentation(section: AugmentConfig | None) -> Augmentation | None:
 def workshop(ctx: StageContext) -> Callable[[Path | None], Workshop]:
     """What the build's student is made from, given the folder for unfinished runs."""
     from models import data
-    from models.distill import transfer
-    from models.teacher import load_ensemble
+    from models.distill.training import transfer
+    from models.teachers import load_ensemble
 
     config = distilled(ctx.config)
     dataset = data.load(ctx.input("data", "data.safetensors"))
@@ -83,7 +83,7 @@ def check_recipe(config: BuildConfig, teacher: TeacherConfig, dataset: Dataset) 
     Raises:
         ConfigError: says which are missing or do not fit.
     """
-    from models.distill.student_training import check
+    from models.distill.training.student_training import check
 
     first = {key: values[-1] for key, values in config.student.choices.items()}
     topology = config.student.topology(dataset.input_shape, first)

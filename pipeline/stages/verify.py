@@ -2,8 +2,8 @@
 
 import json
 
-from pipeline.stage import Facts, StageContext
-from pipeline.verification import Climbed, climb, failure, hardware_stage
+from pipeline.engine.stage import Facts, StageContext
+from pipeline.ladder.climbing import Climbed, climb, failure, hardware_stage
 
 
 def run(ctx: StageContext) -> Facts:

@@ -6,14 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hw.boards import find_amd
-from pipeline.config import Build
-from pipeline.config_vivado import VivadoConfig
-from pipeline.stage import Facts, StageContext
-from pipeline.verification.artefacts import Artefacts
+from hw.boards.boards import find_amd
+from pipeline.config.build import Build
+from pipeline.config.vivado import VivadoConfig
+from pipeline.engine.stage import Facts, StageContext
+from pipeline.ladder.artefacts import Artefacts
 
 if TYPE_CHECKING:
-    from hw.vivado import Place
+    from hw.finn.vivado import Place
 
 FOLDER = "vivado"
 """Where in a build's folder products are that no board gets."""
@@ -21,8 +21,8 @@ FOLDER = "vivado"
 
 def run(ctx: StageContext) -> Facts:
     """Plan, build, and keep what was checked, the deployment package in `deploy/`."""
-    from hw.finn_rtl import GRAPH
-    from hw.vivado import Device, build, make_plan
+    from hw.finn.rtl import GRAPH
+    from hw.finn.vivado import Device, build, make_plan
 
     asked, board = settings(ctx.config), find_amd(ctx.config.board.name)
     folder = ctx.lay_out("build")
@@ -59,7 +59,7 @@ def _kept(name: str) -> str:
 
 def outputs(config: Build) -> tuple[str, ...]:
     """The checked products, and `utilization.json` where the design was placed and routed."""
-    from hw.vivado import products_of
+    from hw.finn.vivado import products_of
 
     asked, board = settings(config), find_amd(config.board.name)
     names = products_of(asked.target, board.finn_shell, cpp_driver=asked.cpp_driver is not None)
@@ -81,8 +81,8 @@ def settings(config: Build) -> VivadoConfig:
 
 def place(asked: VivadoConfig) -> "Place":
     """Where the build file says that Vivado is."""
-    from hw.ssh import Remote
-    from hw.vivado import Docker, Local, Ssh
+    from hw.finn.vivado import Docker, Local, Ssh
+    from hw.tools.ssh import Remote
 
     if asked.where == "docker":
         return Docker(str(asked.image), asked.mounts, asked.settings, asked.python or "python3")

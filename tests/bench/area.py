@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from hw.lowering import Fold
-from pipeline.errors import ToolError
+from common.errors import ToolError
+from hw.finn.lowering import Fold
 from tests.bench.counted import FLOWS, Design, synthesize
 from tests.bench.peers import finn_rtl, network, nngen_rtl, own, unrolled
 from tests.bench.peers.network import Layers

@@ -2,8 +2,8 @@
 
 `python -m tests.bench.cost_model` makes the chips of networks that the fit never saw (`tests.bench.held_out`)
 and prints a table; `--fit` measures the kernels of others one by one, fits, and writes
-`hw/cost/coefficients.json`. `--cache` keeps what was measured, by content, so that a second run goes on from
-there.
+`hw/mapping/cost/coefficients.json`. `--cache` keeps what was measured, by content, so that a second run goes
+on from there.
 """
 
 import argparse
@@ -18,22 +18,22 @@ import numpy as np
 from amaranth.hdl import Elaboratable, Module, Value
 from scipy.optimize import nnls
 
-from hw import tools
-from hw.bitstream import SYNTHESIS
-from hw.block_rams import with_products
+from hw.boards.bitstream import SYNTHESIS
 from hw.core import design
 from hw.core.placing import Kernel, place
-from hw.cost import Cost, estimate, synthetic_graph
-from hw.cost.estimate import part_blocks, part_features
-from hw.cost.features import parts_of
-from hw.cost.shell import shell_part
-from hw.cost.table import TABLE, Coefficients, FamilyTable, coefficients, save
+from hw.core.verilog import to_verilog
 from hw.dataflow import DataflowGraph, MatrixVector, Multiply
 from hw.interface import CoreInterface, StreamFormat
-from hw.shell.chip import chip_verilog
-from hw.shell.port import PortWidths
-from hw.simulate import CoreSimulator
-from hw.verilog import to_verilog
+from hw.mapping.block_rams import with_products
+from hw.mapping.cost import Cost, estimate, synthetic_graph
+from hw.mapping.cost.estimate import part_blocks, part_features
+from hw.mapping.cost.features import parts_of
+from hw.mapping.cost.shell import shell_part
+from hw.mapping.cost.table import TABLE, Coefficients, FamilyTable, coefficients, save
+from hw.shells.chip import chip_verilog
+from hw.shells.port import PortWidths
+from hw.simulation.simulate import CoreSimulator
+from hw.tools import tools
 from tests.bench.held_out import SEEDS, checked
 from tests.bench.synthesized import Bench
 from tests.hw.topologies import dense_case, random_case

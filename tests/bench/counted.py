@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hw.finn_rtl import synthesis
-from hw.netlist import HARNESS
-from hw.tools import fingerprint, run_yosys
-from pipeline.errors import ToolError
+from common.errors import ToolError
+from hw.boards.bitstream import CHAINS as CHAINS_FILE
+from hw.finn.rtl import synthesis
+from hw.tools.tools import fingerprint, run_yosys
 
 FLOWS = {
     "ecp5": "synth_ecp5 -top {top}",
@@ -25,7 +25,7 @@ CHAINS = (
     "opt_clean",
     "wreduce",
     "opt_clean",
-    f"techmap -map {HARNESS / 'carry.v'}",
+    f"techmap -map {CHAINS_FILE}",
     "opt_clean",
 )
 LUTS: Mapping[str, Mapping[str, int]] = {
@@ -99,5 +99,5 @@ def _digest(script: Sequence[str], work: Path) -> str:
     """Of the commands, all sources in `work` but for paths in it, which FINN draws at random, and Yosys."""
     texts = [path.read_text() for path in work.rglob("*") if path.suffix in SOURCES and path.is_file()]
     sources = sorted(re.sub(rf"{re.escape(str(work))}[^\"\s]*", "", text) for text in texts)
-    said = (list(script), sources, (HARNESS / "carry.v").read_text(), fingerprint("pyosys"))
+    said = (list(script), sources, (CHAINS_FILE).read_text(), fingerprint("pyosys"))
     return hashlib.sha256(repr(said).encode()).hexdigest()[:24]

@@ -11,18 +11,18 @@ from typing import Any
 import numpy as np
 from sklearn.datasets import load_digits
 
-from hw.block_rams import with_resources
-from hw.boards import find_open
+from common.topology import Topology
+from hw.boards.boards import find_open
 from hw.core import design
-from hw.cost import Cost, estimate, shell_cost, synthetic_graph
 from hw.dataflow import DataflowGraph, MatrixVector, Threshold
-from hw.shell.chip import chip_verilog
+from hw.mapping.block_rams import with_resources
+from hw.mapping.cost import Cost, estimate, shell_cost, synthetic_graph
+from hw.shells.chip import chip_verilog
 from models.data import Dataset, Split
 from models.distill import HardLabels
-from models.distill.student_training import distill
-from models.distill.transfer import TransferSet
-from models.freeze import freeze
-from models.topology import Topology
+from models.distill.training.student_training import distill
+from models.distill.training.transfer import TransferSet
+from models.students.freeze import freeze
 from models.training import TrainingConfig
 from tests.bench.synthesized import Bench
 from tests.hw.topologies import dense_case, random_case

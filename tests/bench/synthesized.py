@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hw import tools
-from hw.bitstream import CHAINS, packed_resources, synthesis
-from hw.cost import Cost
+from hw.boards.bitstream import CHAINS, packed_resources, synthesis
+from hw.mapping.cost import Cost
+from hw.tools import tools
 
 
 @dataclass(frozen=True)

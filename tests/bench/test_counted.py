@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.errors import ToolError
+from common.errors import ToolError
 from tests.bench.counted import Area, Design, area, synthesize
 
 COUNTER = "module top(input clk, output reg [7:0] q = 0); always @(posedge clk) q <= q + 1; endmodule\n"

@@ -19,15 +19,15 @@ from brevitas.nn import QuantConv2d, QuantLinear, QuantReLU
 from brevitas.quant import Int8WeightPerTensorFixedPoint, Uint8ActPerTensorFixedPoint
 from torch import Tensor, nn
 
+from common.topology import Conv, Dense, MaxPool, Topology
 from models.data import Dataset, Split
 from models.distill import SoftenedSoftmax
-from models.distill.student_training import distill
-from models.distill.transfer import TransferSet
-from models.evaluation import deterministic
-from models.student import activation_range
-from models.teacher import Architecture, Cnn, Mlp, Teacher
-from models.topology import Conv, Dense, MaxPool, Topology
+from models.distill.training.student_training import distill
+from models.distill.training.transfer import TransferSet
+from models.students.student import activation_range
+from models.teachers import Architecture, Cnn, Mlp, Teacher
 from models.training import TrainingConfig
+from models.training.evaluation import deterministic
 
 BATCH, CLASSES, RATE, DECAY = 128, 10, 3e-3, 1e-2
 LOSS = SoftenedSoftmax()

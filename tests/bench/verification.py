@@ -19,15 +19,15 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_onnx
 from qonnx.util.cleanup import cleanup_model
 
-from hw.boards import find_open
+from common.topology import Conv, Dense, MaxPool, Topology
+from hw.boards.boards import find_open
 from hw.core import design
-from hw.finn_reader import read
-from hw.folding import fold
-from hw.lowering import Folding, execute, lower
-from hw.simulate import CoreSimulator
+from hw.finn.lowering import Folding, execute, lower
+from hw.finn.reader import read
+from hw.mapping.folding import fold
+from hw.simulation.simulate import CoreSimulator
 from models.export import golden_model, qonnx_model, save_model
-from models.topology import Conv, Dense, MaxPool, Topology
-from pipeline.verification.artefacts import BATCH
+from pipeline.ladder.artefacts import BATCH
 from tests.models.networks import random_inputs, random_network
 
 BOARD = find_open("ulx3s-85f")

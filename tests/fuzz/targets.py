@@ -18,13 +18,14 @@ from types import FrameType
 
 import numpy as np
 
-from hw import floorplan
-from hw.bitstream import read_report
-from hw.boards import find_open
-from hw.finn_rtl import synthesis
+from common.errors import RetortError
+from hw.boards import floorplan
+from hw.boards.bitstream import read_report
+from hw.boards.boards import find_open
+from hw.finn.rtl import synthesis
+from hw.finn.vivado import reports
 from hw.interface import CoreInterface, StreamFormat, WeightsFormat
-from hw.shell import protocol
-from hw.vivado import reports
+from hw.shells import protocol
 from models import data
 from models.data.arrays import read_npy
 from models.data.cifar import CIFAR10, read_cifar
@@ -35,11 +36,10 @@ from models.data.samples import Source
 from models.data.series import read_series
 from models.data.splitting import split
 from models.data.table import read_table
-from pipeline.checks import load_checked
-from pipeline.config import load, parse
-from pipeline.config_network import NetworkConfig, network_content
-from pipeline.errors import RetortError
-from pipeline.lock import LOCK, read_lock
+from pipeline.config.build import load, parse
+from pipeline.config.checks import load_checked
+from pipeline.config.network import NetworkConfig, network_content
+from pipeline.engine.lock import LOCK, read_lock
 from tests.hw.foreign import Foreign
 from tests.locks import write_lock
 

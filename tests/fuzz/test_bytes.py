@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import RetortError
+from common.errors import RetortError
 from tests.fuzz.targets import TARGETS, Target, attempt
 
 COMMON = settings(

@@ -10,10 +10,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hw.host import Link
+from common.errors import LinkError
+from hw.host.host import Link
 from hw.interface import CoreInterface, StreamFormat
-from hw.shell import protocol
-from pipeline.errors import LinkError
+from hw.shells import protocol
 from tests.fuzz.test_bytes import FEW
 
 INTERFACE = CoreInterface(StreamFormat((4,), "uint8", 1), StreamFormat((2,), "int16", 1))

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw.lowering import Bytes, Folding, lower
-from hw.lowering.reference import integers_of
-from hw.onnx_checks import check_network
+from common.errors import RetortError
+from common.onnx_checks import check_network
+from hw.finn.lowering import Bytes, Folding, lower
+from hw.finn.lowering.reference import integers_of
 from models.data.outline import FIXED
-from pipeline.checks import check
-from pipeline.config import BuildConfig, parse
-from pipeline.config_network import NetworkConfig, network_content
-from pipeline.errors import RetortError
+from pipeline.config.build import BuildConfig, parse
+from pipeline.config.checks import check
+from pipeline.config.network import NetworkConfig, network_content
 from pipeline.sizing import require_feasible
 from tests.fuzz.targets import BUILDS, SECONDS, Target, attempt, mlp
 from tests.fuzz.test_bytes import COMMON, FEW

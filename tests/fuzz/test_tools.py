@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from hw import netlist
-from hw.bitstream import pack, place_and_route, synthesize
-from hw.boards import find_open
+from common.errors import ToolError
+from hw.boards.bitstream import pack, place_and_route, synthesize
+from hw.boards.boards import find_open
 from hw.interface import CoreInterface, StreamFormat
-from pipeline.errors import ToolError
+from hw.simulation import netlist
 
 BOARD = find_open("icebreaker")
 INTERFACE = CoreInterface(StreamFormat((4,), "uint8", 1), StreamFormat((2,), "int16", 1))

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from hw.deployment import Target
-from hw.ssh import Remote
-from pipeline.lock import open_built
-from pipeline.verification import climb_board, verify_folder
+from hw.host.deployment import Target
+from hw.tools.ssh import Remote
+from pipeline.engine.lock import open_built
+from pipeline.ladder.folder import climb_board, verify_folder
 
 PORT, BUILD = os.environ.get("RETORT_BOARD_PORT"), os.environ.get("RETORT_BOARD_BUILD")
 HOST = os.environ.get("RETORT_BOARD_HOST")

@@ -10,8 +10,8 @@ from math import inf
 from typing import Literal
 
 from hw.interface import CoreInterface
-from hw.shell import protocol
-from hw.shell.protocol import BLOCK_BYTES, TIMEOUT_BITS, Command, Status
+from hw.shells import protocol
+from hw.shells.protocol import BLOCK_BYTES, TIMEOUT_BITS, Command, Status
 
 BAUD = 1_000_000
 BYTE = 10 / BAUD  # seconds
@@ -19,7 +19,7 @@ SILENCE = TIMEOUT_BITS / BAUD
 
 
 class BoardModel:
-    """What `hw.shell.link` does, byte for byte; `tests/hw/test_link_faults.py` compares the two.
+    """What `hw.shells.link` does, byte for byte; `tests/hw/shells/test_link_faults.py` compares the two.
 
     `latency` is how many seconds the core takes, `silence` after how many a request is given up.
     """

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 from amaranth.hdl import UnusedElaboratable
 
-from hw import bitstream
-from hw.bitstream import Utilization
-from hw.boards import Board, find_open
+from hw.boards import bitstream
+from hw.boards.bitstream import Utilization
+from hw.boards.boards import Board, find_open
 from hw.core import CoreDesign, design
 from hw.dataflow import DataflowGraph
-from hw.finn_reader import read
-from hw.lowering import Fold
-from hw.shell.protocol import design_identity
-from models.integer import IntegerNetwork
+from hw.finn.lowering import Fold
+from hw.finn.reader import read
+from hw.shells.protocol import design_identity
+from models.students.integer import IntegerNetwork
 from tests.hw.networks import lowered, random_network
 
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw.dataflow import ArgMax, DataflowGraph, Layer, MatrixVector, Threshold, connect
-from hw.lowering import Fold, Folding, lower
+from hw.finn.lowering import Fold, Folding, lower
 from models.export import qonnx_model, save_model
-from models.integer import Dense, IntegerLayer, IntegerNetwork
+from models.students.integer import Dense, IntegerLayer, IntegerNetwork
 
 
 def random_network(

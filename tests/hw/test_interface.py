@@ -4,8 +4,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from common.errors import ModelFileError
 from hw.interface import Affine, CoreInterface, StreamFormat
-from pipeline.errors import ModelFileError
 
 IO = CoreInterface(StreamFormat((8, 8, 1), "uint8", 4), StreamFormat((10,), "int16", 2))
 

@@ -2,10 +2,8 @@
 
 import numpy as np
 
-from hw.cost import fold_places, synthetic_graph
-from hw.dataflow import DataflowGraph
-from hw.dataflow.fold import Fold
-from models.topology import (
+from common.errors import ConfigError
+from common.topology import (
     AveragePool,
     Conv,
     Dense,
@@ -17,7 +15,9 @@ from models.topology import (
     Step,
     Topology,
 )
-from pipeline.errors import ConfigError
+from hw.dataflow import DataflowGraph
+from hw.dataflow.fold import Fold
+from hw.mapping.cost import fold_places, synthetic_graph
 
 MOST_CYCLES = 6000
 MOST_UNFOLDED = 100

@@ -6,12 +6,13 @@ import numpy as np
 import torch
 from hypothesis import strategies as st
 
-from models import integer, topology
+from common import topology
+from common.errors import ConfigError
+from common.topology import AveragePool, Conv, Dense, Depthwise, MaxPool, Residual, Topology
 from models.data import Dataset, Split
-from models.integer import IntegerLayer, IntegerNetwork, reachable
-from models.student import Student, pool_scale
-from models.topology import AveragePool, Conv, Dense, Depthwise, MaxPool, Residual, Topology
-from pipeline.errors import ConfigError
+from models.students import integer
+from models.students.integer import IntegerLayer, IntegerNetwork, reachable
+from models.students.student import Student, pool_scale
 
 
 def random_topology(rng, *, max_width=12, pictures=None):

@@ -5,13 +5,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 
+from common.errors import ConfigError
+from common.topology import Conv, Dense, Topology
 from models.data import Split
-from models.freeze import freeze
 from models.metrics import accuracy, softened
 from models.robustness import Perturbations, accuracies, ascent, fgsm, noisy, pgd
-from models.student import Student
-from models.topology import Conv, Dense, Topology
-from pipeline.errors import ConfigError
+from models.students.freeze import freeze
+from models.students.student import Student
 from tests.models.networks import random_student, seeds, toy_dataset
 
 
@@ -32,8 +32,9 @@ def linear(seed, inputs=20, classes=5):
 
 def trained():
     """A student of the toy data set that is right on most of it."""
-    from models.distill import HardLabels, transfer
-    from models.distill.student_training import distill
+    from models.distill import HardLabels
+    from models.distill.training import transfer
+    from models.distill.training.student_training import distill
     from models.training import TrainingConfig
 
     dataset = toy_dataset()

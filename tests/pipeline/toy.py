@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import BuildConfig, load
-from pipeline.stage import Stage, StageContext
+from pipeline.config.build import BuildConfig, load
+from pipeline.engine.stage import Stage, StageContext
 
 ROOT = Path(__file__).parents[2]
 BUILDS = ROOT / "builds"

@@ -6,15 +6,15 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from common.errors import ConfigError
 from models.distill.method import Distillation, Need
-from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from models.distill.workshop import Workshop
-    from models.student import Student
-    from models.topology import Topology
+    from common.topology import Topology
+    from models.distill.training.workshop import Workshop
+    from models.students.student import Student
     from models.training import History
 
 

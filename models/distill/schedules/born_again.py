@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from common.errors import ConfigError
+from models.distill.losses.hinton import HardLabels
 from models.distill.method import Distillation, Need
-from models.distill.methods.hinton import HardLabels
 from models.distill.schedules.base import Schedule, part_of, require_part
-from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from models.distill.workshop import Workshop
-    from models.student import Student
-    from models.topology import Topology
+    from common.topology import Topology
+    from models.distill.training.workshop import Workshop
+    from models.students.student import Student
     from models.training import History
 
 
@@ -62,13 +62,13 @@ class BornAgain(Schedule):
 
     def check(self, topology: Topology, teacher: nn.Module, loss: Distillation) -> None:
         """Check that the losses learn from students."""
-        from models.distill.other_teachers import require_teaching
+        from models.distill.schedules.other_teachers import require_teaching
 
         require_teaching(self.kind, loss, topology)
 
     def run(self, workshop: Workshop) -> tuple[Student, History]:
         """Train all generations."""
-        from models.distill.other_teachers import require_teaching, taught_by, validation_accuracy
+        from models.distill.schedules.other_teachers import require_teaching, taught_by, validation_accuracy
 
         require_teaching(self.kind, workshop.loss, workshop.topology)
         whole = workshop.training.epochs
@@ -125,13 +125,13 @@ class SelfTraining(Schedule):
 
     def check(self, topology: Topology, teacher: nn.Module, loss: Distillation) -> None:
         """Check that the losses learn from students."""
-        from models.distill.other_teachers import require_teaching
+        from models.distill.schedules.other_teachers import require_teaching
 
         require_teaching(self.kind, loss, topology)
 
     def run(self, workshop: Workshop) -> tuple[Student, History]:
         """Train both."""
-        from models.distill.other_teachers import require_teaching, taught_by
+        from models.distill.schedules.other_teachers import require_teaching, taught_by
 
         require_teaching(self.kind, workshop.loss, workshop.topology)
         epochs = part_of(workshop.training.epochs, self.share)

@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
+from common.errors import ConfigError
+from models.distill.losses.fitnets import FitNetHints
+from models.distill.losses.flow import FlowOfSolution
 from models.distill.method import Distillation, Need
-from models.distill.methods.fitnets import FitNetHints
-from models.distill.methods.flow import FlowOfSolution
 from models.distill.schedules.base import Schedule
-from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from common.topology import Topology
     from models.distill.features import Shapes
-    from models.distill.workshop import Workshop
-    from models.student import Student
-    from models.topology import Topology
+    from models.distill.training.workshop import Workshop
+    from models.students.student import Student
     from models.training import History
 
 FeatureLoss = FitNetHints | FlowOfSolution
@@ -104,7 +104,7 @@ def _require_epochs(kind: str, key: str, epochs: int) -> None:
 
 
 def _check(loss: FeatureLoss, topology: Topology, teacher: nn.Module) -> None:
-    from models.student import Student
+    from models.students.student import Student
 
     _matched(loss, Student(topology), teacher)
 

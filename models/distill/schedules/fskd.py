@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
+from common.errors import ConfigError
 from models.distill.method import Distillation, Need, require_above_zero, require_share
 from models.distill.schedules.base import Schedule
 from models.lazy import np, torch
-from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from common.topology import Topology
     from models.distill.features import Pairs, Shapes
-    from models.distill.transfer import TransferSet
-    from models.distill.workshop import Workshop
-    from models.student import Student
-    from models.topology import Topology
+    from models.distill.training.transfer import TransferSet
+    from models.distill.training.workshop import Workshop
+    from models.students.student import Student
     from models.training import History
 
 
@@ -76,7 +76,7 @@ class Fskd(Schedule):
             ConfigError: none are, or one that is named cannot be aligned.
         """
         from models.distill.features import shapes_of
-        from models.student import Student
+        from models.students.student import Student
 
         self.matched(topology, shapes_of(Student(topology), teacher))
 
@@ -86,7 +86,7 @@ class Fskd(Schedule):
         Raises:
             ConfigError: as `check`.
         """
-        from models.distill.alignment import aligned_layers
+        from models.distill.schedules.alignment import aligned_layers
 
         name, able = f"schedule {self.kind}", aligned_layers(topology)
         if not able:
@@ -104,9 +104,9 @@ class Fskd(Schedule):
 
     def run(self, workshop: Workshop) -> tuple[Student, History]:
         """Distil, align, distil."""
-        from models.distill.alignment import align
         from models.distill.features import shapes_of
-        from models.evaluation import deterministic
+        from models.distill.schedules.alignment import align
+        from models.training.evaluation import deterministic
 
         if not workshop.members:
             raise ConfigError(f"schedule {self.kind}: there is no teacher to align with; train one")
@@ -127,7 +127,7 @@ class Fskd(Schedule):
             ConfigError: fewer than two are left, too few for batch-norm.
         """
         from models.data import Split
-        from models.distill.transfer import TransferSet
+        from models.distill.training.transfer import TransferSet
 
         whole = workshop.transfer
         classes = torch.softmax(torch.from_numpy(whole.logits), dim=-1).mean(dim=0).argmax(dim=-1).numpy()

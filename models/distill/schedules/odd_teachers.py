@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
+from models.distill.losses.hinton import HardLabels, SoftenedSoftmax
 from models.distill.method import Distillation, Need
-from models.distill.methods.hinton import HardLabels, SoftenedSoftmax
 from models.distill.schedules.base import Schedule, part_of, require_part
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from models.distill.workshop import Workshop
-    from models.student import Student
-    from models.topology import Topology
+    from common.topology import Topology
+    from models.distill.training.workshop import Workshop
+    from models.students.student import Student
     from models.training import History
 
 
@@ -47,13 +47,18 @@ class DefectiveTeacher(Schedule):
 
     def check(self, topology: Topology, teacher: nn.Module, loss: Distillation) -> None:
         """Check that the losses learn from a teacher."""
-        from models.distill.other_teachers import require_teaching
+        from models.distill.schedules.other_teachers import require_teaching
 
         require_teaching(self.kind, loss)
 
     def run(self, workshop: Workshop) -> tuple[Student, History]:
         """Train the teacher, and the student from it."""
-        from models.distill.other_teachers import require_teaching, taught_by, teacher_shape, train_network
+        from models.distill.schedules.other_teachers import (
+            require_teaching,
+            taught_by,
+            teacher_shape,
+            train_network,
+        )
 
         require_teaching(self.kind, workshop.loss)
         shape = teacher_shape(self.kind, workshop)
@@ -99,13 +104,13 @@ class ReversedTeacher(Schedule):
 
     def check(self, topology: Topology, teacher: nn.Module, loss: Distillation) -> None:
         """Check that the losses learn from a teacher."""
-        from models.distill.other_teachers import require_teaching
+        from models.distill.schedules.other_teachers import require_teaching
 
         require_teaching(self.kind, loss)
 
     def run(self, workshop: Workshop) -> tuple[Student, History]:
         """Train the student alone, the network from it, and the student from that."""
-        from models.distill.other_teachers import (
+        from models.distill.schedules.other_teachers import (
             require_teaching,
             taught_by,
             teacher_shape,

@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from common.errors import ConfigError
 from models.distill.method import Distillation, require_above_zero
 from models.distill.schedules.base import Schedule
 from models.lazy import np
-from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
-    from models.distill.workshop import Workshop
-    from models.student import Student
-    from models.topology import Topology
+    from common.topology import Topology
+    from models.distill.training.workshop import Workshop
+    from models.students.student import Student
     from models.training import History
 
 Criterion = Literal["magnitude", "obd", "obs"]
@@ -74,8 +74,8 @@ class Prune(Schedule):
 
     def run(self, workshop: Workshop) -> tuple[Student, History]:
         """Train densely, then prune and train again in each round."""
-        from models.distill.compression import prune_weights
-        from models.evaluation import deterministic
+        from models.distill.schedules.compression import prune_weights
+        from models.training.evaluation import deterministic
 
         self._check_weights(workshop.topology)
         student, history = workshop.distill("dense")
@@ -130,9 +130,9 @@ class PruneChannels(Schedule):
 
     def run(self, workshop: Workshop) -> tuple[Student, History]:
         """Train the wider student, prune it, train again."""
-        from models.distill.channels import Channels
-        from models.distill.compression import prune_channels
-        from models.evaluation import deterministic
+        from models.distill.schedules.channels import Channels
+        from models.distill.schedules.compression import prune_channels
+        from models.training.evaluation import deterministic
 
         wider = replace(workshop, topology=self._wider(workshop.topology))
         wide, _ = wider.distill("wide")
@@ -142,7 +142,7 @@ class PruneChannels(Schedule):
         return _slower(workshop, self.rate).distill("narrow", start=start)
 
     def _wider(self, topology: Topology) -> Topology:
-        from models.distill.channels import Channels
+        from models.distill.schedules.channels import Channels
 
         channels = Channels(topology)
         if not channels.free:

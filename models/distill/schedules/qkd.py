@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
+from common.errors import ConfigError
+from models.distill.losses.hinton import HardLabels
 from models.distill.method import Distillation, Need, require_temperature
-from models.distill.methods.hinton import HardLabels
 from models.distill.schedules.base import Schedule, part_of, require_part
-from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from models.distill.workshop import Workshop
-    from models.student import Student
-    from models.topology import Topology
+    from common.topology import Topology
+    from models.distill.training.workshop import Workshop
+    from models.students.student import Student
     from models.training import History
 
 
@@ -64,14 +64,14 @@ class QuantizationAware(Schedule):
 
     def check(self, topology: Topology, teacher: nn.Module, loss: Distillation) -> None:
         """Check that the losses learn from a teacher."""
-        from models.distill.other_teachers import require_teaching
+        from models.distill.schedules.other_teachers import require_teaching
 
         require_teaching(self.kind, loss)
 
     def run(self, workshop: Workshop) -> tuple[Student, History]:
         """Train through all phases."""
-        from models.distill.co_study import co_study
-        from models.distill.other_teachers import (
+        from models.distill.schedules.co_study import co_study
+        from models.distill.schedules.other_teachers import (
             require_teaching,
             taught_by,
             teacher_shape,

@@ -6,15 +6,15 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from common.errors import ConfigError
 from models.distill.method import require_share
 from models.lazy import np, torch
-from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from models.distill.transfer import TransferSet
-    from models.distill.workshop import Workshop
+    from models.distill.training.transfer import TransferSet
+    from models.distill.training.workshop import Workshop
 
 
 class Source(ABC):
@@ -61,7 +61,7 @@ class TrainingData(Source):
     def transfer(self, workshop: Workshop) -> TransferSet:
         """Take the share of each class, with all views of each sample that is taken."""
         from models.data import Split
-        from models.distill.transfer import TransferSet
+        from models.distill.training.transfer import TransferSet
 
         whole = workshop.transfer
         if self.share == 1:
@@ -84,9 +84,9 @@ def labelled_by(workshop: Workshop, x: NDArray[np.uint8]) -> TransferSet:
     In the place of each label stands the class that the mean of the members' probabilities gives.
     """
     from models.data import Split
-    from models.distill.transfer import TransferSet
-    from models.evaluation import deterministic
-    from models.teacher import ensemble_logits
+    from models.distill.training.transfer import TransferSet
+    from models.teachers import ensemble_logits
+    from models.training.evaluation import deterministic
 
     with deterministic(workshop.training.threads):
         logits = ensemble_logits(workshop.members, x)

@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from common.errors import ConfigError
 from models.distill.method import require_above_zero, require_temperature
 from models.distill.sources.base import Source, labelled_by
 from models.lazy import F, np, torch
-from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
-    from models.distill.transfer import TransferSet
-    from models.distill.workshop import Workshop
+    from models.distill.training.transfer import TransferSet
+    from models.distill.training.workshop import Workshop
 
 BATCH = 256
 """Impressions that are optimized together."""
@@ -80,7 +80,7 @@ class DataImpressions(Source):
             ConfigError: no teacher, or one whose last layer does not have one row of weights a class; fewer
                 impressions than classes times betas.
         """
-        from models.evaluation import deterministic
+        from models.training.evaluation import deterministic
 
         classes, seed = workshop.topology.classes, workshop.training.seed
         if self.count < classes * len(self.betas):

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from common.errors import ConfigError
 from models.distill.method import require_above_zero, require_share
 from models.distill.sources.base import Source, labelled_by
 from models.lazy import np
-from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from models.distill.transfer import TransferSet
-    from models.distill.workshop import Workshop
+    from models.distill.training.transfer import TransferSet
+    from models.distill.training.workshop import Workshop
 
 
 @dataclass(frozen=True)

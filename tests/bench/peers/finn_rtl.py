@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from hw.finn_rtl.fixups import FOR_YOSYS, fixed
-from hw.finn_rtl.synthesis import READ, UNREAD, amd_cell
-from hw.lowering import Fold, Folding, lower
-from hw.lowering.session import PART, apply
+from hw.finn.lowering import Fold, Folding, lower
+from hw.finn.lowering.session import PART, apply
+from hw.finn.rtl.fixups import FOR_YOSYS, fixed
+from hw.finn.rtl.synthesis import READ, UNREAD, amd_cell
 from models.export import qonnx_model, save_model
-from models.integer import Dense as IntegerDense
-from models.integer import IntegerLayer, IntegerNetwork
+from models.students.integer import Dense as IntegerDense
+from models.students.integer import IntegerLayer, IntegerNetwork
 from tests.bench.peers.network import ACTIVATION_BITS, WEIGHT_BITS, Layers, inputs
 
 TOP = "finn_top"

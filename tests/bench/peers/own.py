@@ -9,14 +9,14 @@ from amaranth.hdl import Module, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.core.verilog import to_verilog
 from hw.dataflow import Multiply
+from hw.finn.lowering import Fold
 from hw.kernels.matrix_vector import MatrixVector
 from hw.kernels.streams import lanes_signature
 from hw.kernels.threshold import Threshold
 from hw.kernels.unfolded import Unfolded
 from hw.kernels.width import WidthConverter
-from hw.lowering import Fold
-from hw.verilog import to_verilog
 from tests.bench.peers.network import ACTIVATION_BITS, INPUT_BITS, Layers, execute, frames, inputs
 from tests.hw.kernels.streaming import stream_through
 

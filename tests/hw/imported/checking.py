@@ -6,10 +6,10 @@ import numpy as np
 from qonnx.core.onnx_exec import execute_onnx
 
 from hw.dataflow import DataflowGraph
-from hw.finn_reader import read
+from hw.finn.lowering import Folding, lower
+from hw.finn.lowering.streamlining import load
+from hw.finn.reader import read
 from hw.imported import Bytes, Integral, integral
-from hw.lowering import Folding, lower
-from hw.lowering.streamlining import load
 from tests.hw.foreign import Foreign
 
 SIXTEENTHS = Bytes(1 / 16, -4.0)

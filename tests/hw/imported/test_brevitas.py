@@ -16,11 +16,11 @@ from brevitas.quant import (
 )
 from torch import nn
 
-from hw.finn_reader import read
-from hw.golden import golden_from_graph
+from hw.dataflow.golden import golden_from_graph
+from hw.finn.lowering import Folding, lower
+from hw.finn.lowering.streamlining import load
+from hw.finn.reader import read
 from hw.imported import Bytes, integral
-from hw.lowering import Folding, lower
-from hw.lowering.streamlining import load
 from tests.hw.imported.checking import random_frames
 
 FRAMES = 1000

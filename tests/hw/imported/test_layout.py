@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from common.errors import LoweringError
+from hw.finn.lowering.streamlining import load
 from hw.imported import Bytes, Layout
 from hw.imported.layout import leading
 from hw.imported.steps import MAKERS
-from hw.lowering.streamlining import load
-from pipeline.errors import LoweringError
 from tests.hw.foreign import Foreign
 
 

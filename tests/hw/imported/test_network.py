@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hw.dataflow import GlobalSum
+from hw.finn.lowering.streamlining import load
 from hw.imported import Bytes, integral
-from hw.lowering.streamlining import load
 from tests.hw.foreign import Foreign
 from tests.hw.imported.checking import (
     check_lowered,

@@ -8,12 +8,12 @@ from qonnx.custom_op.general.bipolar_quant import binary_quant
 from qonnx.custom_op.general.quant import quant
 from qonnx.custom_op.general.trunc import trunc_v2
 
+from common.errors import LoweringError
 from hw.imported import quantizers
 from hw.imported.quantizers import Quantizer
 from hw.imported.steps import MAKERS as STEPS
 from hw.imported.steps import Operands, Step, scaled, shifted
 from hw.imported.tensor import Tensor, thresholds
-from pipeline.errors import LoweringError
 
 MODES = ["ROUND", "HALF_EVEN", "CEIL", "FLOOR", "UP", "DOWN", "HALF_UP", "HALF_DOWN"]
 EIGHTHS = np.arange(-200, 201).astype(np.float32)[:, None] / 8  # ties, and what is beside them

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from common.errors import LoweringError
+from hw.finn.lowering.streamlining import load
 from hw.imported import Bytes, integral
-from hw.lowering.streamlining import load
-from pipeline.errors import LoweringError
 from tests.hw.foreign import Foreign
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hw import netlist, verilator
-from hw.boards import find_open
+from hw.boards.boards import find_open
+from hw.core.verilog import to_verilog
 from hw.kernels.dsp import DspPairs
 from hw.kernels.matrix_vector import MatrixVector
 from hw.kernels.products import Fold
-from hw.tools import run_yosys
-from hw.verilog import to_verilog
+from hw.simulation import netlist, verilator
+from hw.tools.tools import run_yosys
 
 BENCH = """
 module bench(input clk);

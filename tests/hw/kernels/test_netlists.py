@@ -13,10 +13,10 @@ from amaranth.hdl import unsigned
 from amaranth.lib import wiring
 
 from hw import dataflow
+from hw.core.verilog import to_verilog
 from hw.kernels.global_sum import GlobalSum
 from hw.kernels.max_pool import MaxPool
-from hw.tools import run_yosys
-from hw.verilog import to_verilog
+from hw.tools.tools import run_yosys
 from tests.hw.kernels.test_window import expected_words, kernel_of
 
 READ = "RDATA_I <= memory[RADDR[7:0]] & ~RMASK_I;"

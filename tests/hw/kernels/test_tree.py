@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common.errors import LoweringError
+from hw.core.tree import TreeCore, tree_verilog
 from hw.kernels.tree import LEAF, Tree, TreeTable
-from hw.simulate import CoreSimulator
-from hw.tree_core import TreeCore, tree_verilog
-from pipeline.errors import LoweringError
+from hw.simulation.simulate import CoreSimulator
 from tests.hw.kernels.streaming import stream_through
 
 

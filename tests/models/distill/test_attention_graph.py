@@ -8,10 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.distill.attention_adapters import compress
+from common.errors import ConfigError
 from models.distill.features import Shapes
-from models.distill.methods import AttentionGraph
-from pipeline.errors import ConfigError
+from models.distill.losses import AttentionGraph
+from models.distill.losses.attention_adapters import compress
 
 from .signals import BATCH, SHAPES, TEACHER, adapters, check_gradients, drawn
 

@@ -8,9 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common.errors import ConfigError
 from models.distill import HardLabels, Signals, SoftenedSoftmax
-from models.distill.methods.born_again import ConfidenceWeighted, PermutedDarkKnowledge
-from pipeline.errors import ConfigError
+from models.distill.losses.born_again import ConfidenceWeighted, PermutedDarkKnowledge
 
 from .signals import check_gradients, drawn
 from .test_logits import cross_entropy, softmax

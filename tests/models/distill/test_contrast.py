@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.distill.methods import ContrastiveRepresentation
-from pipeline.errors import ConfigError
+from common.errors import ConfigError
+from models.distill.losses import ContrastiveRepresentation
 
 from .signals import BATCH, SHAPES, adapters, check_gradients, drawn
 

@@ -8,18 +8,13 @@ import pytest
 import torch
 from torch import nn
 
+from common.errors import ConfigError
+from common.topology import Dense, Topology
 from models.distill.sources import DataImpressions
-from models.distill.sources.data_impressions import (
-    LEAST,
-    class_similarity,
-    input_statistics,
-    last_weights,
-)
-from models.distill.workshop import Workshop
-from models.teacher import Cnn, Mlp, ResNet, SqueezeNet, Teacher, TeacherConfig, train_ensemble
-from models.topology import Dense, Topology
+from models.distill.sources.data_impressions import LEAST, class_similarity, input_statistics, last_weights
+from models.distill.training.workshop import Workshop
+from models.teachers import Cnn, Mlp, ResNet, SqueezeNet, Teacher, TeacherConfig, train_ensemble
 from models.training import TrainingConfig
-from pipeline.errors import ConfigError
 from tests.models.networks import toy_dataset
 
 TRAINING = TrainingConfig(epochs=4, batch_size=32, learning_rate=1e-2, weight_decay=1e-3, seed=3)

@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from models.distill import METHODS, HardLabels, SoftenedSoftmax, transfer
-from models.distill.recipe import Recipe
+from common.topology import Conv, Dense, MaxPool, Topology
+from models.distill import METHODS, HardLabels, SoftenedSoftmax
 from models.distill.schedules import SCHEDULES
 from models.distill.sources import SOURCES
-from models.distill.workshop import Workshop
-from models.freeze import freeze
-from models.student import Student
-from models.teacher import Cnn, TeacherConfig, make_transfer_set, train_ensemble
-from models.topology import Conv, Dense, MaxPool, Topology
+from models.distill.training import transfer
+from models.distill.training.recipe import Recipe
+from models.distill.training.workshop import Workshop
+from models.students.freeze import freeze
+from models.students.student import Student
+from models.teachers import Cnn, TeacherConfig, make_transfer_set, train_ensemble
 from models.training import TrainingConfig
 from tests.models.networks import toy_dataset
 
@@ -118,8 +119,8 @@ def test_every_loss_says_what_it_needs(method):
 
 def test_no_teacher_in_the_step_without_need(workshop):
     """The cached logits serve; with an augmentation, the teacher sees what the student sees."""
-    from models.augment import Augmentation
-    from models.distill.student_training import distill
+    from models.distill.training.student_training import distill
+    from models.training.augment import Augmentation
 
     seen = []
 

@@ -7,15 +7,15 @@ import pytest
 import torch
 from scipy.stats import norm, ortho_group
 
+from common.errors import ConfigError
 from models.distill.features import Shapes
-from models.distill.methods import (
+from models.distill.losses import (
     AttentionTransfer,
     FitNetHints,
     FlowOfSolution,
     SimilarityPreserving,
     VariationalInformation,
 )
-from pipeline.errors import ConfigError
 
 from .signals import BATCH, SHAPES, adapters, check_gradients, drawn
 

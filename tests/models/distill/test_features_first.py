@@ -5,23 +5,23 @@ from dataclasses import dataclass, field, replace
 import pytest
 import torch
 
+from common.errors import ConfigError
+from common.topology import Conv, Dense, MaxPool, Topology
 from models.distill import SoftenedSoftmax, WeightedSum
-from models.distill.methods import (
+from models.distill.losses import (
     ContrastiveRepresentation,
     FitNetHints,
     FlowOfSolution,
     HardLabels,
     VariationalInformation,
 )
-from models.distill.recipe import Recipe
 from models.distill.schedules import FitNets, FspStages
-from models.distill.student_training import check
-from models.distill.workshop import Workshop
-from models.student import Student
-from models.teacher import Cnn, Mlp, TeacherConfig, make_transfer_set, train_ensemble
-from models.topology import Conv, Dense, MaxPool, Topology
+from models.distill.training.recipe import Recipe
+from models.distill.training.student_training import check
+from models.distill.training.workshop import Workshop
+from models.students.student import Student
+from models.teachers import Cnn, Mlp, TeacherConfig, make_transfer_set, train_ensemble
 from models.training import TrainingConfig
-from pipeline.errors import ConfigError
 from tests.models.networks import toy_dataset
 
 TRAINING = TrainingConfig(

@@ -7,17 +7,17 @@ import pytest
 import torch
 from torch import nn
 
+from common.errors import ConfigError
+from common.topology import AveragePool, Conv, Dense, Depthwise, MaxPool, Residual, Topology
 from models.distill import SoftenedSoftmax
-from models.distill.alignment import align, aligned_layers, can_align, least_squares
 from models.distill.features import shapes_of, tapped
 from models.distill.schedules import Fskd
-from models.distill.workshop import Workshop
-from models.freeze import freeze
-from models.student import Student
-from models.teacher import Cnn, Mlp, Teacher, TeacherConfig, make_transfer_set, train_ensemble
-from models.topology import AveragePool, Conv, Dense, Depthwise, MaxPool, Residual, Topology
+from models.distill.schedules.alignment import align, aligned_layers, can_align, least_squares
+from models.distill.training.workshop import Workshop
+from models.students.freeze import freeze
+from models.students.student import Student
+from models.teachers import Cnn, Mlp, Teacher, TeacherConfig, make_transfer_set, train_ensemble
 from models.training import TrainingConfig
-from pipeline.errors import ConfigError
 from tests.models.networks import random_inputs, random_student, toy_dataset
 
 TRAINING = TrainingConfig(epochs=4, batch_size=16, learning_rate=1e-2, weight_decay=1e-3, seed=3)

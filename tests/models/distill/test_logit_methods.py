@@ -8,16 +8,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common.errors import ConfigError
 from models.distill import METHODS, LogitMatching, Signals, SoftenedSoftmax, WeightedSum
-from models.distill.methods.decoupled import DecoupledKd
-from models.distill.methods.dist import Dist
-from models.distill.methods.hinton import LabelSmoothing
-from models.distill.methods.multi_level import MultiLevelLogits
-from models.distill.methods.sqakd import Sqakd
-from models.distill.methods.standardization import LogitStandardization
-from models.distill.methods.virtual_teacher import VirtualTeacher
-from pipeline import config
-from pipeline.errors import ConfigError
+from models.distill.losses.decoupled import DecoupledKd
+from models.distill.losses.dist import Dist
+from models.distill.losses.hinton import LabelSmoothing
+from models.distill.losses.multi_level import MultiLevelLogits
+from models.distill.losses.sqakd import Sqakd
+from models.distill.losses.standardization import LogitStandardization
+from models.distill.losses.virtual_teacher import VirtualTeacher
+from pipeline.config import build as config
 from tests.conftest import TINY
 
 from .signals import check_gradients, drawn

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common.errors import ConfigError
 from models.distill import HardLabels, LogitMatching, Signals, SoftenedSoftmax, WeightedSum
-from pipeline.errors import ConfigError
 
 MEMBERS, BATCH, CLASSES = 3, 5, 4
 

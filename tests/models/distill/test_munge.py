@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common.errors import ConfigError
 from models.data import Split
 from models.distill import SoftenedSoftmax
-from models.distill.recipe import Recipe
 from models.distill.sources import Munge, neighbours
+from models.distill.training.recipe import Recipe
 from models.metrics import combine
-from models.teacher import Mlp, Teacher
+from models.teachers import Mlp, Teacher
 from models.training import TrainingConfig
-from pipeline.errors import ConfigError
 from tests.models.networks import toy_dataset
 
 

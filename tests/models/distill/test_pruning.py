@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 import torch
 
+from common.errors import ConfigError
+from common.topology import AveragePool, Conv, Dense, Depthwise, MaxPool, Residual, Topology
 from models.distill import HardLabels, SoftenedSoftmax
-from models.distill.channels import FIXED, Channels
-from models.distill.compression import prune_channels, prune_weights
-from models.distill.masks import Masks, weights_of, zero_shares
-from models.distill.recipe import Recipe
-from models.distill.saliency import input_moments
 from models.distill.schedules import Prune, PruneChannels
-from models.evaluation import deterministic
-from models.freeze import freeze, student_integers
-from models.student import Student
-from models.topology import AveragePool, Conv, Dense, Depthwise, MaxPool, Residual, Topology
-from pipeline.errors import ConfigError
+from models.distill.schedules.channels import FIXED, Channels
+from models.distill.schedules.compression import prune_channels, prune_weights
+from models.distill.schedules.masks import Masks, weights_of, zero_shares
+from models.distill.schedules.saliency import input_moments
+from models.distill.training.recipe import Recipe
+from models.students.freeze import freeze, student_integers
+from models.students.student import Student
+from models.training.evaluation import deterministic
 from tests.models.networks import toy_dataset
 
 from .test_every_method import TOPOLOGY, TRAINING, workshop  # noqa: F401 (a fixture)

@@ -10,9 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common.errors import ConfigError
 from models.distill.features import Shapes
-from models.distill.methods import CorrelationCongruence, Relational, RelationshipGraph
-from pipeline.errors import ConfigError
+from models.distill.losses import CorrelationCongruence, Relational, RelationshipGraph
 
 from .signals import BATCH, SHAPES, STUDENT, TEACHER, check_gradients, drawn
 

@@ -8,13 +8,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.distill.methods import AttentionGraph, Robust
-from models.distill.student_training import distill
-from models.student import Student
-from models.teacher import Mlp, TeacherConfig, make_transfer_set, train_ensemble
-from models.topology import Conv, Dense, MaxPool, Topology
+from common.errors import ConfigError
+from common.topology import Conv, Dense, MaxPool, Topology
+from models.distill.losses import AttentionGraph, Robust
+from models.distill.training.student_training import distill
+from models.students.student import Student
+from models.teachers import Mlp, TeacherConfig, make_transfer_set, train_ensemble
 from models.training import TrainingConfig, silent
-from pipeline.errors import ConfigError
 from tests.models.networks import toy_dataset
 
 from .signals import BATCH, CLASSES, FEATURES, drawn

@@ -6,12 +6,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.distill.masks import weighted_layers, weights_of
-from models.distill.saliency import brain_damage, curvature, input_moments, magnitude, patches
-from models.distill.surgeon import damped_inverse, group_costs, prune_layer, removal, without
-from models.evaluation import deterministic
-from models.student import Student
-from models.topology import Conv, Dense, Depthwise, MaxPool, Residual, Topology
+from common.topology import Conv, Dense, Depthwise, MaxPool, Residual, Topology
+from models.distill.schedules.masks import weighted_layers, weights_of
+from models.distill.schedules.saliency import brain_damage, curvature, input_moments, magnitude, patches
+from models.distill.schedules.surgeon import damped_inverse, group_costs, prune_layer, removal, without
+from models.students.student import Student
+from models.training.evaluation import deterministic
 
 
 @pytest.fixture(autouse=True)

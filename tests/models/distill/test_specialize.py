@@ -6,17 +6,21 @@ import numpy as np
 import pytest
 import torch
 
+from common.errors import ConfigError
+from common.topology import Dense, Topology
 from models.distill import HardLabels
-from models.distill.specialists import independent, specialize
-from models.distill.specialize import ConfidentMultipleChoice, DistilledMultipleChoice, MultipleChoice
-from models.distill.student_training import distill
-from models.distill.transfer import TransferSet
-from models.evaluation import predict
+from models.distill.training.specialists import independent, specialize
+from models.distill.training.specialize import (
+    ConfidentMultipleChoice,
+    DistilledMultipleChoice,
+    MultipleChoice,
+)
+from models.distill.training.student_training import distill
+from models.distill.training.transfer import TransferSet
 from models.metrics import accuracy, combine
-from models.teacher import ensemble_logits
-from models.topology import Dense, Topology
+from models.teachers import ensemble_logits
 from models.training import TrainingConfig
-from pipeline.errors import ConfigError
+from models.training.evaluation import predict
 from tests.models.networks import toy_dataset
 
 MEMBERS, BATCH, CLASSES = 4, 7, 5

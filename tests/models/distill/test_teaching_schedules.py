@@ -7,13 +7,11 @@ import pytest
 import torch
 from torch.nn import functional
 
+from common.errors import ConfigError
 from models.distill import HardLabels, Signals, SoftenedSoftmax, WeightedSum
-from models.distill.co_study import CoStudy, co_study
 from models.distill.features import shapes_of
+from models.distill.losses import FitNetHints
 from models.distill.method import Distillation
-from models.distill.methods import FitNetHints
-from models.distill.other_teachers import taught_by, train_network, validation_accuracy
-from models.distill.recipe import Recipe
 from models.distill.schedules import (
     BornAgain,
     DefectiveTeacher,
@@ -21,14 +19,16 @@ from models.distill.schedules import (
     ReversedTeacher,
     SelfTraining,
 )
-from models.distill.student_training import check
-from models.distill.workshop import Workshop
-from models.evaluation import predict
+from models.distill.schedules.co_study import CoStudy, co_study
+from models.distill.schedules.other_teachers import taught_by, train_network, validation_accuracy
+from models.distill.training.recipe import Recipe
+from models.distill.training.student_training import check
+from models.distill.training.workshop import Workshop
 from models.metrics import accuracy
-from models.student import Student
-from models.teacher import Cnn, TeacherConfig, make_transfer_set, train_ensemble
+from models.students.student import Student
+from models.teachers import Cnn, TeacherConfig, make_transfer_set, train_ensemble
 from models.training import Batch, TrainingConfig
-from pipeline.errors import ConfigError
+from models.training.evaluation import predict
 from tests.models.distill.test_logits import cross_entropy, softmax
 from tests.models.networks import toy_dataset
 

@@ -6,15 +6,15 @@ import pytest
 import torch
 
 from models.distill import SoftenedSoftmax, WeightedSum
-from models.distill.methods import ContrastiveRepresentation, FitNetHints
-from models.distill.recipe import Recipe
+from models.distill.losses import ContrastiveRepresentation, FitNetHints
 from models.distill.schedules import SCHEDULES
-from models.distill.workshop import Workshop
-from models.evaluation import predict
+from models.distill.training.recipe import Recipe
+from models.distill.training.workshop import Workshop
 from models.metrics import accuracy
-from models.student import Student
-from models.teacher import Cnn, TeacherConfig, make_transfer_set, train_ensemble
+from models.students.student import Student
+from models.teachers import Cnn, TeacherConfig, make_transfer_set, train_ensemble
 from models.training import TrainingConfig
+from models.training.evaluation import predict
 from tests.models.networks import toy_dataset
 
 from .test_every_method import TOPOLOGY

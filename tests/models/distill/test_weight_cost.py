@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.distill.methods import WeightCost
-from pipeline.errors import ConfigError
+from common.errors import ConfigError
+from models.distill.losses import WeightCost
 
 from .signals import drawn
 
@@ -56,11 +56,11 @@ def test_large_weights_are_left_alone(cost):
 
 
 def test_costs_shrink_small_weights_while_a_student_is_trained():
+    from common.topology import Dense, Topology
     from models.distill import HardLabels, WeightedSum
-    from models.distill.masks import weights_of
-    from models.distill.student_training import distill
-    from models.distill.transfer import TransferSet
-    from models.topology import Dense, Topology
+    from models.distill.schedules.masks import weights_of
+    from models.distill.training.student_training import distill
+    from models.distill.training.transfer import TransferSet
     from models.training import TrainingConfig
     from tests.models.networks import toy_dataset
 

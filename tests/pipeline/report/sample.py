@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pipeline.store import digest_of
+from pipeline.engine.store import digest_of
 
 ACCURACY = 348 / 360
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import StoreError
+from common.errors import StoreError
 from pipeline.report.data import load
 
 from .sample import LAYERS, METRICS, TRAINING, VERIFICATION, write_folder

@@ -1,0 +1,1 @@
+"""FINN as compiler: lowering, reading its graph, its RTL, and Vivado. Imports `hw.imported`."""

@@ -1,0 +1,140 @@
+"""The cost of every layer of a graph, and of all together."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from amaranth.hdl import Value
+
+from hw.core.module import interface_of
+from hw.core.placing import Placed, place
+from hw.dataflow import DataflowGraph
+from hw.interface import CoreInterface
+from hw.mapping.cost.features import parts_of
+from hw.mapping.cost.finn import finn_cost
+from hw.mapping.cost.memory import mapped
+from hw.mapping.cost.part import Cost, Part
+from hw.mapping.cost.table import coefficients
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """A layer of the core as built.
+
+    Attributes:
+        name: as in the graph.
+        kind: class of the layer.
+        cost: of its kernel, buffers included.
+        cycles: a frame.
+        i_bits, o_bits: bits of a word of its streams; of two streams in, of both.
+        pe, simd: its fold, where it has one.
+    """
+
+    name: str
+    kind: str
+    cost: Cost
+    cycles: int
+    i_bits: int
+    o_bits: int
+    pe: int | None = None
+    simd: int | None = None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The layers' costs, cycles between frames, and the core's streams."""
+
+    family: str
+    layers: tuple[LayerCost, ...]
+    interval: int
+    interface: CoreInterface
+
+    @property
+    def total(self) -> Cost:
+        """All layers together."""
+        return sum((layer.cost for layer in self.layers), Cost())
+
+    @property
+    def largest(self) -> LayerCost:
+        """The layer of the most LUTs."""
+        return max(self.layers, key=lambda layer: layer.cost.luts)
+
+
+def estimate(graph: DataflowGraph, family: str) -> Estimate:
+    """What a graph's core will take of a chip of `family`, without any shell: of "ice40" or "ecp5" the open
+    kernels, of "amd" FINN's layers.
+    """
+    placed = place(graph)
+    layers = tuple(_layer(each, family) for each in placed)
+    return Estimate(family, layers, graph.interval_bound, interface_of(graph, placed))
+
+
+def layers_cost(graph: DataflowGraph, family: str) -> Cost:
+    """What the layers take together; of any part of a network, whatever values it takes."""
+    return sum((_layer(each, family).cost for each in place(graph)), Cost())
+
+
+def _layer(placed: Placed, family: str) -> LayerCost:
+    kernel, layer = placed.kernel, placed.layer
+    kernel._MustUse__used = True  # Amaranth warns of components that are never elaborated
+    streams = kernel.i if isinstance(kernel.i, tuple) else (kernel.i,)
+    outlet = kernel.o[0] if isinstance(kernel.o, tuple) else kernel.o
+    i_bits, o_bits = sum(_bits(stream.payload) for stream in streams), _bits(outlet.payload)
+    if family == "amd":
+        cost = finn_cost(layer, i_bits, o_bits)
+    else:
+        cost = sum((part_cost(part, family) for part in parts_of(kernel)), Cost())
+    return LayerCost(
+        placed.name,
+        type(layer).__name__,
+        cost,
+        layer.cycles,
+        i_bits,
+        o_bits,
+        getattr(layer, "pe", None),
+        getattr(layer, "simd", None),
+    )
+
+
+def _bits(payload: Any) -> int:
+    return len(Value.cast(payload))
+
+
+def part_features(part: Part, family: str) -> dict[str, float]:
+    """The part's features, and what its memories add to LUTs and flip-flops."""
+    memory = {"rom": 0.0, "ram": 0.0, "ram-bits": 0.0, "ram-mux": 0.0, "read": 0.0}
+    for store, count in part.stores:
+        found = mapped(store, family)
+        memory["rom"] += count * found.rom
+        memory["ram"] += count * found.ram
+        memory["ram-bits"] += count * found.bits
+        memory["ram-mux"] += count * found.mux
+        memory["read"] += count * found.read
+    return dict(part.features) | memory
+
+
+def part_blocks(part: Part, family: str) -> int:
+    """Block RAMs of a part."""
+    return sum(mapped(store, family).block_rams * count for store, count in part.stores)
+
+
+def part_single_port_rams(part: Part, family: str) -> int:
+    """Single-port RAMs of a part."""
+    return sum(mapped(store, family).single_port_rams * count for store, count in part.stores)
+
+
+def part_cost(part: Part, family: str) -> Cost:
+    """What a part of a kernel takes."""
+    table = coefficients().families[family]
+    features = part_features(part, family)
+    return Cost(
+        luts=_sum(table.luts[part.kind], features),
+        flip_flops=_sum(table.flip_flops[part.kind], features),
+        block_rams=part_blocks(part, family),
+        single_port_rams=part_single_port_rams(part, family),
+        dsps=part.dsps,
+    )
+
+
+def _sum(factors: Mapping[str, float], features: Mapping[str, float]) -> float:
+    return sum(factor * features.get(name, 0.0) for name, factor in factors.items())

@@ -1,0 +1,164 @@
+"""Simulation models of a chip at each stage of its making: RTL, synthesized netlist, decompiled bitstream.
+
+All three have the same pins, so that one virtual board, or one driver of the parallel port, runs any of them.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from common.errors import ToolError, ToolMissingError
+from hw.boards.bitstream import CONSTRAINTS, pack_file, unpack_file
+from hw.boards.boards import Board
+from hw.interface import CoreInterface
+from hw.shells.chip import chip_verilog
+from hw.shells.port import Shell, parallel_port
+from hw.tools.tools import find, reading, run, run_yosys, wheel_folder
+
+DECOMPILER = "icebox_vlog"
+HARNESS = Path(__file__).parent / "harness"
+
+
+@dataclass(frozen=True)
+class ChipModel:
+    """Verilog of a whole chip: its files, top module and pins, `pins` with {} for a signal of its shell."""
+
+    sources: tuple[Path, ...]
+    top: str
+    clk: str = "clk"
+    pins: str = "{}"
+    defines: Mapping[str, str] = field(default_factory=dict)
+
+    def pin(self, signal: str) -> str:
+        """The port that a signal of the shell has."""
+        return self.pins.format(signal)
+
+    @property
+    def rx(self) -> str:
+        """The serial shell's input."""
+        return self.pin("rx")
+
+    @property
+    def tx(self) -> str:
+        """The serial shell's output."""
+        return self.pin("tx")
+
+
+def rtl_model(
+    board: Board,
+    core: Path,
+    interface: CoreInterface,
+    identity: bytes,
+    work: Path,
+    *,
+    shell: Shell = "uart",
+) -> ChipModel:
+    """Shell and core as they were written."""
+    chip = work / "chip.v"
+    port = parallel_port(board, interface) if shell == "parallel" else None
+    text = chip_verilog(interface, identity, work / "chip", clocks_per_bit=board.clocks_per_bit, port=port)
+    chip.write_text(text)
+    return ChipModel((chip, core), "chip")
+
+
+def netlist_model(board: Board, netlist: Path, work: Path, log: Path, *, shell: Shell = "uart") -> ChipModel:
+    """The synthesized netlist, the very file that nextpnr takes, over the cells as Yosys describes them.
+
+    Raises `ToolError`.
+    """
+    model = Path("netlist_model.v")
+    script = [
+        f"read_json {_relative(netlist, work)}",
+        f"techmap -map {_relative(HARNESS / 'pads.v', work)}",
+        "deminout",
+        "chtype -set RETORT_DP16KD t:DP16KD",
+        "chtype -set RETORT_MULT18X18D t:MULT18X18D",
+        f"write_verilog -noattr -norename {model}",
+    ]
+    run_yosys(script, cwd=work, log=log, what="yosys, netlist for simulation", products=[model])
+    extra = (HARNESS / "ecp5_cells.v",) if board.family == "ecp5" else ()
+    return _on_board(board, (work / model, _cells(board.family), *extra), shell)
+
+
+def _relative(path: Path, folder: Path) -> str:
+    return os.path.relpath(path.resolve(), folder.resolve())
+
+
+def bitstream_model(
+    board: Board, bitstream: Path, constraints: Path, work: Path, log: Path, *, shell: Shell = "uart"
+) -> ChipModel:
+    """An iCE40 bitstream turned back into Verilog by icestorm's decompiler.
+
+    Raises `ToolMissingError` where the decompiler is not installed, `ToolError` where it fails.
+    """
+    if board.family != "ice40":
+        raise ToolError(f"no decompiler for {board.family} bitstreams; only iCE40's are turned back")
+    for name, source in ((bitstream.name, bitstream), (CONSTRAINTS["ice40"], constraints)):
+        if (work / name).resolve() != source.resolve():
+            (work / name).write_bytes(source.read_bytes())
+    unpack_file("ice40", bitstream.name, "unpacked.asc", work=work, log=log)
+    return decompile(board, work / "unpacked.asc", work, log, shell=shell)
+
+
+def repacks(board: Board, bitstream: Path, work: Path, log: Path) -> bool:
+    """Whether a bitstream, unpacked and packed again, gives the same bytes; raises `ToolError`."""
+    original = bitstream.read_bytes()
+    (work / bitstream.name).write_bytes(original)
+    unpack_file(board.family, bitstream.name, "unpacked", work=work, log=log)
+    pack_file(board.family, "unpacked", "repacked", work=work, log=log)
+    return (work / "repacked").read_bytes() == original
+
+
+def decompile(board: Board, unpacked: Path, work: Path, log: Path, *, shell: Shell = "uart") -> ChipModel:
+    """The Verilog of an unpacked iCE40 bitstream; `work` holds the pin constraints."""
+    find(DECOMPILER).require()
+    printed = work / "decompiled.txt"
+    printed.unlink(missing_ok=True)
+    # -s without comments, -c multi-bit ports together, -d and -p the package's pins by their names
+    argv = [DECOMPILER, "-s", "-c", "-d", board.package, "-p", CONSTRAINTS["ice40"], "-n", "top"]
+    try:
+        run([*argv, unpacked.name], cwd=work, log=printed, what=f"{DECOMPILER} {unpacked.name}", products=[])
+        with reading(printed, f"Verilog of {DECOMPILER}'s"):
+            text = printed.read_text()
+            if not re.search(r"^module top\b[^;]*;", text, re.MULTILINE) or "endmodule" not in text:
+                raise ValueError("exit code 0 but no module top")
+    except ToolError as error:
+        # `work` may be gone when the message is read.
+        with log.open("ab") as sink:
+            sink.write(printed.read_bytes())
+        raise ToolError(str(error).replace(str(printed), str(log))) from error
+    model = work / "decompiled.v"
+    model.write_text(_declared_once(text[text.index("module top") :]))
+    return _on_board(board, (model, _cells("ice40")), shell)
+
+
+def _declared_once(text: str) -> str:
+    """The decompiler declares ports a second time as wires, which Verilator refuses."""
+    header = text[: text.index(";")]
+    ports = set(re.findall(r"(?:input|output|inout)\s+(?:\[[^]]*\]\s*)?(\w+)", header))
+
+    def without_ports(match: re.Match[str]) -> str:
+        names = [name.strip() for name in match[1].split(",")]
+        # An escaped name ends with a blank.
+        kept = [f"{name} " if name[0] == "\\" else name for name in names if name not in ports]
+        return f"wire {', '.join(kept)};" if kept else ""
+
+    return re.sub(r"^wire ([^;]+);", without_ports, text, flags=re.MULTILINE)
+
+
+def _on_board(board: Board, sources: tuple[Path, ...], shell: Shell) -> ChipModel:
+    """A model with the pin names of the board's platform."""
+    clock = board.make_platform().default_clk
+    # The cell models give unconnected pins a value only where SystemVerilog is read.
+    defines = {"NO_ICE40_DEFAULT_ASSIGNMENTS": "1"} if board.family == "ice40" else {}
+    return ChipModel(sources, "top", f"{clock}_0__io", f"{shell}_0__{{}}__io", defines)
+
+
+def _cells(family: str) -> Path:
+    """Yosys's simulation models of the family's cells, from the pyosys wheel."""
+    path = wheel_folder("pyosys") / "pyosys" / "share" / family / "cells_sim.v"
+    if not path.is_file():
+        raise ToolMissingError(f"pyosys came without {path}: install the locked version again")
+    return path

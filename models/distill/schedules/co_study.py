@@ -1,0 +1,136 @@
+"""A student and its teacher that learn together, and from each other (arXiv:1911.12491, section 3.3)."""
+
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812 (its usual name)
+from torch import Tensor, nn
+
+from common.topology import Topology
+from models.distill.features import tapped
+from models.distill.method import Distillation
+from models.distill.training.student_training import PREFIX, Trainee
+from models.distill.training.teaching import Hints
+from models.distill.training.workshop import Workshop
+from models.students.student import Student
+from models.training import Batch, History, Job, fit
+
+
+class CoStudy(nn.Module):
+    """A student, its loss and all members of the teacher in one network, whose output is the student's.
+
+    Args:
+        topology: of the student.
+        loss: the student's; it sees the teacher as it is in this step, without gradients.
+        members: whose shapes and first weights the teacher has.
+        temperature: T of what the teacher learns from the student.
+        samples: size of the transfer set.
+    """
+
+    def __init__(
+        self,
+        topology: Topology,
+        loss: Distillation,
+        members: Sequence[nn.Module],
+        temperature: float,
+        samples: int,
+    ) -> None:
+        super().__init__()
+        self.trainee = Trainee(topology, loss, members[0], samples)
+        self.members = nn.ModuleList(deepcopy(member) for member in members)
+        for parameter in self.members.parameters():
+            parameter.requires_grad_()
+        self.temperature = temperature
+
+    def forward(self, x: Tensor, batch: Batch | None = None) -> Any:
+        """Give the student's logits (batch, classes); with a batch, the terms of both."""
+        if batch is None:
+            return self.trainee(x)
+        with tapped(self.members[0]) as found:
+            logits = self._ask(x)
+        features = {name: value.detach() for name, value in found.features.items()}
+        hints = Hints(logits.detach(), features, self._ask_quietly)
+        signals = self.trainee.signals(x, batch._replace(hints=hints))
+        terms: dict[str, Tensor] = dict(self.trainee.loss.terms(signals, self.trainee.adapters))
+        return terms | self._teacher_terms(logits, signals.student.detach(), batch.y)
+
+    def _ask(self, x: Tensor) -> Tensor:
+        return torch.stack([member(x) for member in self.members])
+
+    def _ask_quietly(self, x: Tensor) -> Tensor:
+        """Evaluate the members as they will be used, their batch statistics left alone."""
+        mode = self.members.training
+        self.members.eval()
+        logits = self._ask(x)
+        self.members.train(mode)
+        return logits
+
+    def _teacher_terms(self, logits: Tensor, student: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Each member's cross-entropy and T^2 KL(student || member at T), summed over the members."""
+        log_target = F.log_softmax(student / self.temperature, dim=-1).expand(logits.shape).flatten(0, 1)
+        log_members = F.log_softmax(logits / self.temperature, dim=-1).flatten(0, 1)
+        divergence = F.kl_div(log_members, log_target, reduction="sum", log_target=True) / len(labels)
+        hard = F.cross_entropy(logits.flatten(0, 1), labels.repeat(len(logits)), reduction="sum")
+        return {"teacher.hard": hard / len(labels), "teacher.soft": self.temperature**2 * divergence}
+
+
+@dataclass(frozen=True, eq=False)
+class _Build:
+    """Makes the pair; the members' weights are in the job's `start`."""
+
+    topology: Topology
+    loss: Distillation
+    members: Sequence[nn.Module]
+    temperature: float
+    samples: int
+
+    def __call__(self) -> CoStudy:
+        return CoStudy(self.topology, self.loss, self.members, self.temperature, self.samples)
+
+    def __repr__(self) -> str:
+        return repr((self.topology, self.loss, list(self.members), self.temperature))
+
+
+@dataclass(frozen=True)
+class _Terms:
+    """The terms that the pair itself computes."""
+
+    def __call__(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        terms: dict[str, Tensor] = network(batch.x, batch)
+        return terms
+
+
+def co_study(
+    workshop: Workshop, name: str, student: Student, temperature: float, epochs: int
+) -> tuple[Student, tuple[nn.Module, ...], History]:
+    """Train student and teacher together, from their weights as they are; gives both, in evaluation mode.
+
+    One optimizer trains all, and its checkpoint holds all, so that a run that was killed ends with the same
+    bits. Kept are both as they were in the student's best epoch.
+
+    Raises:
+        CheckpointError: the checkpoint is corrupt or another run's.
+    """
+    weights = {f"trainee.{PREFIX}{key}": tensor for key, tensor in student.state_dict().items()}
+    for place, member in enumerate(workshop.members):
+        weights |= {f"members.{place}.{key}": tensor for key, tensor in member.state_dict().items()}
+    job = Job(
+        build=_Build(
+            workshop.topology, workshop.loss, workshop.members, temperature, len(workshop.transfer.split)
+        ),
+        loss=_Terms(),
+        train=workshop.transfer.split,
+        validation=workshop.dataset.validation,
+        config=replace(workshop.training, epochs=epochs),
+        input_shape=workshop.dataset.input_shape,
+        augmentation=workshop.augmentation,
+        start=weights,
+        label=name,
+        checkpoint=workshop.checkpoints / f"{name}.safetensors" if workshop.checkpoints else None,
+    )
+    network, history = fit(job, workshop.progress)
+    assert isinstance(network, CoStudy)
+    return network.trainee.student, tuple(network.members), history

@@ -1,0 +1,1 @@
+"""Students in training, with what teachers say. Imports losses, sources and schedules."""

@@ -1,0 +1,1 @@
+"""Students, frozen to integers. Imports `common` and `models.data`."""

@@ -1,0 +1,1 @@
+"""What stages leave in a build's folder, as types. Imports `models` and `hw`."""

@@ -1,0 +1,1 @@
+"""Stages, their content-addressed store and the folder of a build. Imports `pipeline.config`."""

@@ -1,0 +1,1 @@
+"""The verification ladder: every artefact against the one before it, in integers."""

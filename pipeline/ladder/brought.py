@@ -1,0 +1,114 @@
+"""The rungs of a network made elsewhere: how far its integer reference is from it, and whose it is."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw.finn.lowering import Difference
+from hw.interface import Affine
+from pipeline.artefacts.imported import classified
+from pipeline.config.build import NetworkVerifyConfig, brought
+from pipeline.ladder.artefacts import Artefacts, Finding, compare, constant, run_onnx, varied
+from pipeline.ladder.networks import with_label
+
+INTEGER_SAMPLES = 16
+FLOAT32_LOSS = 0.25
+"""Of a step: more would be another integer."""
+
+
+def network(artefacts: Artefacts) -> Finding:
+    """The network as it came, executed by qonnx, and what was recorded of it, against golden.
+
+    Floats are not integers: a difference is measured, and fails beyond the build's limits only. Mismatches
+    are frames with an output more than one of golden's steps apart.
+    """
+    from hw.finn.lowering.difference import between
+    from hw.finn.lowering.reference import execute_given
+
+    limits, trial, output = brought(artefacts.config).verify, artefacts.trial, artefacts.output
+    x, (logits, _) = trial.frames[: limits.network_samples], artefacts.golden
+    executed = execute_given(
+        artefacts.folder / "network.qonnx.onnx", x, given=trial.entry.given, log=artefacts.log
+    )
+    found = between(executed, logits[: len(x)].astype(np.int64), output)
+    metrics: dict[str, Any] = _told(found)
+    complaints = _complaints("the network", found, limits)
+    if constant(logits):
+        complaints.append(f"golden gives the same for all {len(logits)} frames, which proves nothing")
+    if trial.recorded:
+        frames = trial.recorded_core_frames
+        (again,) = run_onnx(artefacts.folder / "golden.onnx", {"x": frames}, ["logits"])
+        recorded = trial.recorded_difference(again, output)
+        metrics["recorded_samples"] = recorded.frames
+        metrics |= {f"recorded_{name}": value for name, value in _told(recorded).items()}
+        complaints += _complaints("what was recorded", recorded, limits)
+    if (labels := trial.labels) is not None:
+        metrics["accuracy"] = float(np.mean(classified(executed) == labels[: len(x)]))
+        reached = _accuracy(artefacts, labels)
+        if reached < limits.minimum_accuracy:
+            complaints.append(
+                f"golden's accuracy {reached:.4f} is below verify.minimum_accuracy {limits.minimum_accuracy}"
+            )
+    apart = round(found.frames * found.apart)
+    against = "golden, by class and value"
+    return Finding(not complaints, against, len(x), apart, metrics, "; ".join(complaints) or None)
+
+
+def _accuracy(artefacts: Artefacts, labels: NDArray[np.int64]) -> float:
+    """Golden's, whose outputs have the network's sign where there is only one."""
+    logits, _ = artefacts.golden
+    values = artefacts.output.scale * logits + artefacts.output.offset
+    return float(np.mean(classified(values) == labels))
+
+
+def _told(found: Difference) -> dict[str, Any]:
+    return {
+        "agreement": found.agreement,
+        "tied_frames": found.tied_frames,
+        "apart": found.apart,
+        "largest_logit_error": found.largest_error,
+        "logit_scale": found.scale,
+    }
+
+
+def _complaints(what: str, found: Difference, limits: NetworkVerifyConfig) -> list[str]:
+    complaints = []
+    if found.agreement is None:
+        complaints.append(f"{what} and golden cannot be compared: golden's classes tie on every frame")
+    elif found.agreement < limits.minimum_agreement:
+        complaints.append(
+            f"{what} and golden agree on {found.agreement:.4f},"
+            f" verify.minimum_agreement is {limits.minimum_agreement}"
+        )
+    if found.apart > limits.maximum_apart:
+        complaints.append(
+            f"{what} and golden are more than a step of golden's outputs ({found.scale:.3g}) apart on"
+            f" {found.apart:.4f}, verify.maximum_apart is {limits.maximum_apart}"
+        )
+    return complaints
+
+
+def golden(artefacts: Artefacts) -> Finding:
+    """`golden.onnx`, made of FINN's graph, against the integers that qonnx gets, on a sample."""
+    from hw.finn.lowering.reference import execute_integers, integers_of
+
+    logits, _ = artefacts.golden
+    rows = varied(logits, INTEGER_SAMPLES)
+    given, labels = artefacts.trial.entry.given, artefacts.trial.labels
+    made = integers_of(artefacts.folder / "network.qonnx.onnx", given=given, log=artefacts.log)
+    wanted = execute_integers(made, artefacts.x[rows], artefacts.log)
+    metrics = {} if labels is None else {"accuracy": _accuracy(artefacts, labels)}
+    actual = _counted_as(made.meaning, logits[rows], artefacts.output)
+    return with_label(compare("the network's integers", wanted, actual, rows, **metrics), artefacts)
+
+
+def _counted_as(wanted: Affine, integers: NDArray[np.integer[Any]], output: Affine) -> NDArray[np.float64]:
+    """Golden's integers as the network of integers counts.
+
+    Where FINN counts products of -1 and 1 as equal bits, a step of golden's is several of the network's. What
+    is no integer then, but for what float32 loses of the scales, stays as it is, and differs.
+    """
+    counts = (integers * output.scale + (output.offset - wanted.offset)) / wanted.scale
+    nearest = np.rint(counts)
+    return np.where(np.abs(counts - nearest) <= FLOAT32_LOSS, nearest, counts)

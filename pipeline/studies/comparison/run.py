@@ -1,0 +1,144 @@
+"""One student of a comparison: trained once, then in the store."""
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pipeline.config.build import BuildConfig, distilled, parse
+from pipeline.engine.store import Manifest, Store, digest_of
+from pipeline.studies.comparison.contenders import at_bits, contender
+
+STAGE, VERSION = "compare", 1
+
+
+@dataclass(frozen=True)
+class Run:
+    """What to train, in plain data: it may be sent to another machine that shares the store.
+
+    Attributes:
+        store: folder of the store.
+        config: the build file's content.
+        inputs: keys of the stages `data` and `teacher`.
+        tools: identities of what trains.
+        method: as `contender` takes it.
+        bits: of weights and activations; None for those of the build file.
+        seed: of the initial weights, the order of samples, and whatever else is drawn.
+        epochs: in place of the build file's.
+        samples: of the transfer set, drawn once for all runs; None for all.
+    """
+
+    store: str
+    config: dict[str, Any]
+    inputs: dict[str, str]
+    tools: dict[str, str]
+    method: str
+    bits: int | None
+    seed: int
+    epochs: int
+    samples: int | None
+
+    @property
+    def build(self) -> BuildConfig:
+        """The build."""
+        return distilled(parse(self.config, "comparison"))
+
+    def key(self, store: Store) -> str:
+        """Digest of all that the student's weights depend on."""
+        build = self.build
+        inputs = [store.manifest(key) for key in self.inputs.values()]
+        return digest_of(
+            {
+                "name": STAGE,
+                "version": VERSION,
+                "inputs": [each.to_json()["files"] for each in inputs if each],
+                "recipe": repr(contender(self.method, build.distill).recipe),
+                "student": build.student.model_dump(mode="json"),
+                "training": build.training.model_dump(mode="json", exclude={"checkpoint_every"}),
+                "tools": self.tools,
+                "run": [self.bits, self.seed, self.epochs, self.samples],
+            }
+        )
+
+
+def perform(run: Run) -> dict[str, Any]:
+    """Train the run's student, or find it in the store.
+
+    Gives `accuracy` and `teacher_accuracy` on the test split, `agreement` with the teacher's classes there,
+    `validation_accuracy` (all 0 to 1), and `seconds_per_step`: processor time, over the steps of a plain
+    training of as many epochs. Freezing to integers changes no student's logits, so none is frozen here.
+    """
+    store = Store(Path(run.store))
+    key = run.key(store)
+    found = store.manifest(key)
+    if found is None:
+        with store.lock(key):
+            found = store.manifest(key) or _train(run, store, key)
+    return dict(found.facts)
+
+
+def _train(run: Run, store: Store, key: str) -> Manifest:
+    from models.distill.training.student_training import save_student
+    from models.metrics import accuracy, agreement, combine
+    from models.teachers import ensemble_logits
+    from models.training.evaluation import deterministic, predict
+
+    workshop = _workshop(run, store, store.partial(key))
+    recipe = contender(run.method, run.build.distill).recipe
+    began = time.process_time()
+    student, history = recipe.train(workshop)
+    seconds = time.process_time() - began
+    training, test = workshop.training, workshop.dataset.test
+    steps = run.epochs * max(1, len(workshop.transfer.split) // training.batch_size)
+    with deterministic(training.threads):
+        logits = predict(student, test.x)
+        teacher = combine(ensemble_logits(workshop.members, test.x))
+    facts = {
+        "accuracy": accuracy(logits, test.y),
+        "agreement": agreement(logits, teacher),
+        "teacher_accuracy": accuracy(teacher, test.y),
+        "validation_accuracy": history.validation_accuracy,
+        "seconds_per_step": seconds / steps,
+    }
+    with store.work(key) as folder:
+        save_student(student, folder / "student.safetensors")
+        files = {"student.safetensors": folder / "student.safetensors"}
+        return store.publish(key, STAGE, VERSION, files, facts)
+
+
+def _workshop(run: Run, store: Store, checkpoints: Path) -> Any:
+    from models import data
+    from models.distill.training import transfer
+    from models.distill.training.workshop import Workshop
+    from models.teachers import load_ensemble
+    from pipeline.sizing.scoring import part_of
+    from pipeline.stages.training import augmentation, teacher_config, training_config
+
+    build = run.build
+    dataset = data.load(_input(run, store, "data", "data.safetensors"))
+    ensemble = load_ensemble(
+        teacher_config(build, build.seed), dataset, _input(run, store, "teacher", "teacher.safetensors")
+    )
+    seen = part_of(
+        transfer.load(_input(run, store, "teacher", "transfer.safetensors")), run.samples, build.seed
+    )
+    if run.samples is not None:  # methods that make samples of the training split start from the same few
+        dataset = replace(dataset, train=seen.split)
+    topology = build.student.topology(dataset.input_shape)
+    training = training_config(build, build.student, run.seed)
+    return Workshop(
+        topology=topology if run.bits is None else at_bits(topology, run.bits),
+        dataset=dataset,
+        transfer=seen,
+        members=ensemble.members,
+        loss=build.distill.recipe().loss,
+        training=replace(training, epochs=run.epochs),
+        augmentation=augmentation(build.student.augment),
+        checkpoints=checkpoints,
+    )
+
+
+def _input(run: Run, store: Store, stage: str, name: str) -> Path:
+    manifest = store.manifest(run.inputs[stage])
+    assert manifest is not None, f"stage '{stage}' is gone from the store"
+    return store.path(manifest, name)

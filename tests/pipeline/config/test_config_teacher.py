@@ -1,0 +1,86 @@
+"""`[teacher]`: every kind of network, what training makes of the section, and what is wrong with it."""
+
+from pathlib import Path
+
+import pytest
+
+from common.errors import ConfigError
+from models.teachers import Cnn, Mlp, ResNet, SqueezeNet, SwishCnn
+from models.training.augment import Augmentation
+from pipeline.config.build import load
+from pipeline.stages.training import teacher_config
+
+GOOD = (Path(__file__).parents[1] / "good.toml").read_text()
+START, END = GOOD.index("[teacher]"), GOOD.index("[student]")
+TRAINING = "epochs = 3\nbatch_size = 64\nlearning_rate = 1e-2\nweight_decay = 1e-3\n"
+
+
+def section(tmp_path: Path, text: str):
+    """The build file's `[teacher]`, replaced by `text` and loaded."""
+    path = tmp_path / "x.toml"
+    path.write_text(f"{GOOD[:START]}[teacher]\n{TRAINING}{text}\n\n{GOOD[END:]}")
+    return load(path)
+
+
+NETWORKS = {
+    'kind = "mlp", hidden = [32, 16]': Mlp((32, 16)),
+    'kind = "cnn", blocks = [[8], [16, 16]]': Cnn(((8,), (16, 16))),
+    'kind = "cnn", blocks = [[8]], dense = [32], dropout = 0.5': Cnn(((8,),), (32,), 0.5),
+    'kind = "swish-cnn"': SwishCnn(),
+    'kind = "resnet"': ResNet(),
+    'kind = "resnet", channels = [8, 16], blocks = 1, stem_pool = true': ResNet((8, 16), 1, True),
+    'kind = "squeezenet"': SqueezeNet(),
+    'kind = "squeezenet", stem = 16, squeeze = [[4], [8]], dropout = 0.5': SqueezeNet(16, ((4,), (8,)), 0.5),
+}
+
+
+@pytest.mark.parametrize("text", NETWORKS)
+def test_every_kind(text: str, tmp_path: Path) -> None:
+    made = teacher_config(section(tmp_path, f"networks = [{{ {text} }}]"), 5)
+    assert made.networks == (NETWORKS[text],) and made.members == 1
+    assert (made.training.seed, made.training.warmup, made.training.precision) == (5, 0.0, "float32")
+    assert (made.augmentation, made.mirror, made.views, made.label_smoothing) == (None, False, 8, 0.0)
+
+
+def test_all_settings(tmp_path: Path) -> None:
+    text = """
+        members = 2
+        networks = [{ kind = "cnn", blocks = [[8]] }, { kind = "mlp", hidden = [4] }]
+        warmup = 0.1
+        label_smoothing = 0.2
+        precision = "bfloat16"
+        views = 4
+        mirror = true
+        augment = { shift = 2, mirror = true, cutout = 8 }
+    """
+    made = teacher_config(section(tmp_path, text), 0)
+    assert made.architectures == (Cnn(((8,),)),) * 2 + (Mlp((4,)),) * 2
+    assert (made.training.warmup, made.training.precision) == (0.1, "bfloat16")
+    assert made.augmentation == Augmentation(shift=2, mirror=True, cutout=8)
+    assert (made.views, made.mirror, made.label_smoothing) == (4, True, 0.2)
+
+
+def test_hidden_is_an_mlp(tmp_path: Path) -> None:
+    made = teacher_config(section(tmp_path, "members = 3\nhidden = [64, 32]"), 0)
+    assert made.architectures == (Mlp((64, 32)),) * 3
+
+
+MALFORMED = {
+    "": "teacher: neither is set; give either hidden, for an mlp, or networks",
+    'hidden = [4]\nnetworks = [{ kind = "resnet" }]': "teacher: both are set; give either hidden",
+    'networks = [{ kind = "vgg" }]': r"teacher.networks\[0\].kind: unknown kind 'vgg'; known are cnn, mlp,",
+    'networks = [{ kind = "resnet", chanels = [4] }]': r"teacher.networks\[0\].chanels: .*'channels'\?",
+    "networks = [{ channels = [4] }]": r"teacher.networks\[0\].kind: missing; add it",
+    'networks = [{ kind = "cnn", blocks = [[8], []] }]': r"teacher.networks\[0\].blocks\[1\]: ",
+    'networks = [{ kind = "resnet", blocks = 0 }]': r"teacher.networks\[0\].blocks: .*not 0",
+    "hidden = [4]\nwarmup = 1.0": "teacher.warmup: .*not 1.0",
+    'hidden = [4]\nprecision = "float16"': "teacher.precision: unknown value 'float16'",
+    "hidden = [4]\naugment = { shift = -1 }": "teacher.augment.shift: .*not -1",
+}
+
+
+@pytest.mark.parametrize("text", MALFORMED)
+def test_what_is_wrong_gives_one_line(text: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=MALFORMED[text]) as caught:
+        section(tmp_path, text)
+    assert "\n" not in str(caught.value)
