@@ -11,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Named after what the environment was made from, and written last: absent means half built, or stale.
 READY := $(VENV)/ready-$(shell { pwd; cat requirements.lock; \
-	awk '/^\[/ { keep = /^\[(build-system|project)/ } keep' pyproject.toml; } | sed '/^ *#/d' | sha256sum | cut -c1-16)
+	awk '/^\[/ { keep = /^\[(build-system|project|tool\.setuptools)/ } keep' pyproject.toml; } | sed '/^ *#/d' | sha256sum | cut -c1-16)
 WASM := nextpnr-ice40 icepack nextpnr-ecp5 ecppack ecpunpack
 CACHES := .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build retort.egg-info
 
