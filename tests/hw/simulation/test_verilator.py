@@ -95,3 +95,29 @@ def test_lint(tmp_path: Path) -> None:
     latch = "module top(input a, input b, output reg c); always @* if (a) c = b; endmodule\n"
     with pytest.raises(ToolError, match="LATCH"):
         verilator.lint([write(tmp_path / "latch.v", latch)], top="top", work=tmp_path, log=log)
+
+
+def test_verilators_own_library_is_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    def built(name: str) -> tuple[bytes, str]:
+        made = verilator.build(
+            [write(tmp_path / "top.v", COUNTER)],
+            top="top",
+            harness=write(tmp_path / "main.cpp", HARNESS),
+            work=tmp_path / name,
+            log=tmp_path / f"{name}.log",
+            defines={"CYCLES": "5"},
+            verilog_defines={"START": "100"},
+        )
+        return subprocess.run([made], capture_output=True, check=True).stdout, (
+            tmp_path / f"{name}.log"
+        ).read_text()
+
+    first, second = built("first"), built("second")
+    assert first[0] == second[0] == b"115"
+    assert "-o verilated.o" in first[1] and "-o verilated.o" not in second[1]
+    for path in (tmp_path / "cache").rglob("verilated*.o"):
+        path.write_bytes(path.read_bytes()[:-1])
+    damaged = built("damaged")
+    assert damaged[0] == b"115" and "-o verilated.o" in damaged[1]
