@@ -1,11 +1,17 @@
-"""How networks compare with labels and with each other. Numpy only."""
+"""How networks compare with labels and with each other. Numpy is loaded at its first use."""
 
-from typing import Any
+from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
-Logits = NDArray[np.floating[Any]] | NDArray[np.integer[Any]]
+from models.lazy import np
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from numpy.typing import NDArray
+
+    Logits: TypeAlias = NDArray[np.floating[Any]] | NDArray[np.integer[Any]]
 
 
 def accuracy(scores: Logits, labels: NDArray[np.int64]) -> float:

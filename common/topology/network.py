@@ -50,9 +50,10 @@ class Topology:
         return (1, 1, inputs)
 
     @property
-    def classes(self) -> int:
-        """Number of logits, of each pixel where the last layer is a convolution."""
-        return self.steps[-1].out_shape[2]
+    def outputs(self) -> int:
+        """Number of logits, of all pixels together where the last layer is a convolution."""
+        height, width, channels = self.steps[-1].out_shape
+        return height * width * channels
 
     @property
     def steps(self) -> tuple[Step, ...]:

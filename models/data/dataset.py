@@ -18,7 +18,7 @@ MIN_RANGE = 1e-30
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Samples with labels: `x` uint8 (n, features), `y` int64 (n,)."""
+    """Samples with labels: `x` uint8 (n, features), `y` int64 (n,), or (n, ...) where the task has more."""
 
     x: NDArray[np.uint8]
     y: NDArray[np.int64]

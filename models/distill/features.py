@@ -135,7 +135,7 @@ def shapes_of(student: Student, teacher: nn.Module | None, samples: int = 0) -> 
             of_teacher = found.features
     for network, mode in modes:
         network.train(mode)
-    return Shapes(_shapes(of_student), _shapes(of_teacher), topology.classes, samples)
+    return Shapes(_shapes(of_student), _shapes(of_teacher), topology.outputs, samples)
 
 
 def _shapes(features: Mapping[str, Tensor]) -> dict[str, FeatureShape]:

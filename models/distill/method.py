@@ -77,6 +77,8 @@ class Distillation(ABC):
     """Its name in the build file."""
     paper: ClassVar[str]
     """Authors, year, and arXiv number or venue."""
+    tasks: ClassVar[frozenset[str] | None] = frozenset({"classification"})
+    """The kinds of task that it serves; None for all."""
     whole: ClassVar[bool] = True
     """Whether it trains the logits: others need a loss beside them that does."""
 

@@ -1,7 +1,6 @@
 """Teachers: float networks of several kinds, in ensembles."""
 
 from models.teachers.ensemble import (
-    CrossEntropy,
     Ensemble,
     TeacherConfig,
     ensemble_logits,
@@ -25,7 +24,6 @@ __all__ = [
     "ARCHITECTURES",
     "Architecture",
     "Cnn",
-    "CrossEntropy",
     "Ensemble",
     "Mlp",
     "ResNet",

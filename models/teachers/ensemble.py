@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812 (its usual name)
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from common.errors import CheckpointError, ConfigError
 from models.data import Dataset
 from models.distill.training.transfer import TransferSet, shifted_views
+from models.tasks import CLASSIFICATION, Task
 from models.teachers.networks import Architecture, Teacher
-from models.training import Batch, History, Job, Progress, TrainingConfig, fit, silent
+from models.training import History, Job, NetworkTerms, Progress, TrainingConfig, fit, silent
 from models.training import checkpoint as checkpoints
 from models.training.augment import Augmentation
 from models.training.evaluation import predict
@@ -64,17 +64,6 @@ class TeacherConfig:
         return tuple(network for network in self.networks for _ in range(self.members))
 
 
-@dataclass(frozen=True)
-class CrossEntropy:
-    """A teacher's loss: cross-entropy with the labels, which may be smoothed."""
-
-    label_smoothing: float = 0.0
-
-    def __call__(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        """Compute the one term."""
-        return {"hard": F.cross_entropy(network(batch.x), batch.y, label_smoothing=self.label_smoothing)}
-
-
 @dataclass(frozen=True, eq=False)
 class Ensemble:
     """Trained teachers, in evaluation mode, and the history of each (empty for loaded ones)."""
@@ -84,7 +73,11 @@ class Ensemble:
 
 
 def train_ensemble(
-    config: TeacherConfig, dataset: Dataset, checkpoints_dir: Path | None = None, progress: Progress = silent
+    config: TeacherConfig,
+    dataset: Dataset,
+    checkpoints_dir: Path | None = None,
+    progress: Progress = silent,
+    task: Task = CLASSIFICATION,
 ) -> Ensemble:
     """Train each member in turn, going on from the checkpoints in `checkpoints_dir` if it is given.
 
@@ -93,22 +86,25 @@ def train_ensemble(
             machine's memory; or training diverges.
         CheckpointError: a checkpoint is corrupt or another run's.
     """
+    outputs = task.outputs(dataset.input_shape, dataset.classes)
+    loss = NetworkTerms(task.labels_only(config.label_smoothing))
     with torch.device("meta"):  # what does not fit is found before the first is trained, at no cost
         for network in config.networks:
-            _check_memory(network, network.layers(dataset.input_shape, dataset.classes))
+            _check_memory(network, network.layers(dataset.input_shape, outputs))
     train = dataset.train
     if config.augmentation is None:
         train = shifted_views(train, dataset.input_shape, config.views, config.mirror)
     results = []
     for index, architecture in enumerate(config.architectures):
         job = Job(
-            build=partial(Teacher, architecture, dataset.input_shape, dataset.classes),
-            loss=CrossEntropy(config.label_smoothing),
+            build=partial(Teacher, architecture, dataset.input_shape, outputs),
+            loss=loss,
             train=train,
             validation=dataset.validation,
             config=replace(config.training, seed=config.training.seed + index),
             augmentation=config.augmentation,
             input_shape=dataset.input_shape,
+            task=task,
             label=f"teacher {index}",
             checkpoint=checkpoints_dir / f"teacher{index}.safetensors" if checkpoints_dir else None,
         )
@@ -130,7 +126,7 @@ def _check_memory(network: Architecture, layers: nn.Module) -> None:
 
 
 def ensemble_logits(members: Sequence[nn.Module], x: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Evaluate every member on `x` uint8 (n, features): float32 (members, n, classes)."""
+    """Evaluate every member on `x` uint8 (n, features): float32 (members, n, outputs)."""
     return np.stack([predict(member, x) for member in members])
 
 
@@ -147,7 +143,9 @@ def save_ensemble(members: Sequence[nn.Module], path: Path) -> None:
     checkpoints.save(path, {"members": [member.state_dict() for member in members]})
 
 
-def load_ensemble(config: TeacherConfig, dataset: Dataset, path: Path) -> Ensemble:
+def load_ensemble(
+    config: TeacherConfig, dataset: Dataset, path: Path, task: Task = CLASSIFICATION
+) -> Ensemble:
     """Read back what `save_ensemble` wrote for the same configuration.
 
     Raises:
@@ -158,9 +156,9 @@ def load_ensemble(config: TeacherConfig, dataset: Dataset, path: Path) -> Ensemb
     architectures = config.architectures
     if not isinstance(states, list) or len(states) != len(architectures):
         raise CheckpointError(f"{path}: does not hold {len(architectures)} teachers; train them again")
-    members = []
+    members, outputs = [], task.outputs(dataset.input_shape, dataset.classes)
     for index, (architecture, weights) in enumerate(zip(architectures, states, strict=True)):
-        member = Teacher(architecture, dataset.input_shape, dataset.classes).eval()
+        member = Teacher(architecture, dataset.input_shape, outputs).eval()
         checkpoints.restore(member, weights, f"{path}, teacher {index}")
         members.append(member)
     return Ensemble(tuple(members))

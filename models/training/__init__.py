@@ -1,7 +1,7 @@
 """The one training loop, its settings, and what comes of a run."""
 
 from models.training.config import Precision, TrainingConfig
-from models.training.job import Batch, Epoch, Hinter, History, Job, Loss, Progress, silent
+from models.training.job import Batch, Epoch, Hinter, History, Job, Loss, NetworkTerms, Progress, silent
 from models.training.loop import fit
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "History",
     "Job",
     "Loss",
+    "NetworkTerms",
     "Precision",
     "Progress",
     "TrainingConfig",

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.data import Split
-from models.metrics import accuracy
+from models.distill.method import Distillation, Signals
+from models.tasks import CLASSIFICATION, Task
 from models.training.augment import Augmentation
 from models.training.config import TrainingConfig
 
@@ -38,7 +39,7 @@ class Batch(NamedTuple):
 
     Attributes:
         x: samples, float (batch, features), 0 to 255.
-        y: labels, int64 (batch,).
+        y: the task's targets (batch, ...); labels, int64 (batch,), in classification.
         rows: places in the training set, int64 (batch,).
         progress: share of the training that lies behind, 0 to 1.
         hints: what the job's hinter gave, None without one.
@@ -55,27 +56,34 @@ Loss = Callable[[nn.Module, Batch], dict[str, Tensor]]
 """From the network and a batch to named terms, whose sum is minimized."""
 
 
-Score = Callable[[NDArray[np.float32], NDArray[np.int64]], float]
-"""From outputs (n, outputs) and labels (n, ...) of the validation split to a number, 0 to 1, 1 the best."""
+@dataclass(frozen=True)
+class NetworkTerms:
+    """The terms of a distillation loss that looks at outputs, targets and teacher only, of any network."""
+
+    loss: Distillation
+
+    def __call__(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Compute them."""
+        outputs = network(batch.x)
+        teacher = batch.hints.logits if batch.hints else outputs.new_empty(0, *outputs.shape)
+        signals = Signals(outputs, teacher, batch.y, x=batch.x, rows=batch.rows, progress=batch.progress)
+        return self.loss.terms(signals)
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What an epoch came to: mean loss, means of its terms, accuracy (0 to 1) on the validation split.
-
-    The job's own score stands in for the accuracy where it has one.
-    """
+    """What an epoch came to: mean loss, means of its terms, the task's score on the validation split."""
 
     loss: float
     terms: dict[str, float]
-    validation_accuracy: float
+    validation_score: float
 
 
 @dataclass(frozen=True)
 class History:
     """Every epoch of a run, and which of them gave the final weights (counted from 0).
 
-    `measured` holds validation accuracies (0 to 1) of what a run of several steps made on the way.
+    `measured` holds validation scores (0 to 1) of what a run of several steps made on the way.
     """
 
     epochs: tuple[Epoch, ...]
@@ -83,9 +91,9 @@ class History:
     measured: Mapping[str, float] = field(default_factory=dict)
 
     @property
-    def validation_accuracy(self) -> float:
+    def validation_score(self) -> float:
         """Of the final weights."""
-        return self.epochs[self.chosen].validation_accuracy
+        return self.epochs[self.chosen].validation_score
 
     def to_json(self) -> dict[str, Any]:
         """Give plain lists and dictionaries for a report."""
@@ -106,12 +114,12 @@ class Job:
             keyed by it.
         loss: what to minimize.
         train: what to learn from.
-        validation: what the accuracy of each epoch is measured on.
+        validation: what each epoch is scored on.
         config: how to train.
         input_shape: of a sample, for the augmentation.
         augmentation: what happens to the samples of each batch; None for nothing.
         hinter: gives each batch its hints, if the loss wants any.
-        score: what validation is measured by, where that is not the accuracy.
+        task: gives the targets that the loss sees, and the score.
         start: weights to begin from, by name, in place of drawn ones; names that it lacks stay drawn.
         label: for progress and messages.
         checkpoint: the file to go on from and to keep up; None for no checkpoints.
@@ -128,7 +136,7 @@ class Job:
     input_shape: tuple[int, ...]
     augmentation: Augmentation | None = None
     hinter: Hinter | None = None
-    score: Score = accuracy
+    task: Task = CLASSIFICATION
     start: Mapping[str, Tensor] | None = None
     label: str = "train"
     checkpoint: Path | None = None
@@ -138,10 +146,15 @@ class Job:
             self.augmentation.check(self.input_shape)
 
     @cached_property
+    def targets(self) -> NDArray[Any]:
+        """What the loss sees as labels of the training set, (n, ...)."""
+        return self.task.targets(self.train)
+
+    @cached_property
     def key(self) -> str:
         """Digest of all that shapes the result: a checkpoint with another key is another run's."""
         config = replace(self.config, checkpoint_every=1)
-        settings = (self.label, self.build, self.loss, config, self.input_shape, self.augmentation)
+        settings = (self.label, self.build, self.loss, config, self.input_shape, self.augmentation, self.task)
         digest = hashlib.sha256(repr(settings).encode())
         for array in (self.train.x, self.train.y, self.validation.x, self.validation.y):
             digest.update(repr(array.shape).encode() + np.ascontiguousarray(array).data)

@@ -91,9 +91,11 @@ def _train(fabric: Fabric, job: Job, progress: Progress, left: Path) -> None:
         for epoch in range(len(run.epochs), config.epochs):
             loss, terms = _epoch(fabric, job, module, optimizer, epoch)
             _check_finite(job, run.module, loss, epoch)
-            score = job.score(predict(run.module, job.validation.x, device=fabric.device), job.validation.y)
+            score = job.task.score(
+                predict(run.module, job.validation.x, device=fabric.device), job.validation
+            )
             run.epochs.append(Epoch(loss, terms, score))
-            if not config.keep_best or score >= run.epochs[run.chosen].validation_accuracy:
+            if not config.keep_best or score >= run.epochs[run.chosen].validation_score:
                 run.best, run.chosen = _weights(run.module), epoch
             if fabric.is_global_zero and job.checkpoint and _is_due(config, epoch):
                 checkpoints.save(job.checkpoint, _state(job, run))
@@ -216,7 +218,7 @@ def _batch(
     samples = job.train.x[rows]
     if job.augmentation:
         samples = job.augmentation.apply(samples, job.input_shape, rng)
-    x, y = torch.from_numpy(samples).to(device).float(), torch.from_numpy(job.train.y[rows]).to(device)
+    x, y = torch.from_numpy(samples).to(device).float(), torch.from_numpy(job.targets[rows]).to(device)
     hints = job.hinter.of(rows, x) if job.hinter else None
     return Batch(x, y, torch.from_numpy(rows).to(device), done, hints)
 

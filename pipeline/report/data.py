@@ -70,7 +70,7 @@ class Epoch:
 
     loss: float
     terms: dict[str, float]
-    validation_accuracy: float
+    validation_score: float
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class CurvePoint:
     """One run of the temperature sweep."""
 
     temperature: float
-    validation_accuracy: float
+    validation_score: float
 
 
 @dataclass(frozen=True)

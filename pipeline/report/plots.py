@@ -67,7 +67,7 @@ def training_plots(training: Training) -> list[str]:
     runs = _runs(training)
     if runs:
         accuracy = [
-            Series(label, _epochs(run), [epoch.validation_accuracy for epoch in run.epochs], run.chosen)
+            Series(label, _epochs(run), [epoch.validation_score for epoch in run.epochs], run.chosen)
             for label, run in runs
         ]
         plots.append(_plot("accuracy", "Validation accuracy", "epoch", accuracy, percent=True))
@@ -115,7 +115,7 @@ def _temperature(training: Training) -> str:
     series = Series(
         "student",
         temperatures,
-        [point.validation_accuracy for point in curve],
+        [point.validation_score for point in curve],
         temperatures.index(chosen) if chosen in temperatures else None,
     )
     title = "Validation accuracy over temperature"

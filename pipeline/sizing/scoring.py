@@ -68,7 +68,7 @@ class Scorer:
         key = key_of(chosen)
         if key not in self.scores.known:
             _, history = distill(assessment.topology, self.dataset, self.examples, self.loss, self.training)
-            self.scores.keep(key, history.validation_accuracy)
+            self.scores.keep(key, history.validation_score)
         return self.scores.known[key]
 
 

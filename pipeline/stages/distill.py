@@ -37,4 +37,4 @@ def run(ctx: StageContext) -> Facts:
         "teacher_in_every_step": is_live(recipe.needs, config.student.augment is not None),
     }
     (ctx.work / "training.json").write_text(json.dumps(found) + "\n")
-    return {name: history.validation_accuracy for name, history in histories.items()}
+    return {name: history.validation_score for name, history in histories.items()}

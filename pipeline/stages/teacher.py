@@ -30,4 +30,4 @@ def run(ctx: StageContext) -> Facts:
     save_teacher_logits(logits, ctx.work / "teacher_logits.safetensors")
     histories = [history.to_json() for history in ensemble.histories]
     (ctx.work / "teacher_training.json").write_text(json.dumps(histories) + "\n")
-    return {"validation_accuracy": [history.validation_accuracy for history in ensemble.histories]}
+    return {"validation_score": [history.validation_score for history in ensemble.histories]}

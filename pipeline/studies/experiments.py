@@ -117,7 +117,7 @@ class TemperatureSearch(Experiment):
         for value, each in track(step, "students", jobs):
             loss = recipe.loss.at_temperature(value)
             trained = train(replace(recipe, loss=loss), each)
-            scores = trained.validation_accuracy, _accuracy(freeze(trained.student), made.dataset.test)
+            scores = trained.validation_score, _accuracy(freeze(trained.student), made.dataset.test)
             found.setdefault(value, []).append(scores)
         curve: list[dict[str, Any]] = []
         for value, scored in found.items():

@@ -14,7 +14,7 @@ def test_dense_steps():
     first, second = topology.steps
     assert (first.inputs, first.out_shape, first.in_bits) == (64, (1, 1, 32), 8)
     assert (second.inputs, second.sources, second.in_bits) == (32, (0,), 4)
-    assert topology.classes == 10 and topology.products == 64 * 32 + 32 * 10
+    assert topology.outputs == 10 and topology.products == 64 * 32 + 32 * 10
     assert Topology((64,), topology.layers).frame == (1, 1, 64)
 
 
@@ -50,7 +50,7 @@ def test_a_sum_keeps_all_its_bits():
 def test_the_last_convolution_gives_logits_for_every_pixel():
     topology = Topology((8, 6, 1), (CONV, Conv(5, (3, 3), 4, None)))
     last = topology.steps[-1]
-    assert last.gives_logits and last.out_shape[2] == topology.classes == 5
+    assert last.gives_logits and last.out_shape[2] == 5 and topology.outputs == 40
     assert not topology.steps[0].gives_logits
 
 

@@ -91,7 +91,7 @@ def graph_of(network: IntegerNetwork, folds: Sequence[Fold], *, label: bool = Fa
             layers.append(Threshold(f"threshold{index}", layer.thresholds.astype(np.int64), fold.pe))
             bits = layer.activation_bits
     if label:
-        layers.append(ArgMax("argmax", network.classes, folds[-1].pe))
+        layers.append(ArgMax("argmax", network.outputs, folds[-1].pe))
     return connect((network.inputs,), network.input_bits, layers)
 
 

@@ -68,7 +68,7 @@ def test_fgsm_goes_the_whole_way_in_the_gradients_direction():
 @given(seed=seeds)
 def test_pgd_stays_in_the_ball_and_is_repeatable(seed):
     student, rng = random_student(seed), np.random.default_rng(seed)
-    inputs, classes = student.topology.inputs, student.topology.classes
+    inputs, classes = student.topology.inputs, student.topology.outputs
     split = drawn(seed, inputs, classes, samples=12)
     eps, steps = int(rng.integers(1, 40)), int(rng.integers(1, 4))
     found = pgd(student, split, eps, steps, seed=3)

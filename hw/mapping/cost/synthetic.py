@@ -52,7 +52,7 @@ def synthetic_graph(network: Topology, folds: Sequence[Fold], *, label: bool = F
     for place, step in enumerate(steps):
         sketch.put(place, step, fold_of.get(place))
     if label:
-        sketch.add(ArgMax("argmax", network.classes, sketch.lanes[len(steps) - 1]), len(sketch.layers) - 1)
+        sketch.add(ArgMax("argmax", network.outputs, sketch.lanes[len(steps) - 1]), len(sketch.layers) - 1)
     flat = all(isinstance(step.layer, topology.Dense) for step in steps)
     shape = (network.inputs,) if flat else network.frame
     return connect(shape, steps[0].in_bits, sketch.layers, sketch.sources)

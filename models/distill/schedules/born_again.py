@@ -68,7 +68,7 @@ class BornAgain(Schedule):
 
     def run(self, workshop: Workshop) -> tuple[Student, History]:
         """Train all generations."""
-        from models.distill.schedules.other_teachers import require_teaching, taught_by, validation_accuracy
+        from models.distill.schedules.other_teachers import require_teaching, taught_by, validation_score
 
         require_teaching(self.kind, workshop.loss, workshop.topology)
         whole = workshop.training.epochs
@@ -85,8 +85,8 @@ class BornAgain(Schedule):
                 epochs=whole if is_result else part_of(whole, self.share),
             )
             students.append(student)
-            measured[f"generation {place + 1}"] = history.validation_accuracy
-        measured["all generations"] = validation_accuracy(workshop, students)
+            measured[f"generation {place + 1}"] = history.validation_score
+        measured["all generations"] = validation_score(workshop, students)
         if self.ensemble:
             student, history = taught_by(workshop, students).distill("student of all generations")
         return student, replace(history, measured=measured)
@@ -137,4 +137,4 @@ class SelfTraining(Schedule):
         epochs = part_of(workshop.training.epochs, self.share)
         alone, before = workshop.distill("self", loss=HardLabels(), epochs=epochs)
         student, history = taught_by(workshop, [alone]).distill("student")
-        return student, replace(history, measured={"self": before.validation_accuracy})
+        return student, replace(history, measured={"self": before.validation_score})

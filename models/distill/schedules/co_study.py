@@ -127,6 +127,7 @@ def co_study(
         config=replace(workshop.training, epochs=epochs),
         input_shape=workshop.dataset.input_shape,
         augmentation=workshop.augmentation,
+        task=workshop.task,
         start=weights,
         label=name,
         checkpoint=workshop.checkpoints / f"{name}.safetensors" if workshop.checkpoints else None,

@@ -65,7 +65,7 @@ class DefectiveTeacher(Schedule):
         epochs = part_of(workshop.training.epochs, self.share)
         teacher, before = train_network(workshop, "defective teacher", shape, HardLabels(), epochs)
         student, history = taught_by(workshop, [teacher]).distill("student")
-        return student, replace(history, measured={"defective teacher": before.validation_accuracy})
+        return student, replace(history, measured={"defective teacher": before.validation_score})
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class ReversedTeacher(Schedule):
             taught_by,
             teacher_shape,
             train_network,
-            validation_accuracy,
+            validation_score,
         )
 
         require_teaching(self.kind, workshop.loss)
@@ -127,9 +127,9 @@ class ReversedTeacher(Schedule):
         )
         student, history = taught_by(workshop, [network]).distill("student")
         measured = {
-            "student alone": first.validation_accuracy,
-            "reversed teacher": second.validation_accuracy,
-            "teacher": validation_accuracy(workshop, workshop.members),
+            "student alone": first.validation_score,
+            "reversed teacher": second.validation_score,
+            "teacher": validation_score(workshop, workshop.members),
         }
         return student, replace(history, measured=measured)
 

@@ -5,18 +5,17 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from common.errors import ConfigError
 from common.topology import Topology
-from models.distill.method import Distillation, Signals
+from models.distill.method import Distillation
 from models.distill.training.student_training import Trainee, teacher_of
 from models.distill.training.transfer import TransferSet
 from models.distill.training.workshop import Workshop
-from models.metrics import accuracy, combine
 from models.students.student import Student
 from models.teachers import ensemble_logits
-from models.training import Batch, History, Job, fit
+from models.training import History, Job, NetworkTerms, fit
 from models.training.evaluation import deterministic
 
 
@@ -59,24 +58,11 @@ def taught_by(workshop: Workshop, members: Sequence[nn.Module]) -> Workshop:
     return replace(workshop, transfer=TransferSet(split, logits), members=tuple(members))
 
 
-def validation_accuracy(workshop: Workshop, members: Sequence[nn.Module]) -> float:
-    """Accuracy (0 to 1) of an ensemble, the mean of its probabilities, on the validation split."""
-    validation = workshop.dataset.validation
+def validation_score(workshop: Workshop, members: Sequence[nn.Module]) -> float:
+    """Score (0 to 1) of an ensemble on the validation split."""
+    task, validation = workshop.task, workshop.dataset.validation
     with deterministic(workshop.training.threads):
-        return accuracy(combine(ensemble_logits(members, validation.x)), validation.y)
-
-
-@dataclass(frozen=True)
-class _Terms:
-    """A distillation loss on the logits of any network."""
-
-    loss: Distillation
-
-    def __call__(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        logits = network(batch.x)
-        teacher = batch.hints.logits if batch.hints else logits.new_empty(0, *logits.shape)
-        signals = Signals(logits, teacher, batch.y, x=batch.x, rows=batch.rows, progress=batch.progress)
-        return self.loss.terms(signals)
+        return task.score(task.combine(ensemble_logits(members, validation.x)), validation)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,13 +104,14 @@ def train_network(
         raise ConfigError(f"schedule: {name}: {loss} wants more than logits and labels; take another loss")
     job = Job(
         build=_Fresh(like),
-        loss=_Terms(loss),
+        loss=NetworkTerms(loss),
         train=workshop.transfer.split,
         validation=workshop.dataset.validation,
         config=replace(workshop.training, epochs=epochs),
         input_shape=workshop.dataset.input_shape,
         augmentation=workshop.augmentation,
         hinter=teacher_of(loss, workshop.transfer, workshop.members, workshop.augmentation),
+        task=workshop.task,
         label=name,
         checkpoint=workshop.checkpoints / f"{name}.safetensors" if workshop.checkpoints else None,
     )

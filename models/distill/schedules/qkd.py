@@ -75,7 +75,7 @@ class QuantizationAware(Schedule):
             require_teaching,
             taught_by,
             teacher_shape,
-            validation_accuracy,
+            validation_score,
         )
 
         require_teaching(self.kind, workshop.loss)
@@ -83,12 +83,12 @@ class QuantizationAware(Schedule):
         whole = workshop.training.epochs
         first, second = part_of(whole, self.self_study), part_of(whole, self.co_study)
         alone, history = workshop.distill("self-study", loss=HardLabels(), epochs=first)
-        measured = {"self-study": history.validation_accuracy}
+        measured = {"self-study": history.validation_score}
         student, members, history = co_study(workshop, "co-study", alone, self.temperature, second)
         measured |= {
-            "co-study": history.validation_accuracy,
-            "teacher before": validation_accuracy(workshop, workshop.members),
-            "teacher after": validation_accuracy(workshop, members),
+            "co-study": history.validation_score,
+            "teacher before": validation_score(workshop, workshop.members),
+            "teacher after": validation_score(workshop, members),
         }
         student, history = taught_by(workshop, members).distill(
             "tutoring", epochs=max(1, whole - first - second), start=student.state_dict()

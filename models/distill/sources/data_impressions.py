@@ -82,7 +82,7 @@ class DataImpressions(Source):
         """
         from models.training.evaluation import deterministic
 
-        classes, seed = workshop.topology.classes, workshop.training.seed
+        classes, seed = workshop.topology.outputs, workshop.training.seed
         if self.count < classes * len(self.betas):
             raise ConfigError(
                 f"data {self.source}: count is {self.count}; with {classes} classes and {len(self.betas)} "

@@ -18,6 +18,7 @@ from models.distill.training.recipe import Recipe
 from models.distill.training.teaching import CachedTeacher, Hints, LiveTeacher
 from models.distill.training.transfer import TransferSet
 from models.students.student import Student
+from models.tasks import CLASSIFICATION, Task
 from models.teachers import Architecture, Teacher
 from models.training import Batch, Hinter, History, Job, Progress, TrainingConfig, fit, silent
 from models.training import checkpoint as checkpoints
@@ -57,7 +58,7 @@ class Trainee(nn.Module):
     def signals(self, x: Tensor, batch: Batch) -> Signals:
         """Evaluate the student on a batch, whose hints are the teacher's: all that its loss may look at."""
         values = self.student.values(x)
-        logits = values[-1].flatten(1)
+        logits = values[-1].permute(0, 2, 3, 1).flatten(1)
         hints = batch.hints or Hints(logits.new_empty(0, *logits.shape), {}, None)
         return Signals(
             student=logits,
@@ -115,8 +116,9 @@ def distill(
     start: Mapping[str, Tensor] | None = None,
     label: str = "",
     masks: Masks | None = None,
+    task: Task = CLASSIFICATION,
 ) -> tuple[Student, History]:
-    """Train a student on the transfer set. With `HardLabels()` as the loss it is the undistilled baseline.
+    """Train a student on the transfer set. With `task.labels_only()` as the loss it is the baseline.
 
     The teacher's logits are those of the transfer set, as long as they are right and enough. With an
     augmentation, or a loss that needs features or networks, the `members` are evaluated in every step.
@@ -130,12 +132,12 @@ def distill(
             teacher is needed in every step and there is none.
         CheckpointError: the checkpoint is corrupt or another run's.
     """
-    if (topology.inputs, topology.classes) != (dataset.features, dataset.classes):
+    if topology.inputs != dataset.features:
         raise ConfigError(
-            f"distill: the topology takes {topology.inputs} inputs to {topology.classes} classes, "
-            f"{dataset.name} has {dataset.features} features and {dataset.classes} classes; "
-            "change the topology"
+            f"distill: the topology takes {topology.inputs} inputs, {dataset.name} has {dataset.features}"
+            " features; change the topology"
         )
+    task.check(topology, dataset.classes)
     if training.precision != "float32":
         raise ConfigError(
             f"distill: precision is {training.precision}; students are exact in float32 only, give that"
@@ -150,6 +152,7 @@ def distill(
         input_shape=dataset.input_shape,
         augmentation=augmentation,
         hinter=hinter,
+        task=task,
         start={PREFIX + name: tensor for name, tensor in start.items()} if start else None,
         label=f"student ({label or type(loss).__name__})",
         checkpoint=checkpoint,
@@ -189,7 +192,7 @@ def check(recipe: Recipe, topology: Topology, architecture: Architecture) -> Non
         ConfigError: says which are missing or do not fit.
     """
     with torch.random.fork_rng():
-        teacher = Teacher(architecture, topology.input_shape, topology.classes)
+        teacher = Teacher(architecture, topology.input_shape, topology.outputs)
         if recipe.schedule.asks_teacher:
             Trainee(topology, recipe.loss, teacher)
         recipe.schedule.check(topology, teacher, recipe.loss)

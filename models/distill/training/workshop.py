@@ -11,6 +11,7 @@ from common.topology import Topology
 from models.data import Dataset
 from models.distill.method import Distillation
 from models.distill.training.transfer import TransferSet
+from models.tasks import CLASSIFICATION, Task
 from models.training import History, Progress, TrainingConfig, silent
 from models.training.augment import Augmentation
 
@@ -33,6 +34,7 @@ class Workshop:
         loss: what the whole student is trained by.
         training: how, and how long.
         augmentation: what happens to the samples of each batch; the teacher sees them so, too.
+        task: what the student is for.
         checkpoints: the folder that keeps unfinished runs; None for none.
         progress: told of every epoch.
     """
@@ -44,6 +46,7 @@ class Workshop:
     loss: Distillation
     training: TrainingConfig
     augmentation: Augmentation | None = None
+    task: Task = CLASSIFICATION
     checkpoints: Path | None = None
     progress: Progress = silent
 
@@ -84,12 +87,13 @@ class Workshop:
             start,
             name,
             masks,
+            self.task,
         )
 
     def temperature_sweep(self, temperatures: Sequence[float], epochs: int) -> list[dict[str, float]]:
         """Distil once for each temperature, `epochs` long, from the same seed.
 
-        Gives `temperature` and `validation_accuracy` (0 to 1) of each.
+        Gives `temperature` and `validation_score` (0 to 1) of each.
 
         Raises:
             ConfigError: a temperature not above 0.
@@ -98,6 +102,6 @@ class Workshop:
         for temperature in temperatures:
             loss = self.loss.at_temperature(temperature)
             _, history = self.distill(f"temperature {temperature:g}", loss=loss, epochs=epochs)
-            score = history.validation_accuracy
-            curve.append({"temperature": float(temperature), "validation_accuracy": score})
+            score = history.validation_score
+            curve.append({"temperature": float(temperature), "validation_score": score})
         return curve

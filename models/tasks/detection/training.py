@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from models.data import Split
 from models.distill.features import FeatureShape, student_features
 from models.distill.losses.adapters import Regressor
 from models.students.student import Student
+from models.tasks.classification import Classification
 from models.tasks.detection.boxes import mean_average_precision
 from models.tasks.detection.grid import Grid
 from models.tasks.detection.losses import LABELS, DetectionLoss
@@ -68,13 +69,13 @@ class Lessons:
 
 
 @dataclass(frozen=True, eq=False)
-class Precision:
+class Precision(Classification):
     """What validation scores: mean average precision at 0.5 of outputs (n, values)."""
 
     grid: Grid
     scenes: Scenes
 
-    def __call__(self, outputs: NDArray[np.float32], _: NDArray[np.int64]) -> float:
+    def score(self, outputs: NDArray[Any], split: Split) -> float:
         """Score outputs of all scenes; what is in them is known here already."""
         return mean_average_precision(self.grid.detections(outputs), self.scenes)
 
@@ -143,7 +144,7 @@ class School:
             config=training,
             input_shape=self.train.shape,
             hinter=lessons,
-            score=Precision(self.grid, self.validation),
+            task=Precision(self.grid, self.validation),
             label=label,
         )
         return fit(job, self.progress)

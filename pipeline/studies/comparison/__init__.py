@@ -17,7 +17,7 @@ from pipeline.studies.comparison.summary import rows
 __all__ = ["BASELINE", "OWN", "TOOLS", "Plan", "compare", "every_method"]
 
 TOOLS = ("torch", "brevitas", "lightning-fabric")
-SAVED = ("accuracy", "agreement", "validation_accuracy", "seconds_per_step")
+SAVED = ("accuracy", "agreement", "validation_score", "seconds_per_step")
 
 
 @dataclass(frozen=True)

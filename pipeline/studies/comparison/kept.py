@@ -21,7 +21,7 @@ class Trained:
     """A student, and its accuracy (0 to 1) on the validation split that it was chosen by."""
 
     student: Student
-    validation_accuracy: float
+    validation_score: float
 
 
 @dataclass(frozen=True)
@@ -47,18 +47,18 @@ class Training:
 
         if self.store is None:
             student, history = recipe.train(made)
-            return Trained(student, history.validation_accuracy)
+            return Trained(student, history.validation_score)
         key = self._key(recipe, made)
         with self.store.lock(key):
             found = self.store.manifest(key) or self._train(recipe, made, self.store, key)
         student = load_student(made.topology, self.store.path(found, FILE))
-        return Trained(student, float(found.facts["validation_accuracy"]))
+        return Trained(student, float(found.facts["validation_score"]))
 
     def _train(self, recipe: Recipe, made: Workshop, store: Store, key: str) -> Manifest:
         from models.distill.training.student_training import save_student
 
         student, history = recipe.train(replace(made, checkpoints=store.partial(key)))
-        facts = {"validation_accuracy": history.validation_accuracy}
+        facts = {"validation_score": history.validation_score}
         with store.work(key) as folder:
             save_student(student, folder / FILE)
             return store.publish(key, STAGE, VERSION, {FILE: folder / FILE}, facts)

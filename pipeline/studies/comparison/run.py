@@ -65,7 +65,7 @@ def perform(run: Run) -> dict[str, Any]:
     """Train the run's student, or find it in the store.
 
     Gives `accuracy` and `teacher_accuracy` on the test split, `agreement` with the teacher's classes there,
-    `validation_accuracy` (all 0 to 1), and `seconds_per_step`: processor time, over the steps of a plain
+    `validation_score` (all 0 to 1), and `seconds_per_step`: processor time, over the steps of a plain
     training of as many epochs. Freezing to integers changes no student's logits, so none is frozen here.
     """
     store = Store(Path(run.store))
@@ -97,7 +97,7 @@ def _train(run: Run, store: Store, key: str) -> Manifest:
         "accuracy": accuracy(logits, test.y),
         "agreement": agreement(logits, teacher),
         "teacher_accuracy": accuracy(teacher, test.y),
-        "validation_accuracy": history.validation_accuracy,
+        "validation_score": history.validation_score,
         "seconds_per_step": seconds / steps,
     }
     with store.work(key) as folder:

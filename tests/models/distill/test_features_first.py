@@ -107,7 +107,7 @@ def test_first_by_features_then_by_the_losses(workshop, schedule, name, loss, re
     assert trained and all(not torch.equal(begun[key], drawn[key]) for key in trained)
     assert second[0] == "student" and second[3] is student and second[4] is history
     assert set(student.state_dict()) == set(drawn)
-    assert history.validation_accuracy > 0.8
+    assert history.validation_score > 0.8
 
 
 @pytest.mark.parametrize(

@@ -169,7 +169,7 @@ def test_all_members_on_all_samples_is_independent_training(bases):
         alone, _ = distill(TOPOLOGY, dataset, transfer, HardLabels(), TRAINING, start=start)
         assert same(alone.state_dict(), member.state_dict()) and not same(start, member.state_dict())
     averaged = combine(ensemble_logits(members, dataset.validation.x))
-    assert history.validation_accuracy == accuracy(averaged, dataset.validation.y)
+    assert history.validation_score == accuracy(averaged, dataset.validation.y)
 
 
 def test_base_models_have_seeds_of_their_own(bases):

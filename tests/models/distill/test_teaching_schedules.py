@@ -20,7 +20,7 @@ from models.distill.schedules import (
     SelfTraining,
 )
 from models.distill.schedules.co_study import CoStudy, co_study
-from models.distill.schedules.other_teachers import taught_by, train_network, validation_accuracy
+from models.distill.schedules.other_teachers import taught_by, train_network, validation_score
 from models.distill.training.recipe import Recipe
 from models.distill.training.student_training import check
 from models.distill.training.workshop import Workshop
@@ -100,7 +100,7 @@ def test_killed_anywhere_it_ends_with_the_same_bits(workshop, schedule, tmp_path
     for name, weight in whole.state_dict().items():
         assert torch.equal(weight, resumed.state_dict()[name]), name
     assert len(list(tmp_path.iterdir())) == sum(call[1] == 0 for call in calls)  # a name each
-    assert history.validation_accuracy == validated(workshop, whole)
+    assert history.validation_score == validated(workshop, whole)
 
 
 def test_generations_learn_from_each_other(workshop):
@@ -167,18 +167,18 @@ def test_networks_of_the_teachers_shape_are_drawn_anew(workshop):
     before = {name: weight.clone() for name, weight in like.state_dict().items()}
     network, history = train_network(workshop, "fresh", like, HardLabels(), 1)
     other, _ = train_network(workshop, "fresh", workshop.members[1], HardLabels(), 1)
-    assert history.validation_accuracy == validated(workshop, network)
+    assert history.validation_score == validated(workshop, network)
     for name, weight in network.state_dict().items():
         assert torch.equal(weight, other.state_dict()[name])  # nothing is left of what they are like
         assert torch.equal(before[name], like.state_dict()[name])
     taught, _ = train_network(taught_by(workshop, [like]), "taught", like, SoftenedSoftmax(4.0, 0.0), 3)
-    assert validation_accuracy(workshop, [taught]) > 0.9
+    assert validation_score(workshop, [taught]) > 0.9
 
 
 def test_reversed_measures_all_three(workshop):
     _, history = ReversedTeacher().run(workshop)
     assert history.measured.keys() == {"student alone", "reversed teacher", "teacher"}
-    assert history.measured["teacher"] == validation_accuracy(workshop, workshop.members)
+    assert history.measured["teacher"] == validation_score(workshop, workshop.members)
 
 
 def test_defective_teachers_are_hardly_trained(workshop):
@@ -239,7 +239,7 @@ def test_co_study_begins_where_both_are_and_leaves_the_build_s_teacher_alone(wor
     assert any(not torch.equal(now, then) for now, then in pairs)
     for name, weight in before.items():
         assert torch.equal(weight, workshop.members[0].state_dict()[name]), name
-    assert history.validation_accuracy == validated(workshop, student)
+    assert history.validation_score == validated(workshop, student)
 
 
 def test_qkd_shares_out_the_epochs(workshop):

@@ -44,7 +44,7 @@ def test_more_weights_than_a_pipe_holds(school, tmp_path):
     student, history = Recipe(loss).train(on_two_devices(school, loss, tmp_path))
     validation = school[0].validation
     assert len(history.epochs) == 2
-    assert history.validation_accuracy == accuracy(predict(student, validation.x), validation.y)
+    assert history.validation_score == accuracy(predict(student, validation.x), validation.y)
 
 
 @pytest.mark.slow
@@ -56,7 +56,7 @@ def test_hints_first(school, tmp_path):
     student, history = Recipe(loss, schedule=schedule).train(on_two_devices(school, loss, tmp_path))
     assert len(history.epochs) == 2 and {"hints"} < {path.stem for path in tmp_path.iterdir()}
     validation = dataset.validation
-    assert history.validation_accuracy == accuracy(predict(student, validation.x), validation.y)
+    assert history.validation_score == accuracy(predict(student, validation.x), validation.y)
     with torch.random.fork_rng():
         torch.manual_seed(TRAINING.seed)
         drawn = Student(TOPOLOGY)

@@ -13,8 +13,7 @@ from models.distill.training import transfer
 from models.distill.training.student_training import distill, load_student, save_student
 from models.distill.training.workshop import Workshop
 from models.metrics import accuracy
-from models.teachers import CrossEntropy
-from models.training import Job, TrainingConfig, fit
+from models.training import Job, NetworkTerms, TrainingConfig, fit
 from models.training.augment import Augmentation
 from models.training.evaluation import predict
 from tests.models.networks import toy_dataset
@@ -111,7 +110,7 @@ def test_every_epoch_draws_anew():
     config = replace(TRAINING, epochs=2, batch_size=len(dataset.train))
     job = Job(
         build=Watched,
-        loss=CrossEntropy(),
+        loss=NetworkTerms(HardLabels()),
         train=dataset.train,
         validation=dataset.validation,
         config=config,
@@ -162,7 +161,7 @@ def test_another_runs_checkpoint(tmp_path, dataset, hints):
 
 def test_history(dataset, hints):
     _, history = distill(TOPOLOGY, dataset, hints, SoftenedSoftmax(), TRAINING)
-    scores = [epoch.validation_accuracy for epoch in history.epochs]
+    scores = [epoch.validation_score for epoch in history.epochs]
     assert history.chosen == len(scores) - 1 - int(np.argmax(scores[::-1]))  # the later of equals
     for epoch in json.loads(json.dumps(history.to_json()))["epochs"]:
         assert epoch["loss"] == pytest.approx(sum(epoch["terms"].values())) and set(epoch["terms"]) == {
@@ -172,7 +171,7 @@ def test_history(dataset, hints):
     last, history = distill(TOPOLOGY, dataset, hints, SoftenedSoftmax(), replace(TRAINING, keep_best=False))
     assert history.chosen == 4
     validated = accuracy(predict(last, dataset.validation.x), dataset.validation.y)
-    assert validated == history.validation_accuracy
+    assert validated == history.validation_score
 
 
 def test_torch_settings_are_given_back(dataset, hints):
@@ -188,7 +187,7 @@ def test_two_devices(tmp_path, dataset, hints):
     student, history = distill(TOPOLOGY, dataset, hints, SoftenedSoftmax(), several, tmp_path / "student")
     assert len(history.epochs) == 5
     validated = accuracy(predict(student, dataset.validation.x), dataset.validation.y)
-    assert validated == history.validation_accuracy
+    assert validated == history.validation_score
     again, _ = distill(TOPOLOGY, dataset, hints, SoftenedSoftmax(), several, tmp_path / "student")
     assert same(student, again)
 
@@ -197,7 +196,7 @@ def test_temperature_sweep(dataset, hints):
     workshop = Workshop(TOPOLOGY, dataset, hints, (), SoftenedSoftmax(), TRAINING)
     curve = workshop.temperature_sweep([1.0, 4.0], epochs=1)
     assert [point["temperature"] for point in curve] == [1.0, 4.0]
-    assert all(0 <= point["validation_accuracy"] <= 1 for point in curve)
+    assert all(0 <= point["validation_score"] <= 1 for point in curve)
 
 
 def test_student_file(tmp_path, dataset, hints):

@@ -15,7 +15,7 @@ def history(epochs: int, best: float) -> dict[str, Any]:
             {
                 "loss": 2.0 / (epoch + 1) + 0.1,
                 "terms": {"soft": 1.4 / (epoch + 1), "hard": 0.6 / (epoch + 1) + 0.1},
-                "validation_accuracy": best - 0.6 / (epoch + 1) ** 1.3,
+                "validation_score": best - 0.6 / (epoch + 1) ** 1.3,
             }
             for epoch in range(epochs)
         ],
@@ -74,7 +74,7 @@ TRAINING = {
     "student": history(80, 0.972),
     "baseline": history(80, 0.955),
     "temperature_curve": [
-        {"temperature": temperature, "validation_accuracy": accuracy}
+        {"temperature": temperature, "validation_score": accuracy}
         for temperature, accuracy in ((1.0, 0.951), (2.0, 0.965), (3.0, 0.972), (5.0, 0.958), (8.0, 0.93))
     ],
     "temperature": 3.0,

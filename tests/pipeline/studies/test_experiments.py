@@ -57,7 +57,7 @@ def test_temperature(made):
     for row in found["curve"]:
         loss = SoftenedSoftmax(row["temperature"], 0.0)
         students = [Recipe(loss).train(seeded(made, seed)) for seed in (3, 4)]
-        validation = [history.validation_accuracy for _, history in students]
+        validation = [history.validation_score for _, history in students]
         assert row["validation"]["mean"] == pytest.approx(np.mean(validation))
         assert row["test"]["least"] == min(on_test(student, made) for student, _ in students)
     assert found["best"]["validation"]["mean"] == max(row["validation"]["mean"] for row in found["curve"])

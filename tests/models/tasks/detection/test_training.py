@@ -56,7 +56,7 @@ def test_what_validation_scores_is_the_mean_average_precision(school):
     trained, history = school.teach(NETWORKS, TRAINING)
     outputs = asked(trained, school.validation.x, False)[0]
     score = mean_average_precision(school.grid.detections(outputs), school.validation)
-    assert history.validation_accuracy == score == max(each.validation_accuracy for each in history.epochs)
+    assert history.validation_score == score == max(each.validation_score for each in history.epochs)
     assert history.epochs[-1].loss < 0.7 * history.epochs[0].loss
 
 
