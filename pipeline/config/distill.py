@@ -24,6 +24,7 @@ from models.distill.sources import SOURCES, Source, TrainingData
 from models.distill.training.recipe import Recipe
 from pipeline.config.section import MAX_COUNT, MAX_ITEMS, Count, Section, Weight
 
+Label = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 Temperature = Annotated[float, Field(ge=MIN_TEMPERATURE, le=MAX_TEMPERATURE)]
 
 
@@ -97,6 +98,9 @@ class DistillConfig(Section):
     Each of `losses` has a `method` (`retort methods` lists them), its settings, and a `weight` in the sum.
     `data` and `schedule` default to the training split and to a single step. `temperatures` are those of the
     temperature curve, each trained for `sweep_epochs`; there may be none.
+
+    The student sees no sample of the classes `leave_out`, and of the others only `samples`, which the
+    build's seed draws.
     """
 
     losses: Annotated[tuple[LossTable, ...], Field(min_length=1, max_length=MAX_ITEMS)]
@@ -104,6 +108,8 @@ class DistillConfig(Section):
     schedule: ScheduleTable | None = None
     temperatures: Annotated[tuple[Temperature, ...], Field(max_length=MAX_ITEMS)] = ()
     sweep_epochs: Count = 1
+    samples: Count | None = None
+    leave_out: Annotated[tuple[Label, ...], Field(max_length=MAX_ITEMS)] = ()
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Why the losses do not train a student, if so."""
@@ -111,6 +117,11 @@ class DistillConfig(Section):
         if not any(loss.whole for loss in losses):
             names = ", ".join(loss.method for loss in losses)
             yield "losses", f"of {names} none trains the logits; add softened-softmax or hard-labels"
+
+    def real_data(self) -> TrainingData:
+        """The labelled samples that a student without distillation learns from."""
+        source = self.data.made() if self.data else None
+        return source if isinstance(source, TrainingData) else TrainingData()
 
     def recipe(self) -> Recipe:
         """What the tables say, as the methods themselves."""

@@ -23,6 +23,7 @@ Workers = Annotated[int, Field(ge=1, le=1024)]
 BatchSize = Annotated[int, Field(ge=2, le=MAX_COUNT)]
 """Samples of a step; batch-norm has no variance of one."""
 
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 LearningRate = Annotated[float, Field(ge=1e-9, le=100)]
 Weight = Annotated[float, Field(ge=1e-9, le=1e9)]

@@ -30,6 +30,7 @@ from pipeline.config.section import (
     Decay,
     LearningRate,
     Section,
+    Seed,
     Share,
 )
 
@@ -170,7 +171,8 @@ Pick: TypeAlias = Callable[[str, tuple[int, ...]], int]
 class StudentConfig(Section):
     """The narrow network, and how it is trained.
 
-    With `augment` every batch is new, and the teacher is evaluated on it in every step.
+    With `augment` every batch is new, and the teacher is evaluated on it in every step. `seed` draws the
+    initial weights and the order of samples; it is the build's where left out.
     """
 
     layers: Annotated[tuple[Layer, ...], Field(min_length=1, max_length=MAX_ITEMS)]
@@ -180,6 +182,7 @@ class StudentConfig(Section):
     weight_decay: Decay
     warmup: Share = 0.0
     augment: AugmentConfig | None = None
+    seed: Seed | None = None
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """What is wrong with the layers as such."""

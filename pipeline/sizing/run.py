@@ -11,7 +11,7 @@ from pipeline.config.size import SizeConfig
 from pipeline.sizing.choice import Sized
 from pipeline.sizing.feasible import require_fit
 from pipeline.sizing.outcome import sized
-from pipeline.sizing.scoring import Scorer, Scores, part_of, short
+from pipeline.sizing.scoring import Scorer, Scores, short
 from pipeline.sizing.search import best, search
 from pipeline.sizing.space import Space
 
@@ -37,7 +37,7 @@ def size(
     if not space.choices:
         return sized(space, {}, require_fit(config.student.topology(dataset.input_shape), config))
     settings = config.size or SizeConfig()
-    part = part_of(examples, settings.train_samples, training.seed)
+    part = examples.part(settings.train_samples, training.seed)
     brief = short(training, settings.epochs, len(part.split))
     partial.mkdir(parents=True, exist_ok=True)
     scorer = Scorer(dataset, part, loss, brief, Scores(partial / f"scores-{space.digest}.jsonl"))

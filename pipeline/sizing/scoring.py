@@ -5,25 +5,13 @@ import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-
-from models.data import Dataset, Split
+from models.data import Dataset
 from models.distill import Distillation
 from models.distill.training.student_training import distill
 from models.distill.training.transfer import TransferSet
 from models.training import TrainingConfig
 from pipeline.sizing.assessment import Assessment
 from pipeline.sizing.space import Chosen, key_of
-
-
-def part_of(examples: TransferSet, samples: int | None, seed: int) -> TransferSet:
-    """A random part of the transfer set, the same for every candidate; all of it where `samples` is None."""
-    count = len(examples.split)
-    if samples is None or samples >= count:
-        return examples
-    rows = np.sort(np.random.default_rng(seed).choice(count, samples, replace=False))
-    split = Split(examples.split.x[rows], examples.split.y[rows])
-    return TransferSet(split, np.ascontiguousarray(examples.logits[:, rows]))
 
 
 @dataclass

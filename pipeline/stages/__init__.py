@@ -48,7 +48,7 @@ STAGES: tuple[Stage, ...] = (
         version=4,
         inputs=("data", "teacher"),
         config=lambda config: [
-            getattr(config, section).model_dump(mode="json")
+            getattr(config, section).model_dump(mode="json", exclude={"seed"})
             for section in ("student", "distill", "compile", "board", "size")
             if getattr(config, section) is not None
         ],
@@ -58,23 +58,33 @@ STAGES: tuple[Stage, ...] = (
         applies=reads.distils,
     ),
     Stage(
-        name="distill",
-        version=4,
+        name="baseline",
+        version=1,
         inputs=lambda config: ("data", "teacher", *reads.choice(config)),
+        config=reads.baseline,
+        tools=("torch", "brevitas", "lightning-fabric"),
+        run="pipeline.stages.baseline:run",
+        outputs=("baseline.safetensors", "baseline_training.json"),
+        applies=reads.distils,
+    ),
+    Stage(
+        name="distill",
+        version=5,
+        inputs=lambda config: ("data", "teacher", *reads.choice(config), "baseline"),
         config=lambda config: [
-            distilled(config).student.model_dump(mode="json"),
+            reads.student(config),
             distilled(config).distill.model_dump(mode="json"),
             reads.training(config),
         ],
         tools=("torch", "brevitas", "lightning-fabric"),
         run="pipeline.stages.distill:run",
-        outputs=("student.safetensors", "baseline.safetensors", "training.json"),
+        outputs=("student.safetensors", "training.json"),
         applies=reads.distils,
     ),
     Stage(
         name="export",
-        version=4,
-        inputs=lambda config: ("data", "teacher", *reads.choice(config), "distill"),
+        version=5,
+        inputs=lambda config: ("data", "teacher", *reads.choice(config), "baseline", "distill"),
         config=lambda config: distilled(config).student.model_dump(mode="json", include={"layers"}),
         tools=("torch", "brevitas", "onnx"),
         run="pipeline.stages.export:run",

@@ -17,8 +17,8 @@ def run(ctx: StageContext) -> Facts:
     dataset = data.load(ctx.input("data", "data.safetensors"))
     topology = chosen_topology(ctx, dataset.input_shape)
     student, baseline = (
-        load_student(topology, ctx.input("distill", f"{name}.safetensors"))
-        for name in ("student", "baseline")
+        load_student(topology, ctx.input(stage, f"{name}.safetensors"))
+        for stage, name in (("distill", "student"), ("baseline", "baseline"))
     )
     network = freeze.freeze(student)
     integer.save(network, ctx.work / "frozen.safetensors")

@@ -84,6 +84,20 @@ def choice(config: Build) -> tuple[str, ...]:
     return ("size",) if distilled(config).student.choices else ()
 
 
+def student(config: Build) -> dict[str, object]:
+    """The student and how it is trained, by a seed of its own or the build's."""
+    section = distilled(config).student
+    seed = config.seed if section.seed is None else section.seed
+    return section.model_dump(mode="json") | {"seed": seed}
+
+
+def baseline(config: Build) -> list[object]:
+    """What a student without distillation depends on: not on the losses."""
+    asked = distilled(config).distill
+    samples = asked.model_dump(mode="json", include={"samples", "leave_out"})
+    return [student(config), samples, repr(asked.real_data()), training(config)]
+
+
 def training(config: Build) -> dict[str, object]:
     """What of `[training]` changes the weights; how often a checkpoint is written does not."""
     return distilled(config).training.model_dump(mode="json", exclude={"checkpoint_every"})

@@ -1,16 +1,25 @@
 """What the training stages share: the build file's settings as the models' own types."""
 
+import json
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from common.errors import ConfigError
 from common.topology import Topology
-from models.data import Dataset
+from models.data import Dataset, Split
+from models.distill.training.recipe import Recipe
+from models.distill.training.transfer import TransferSet
 from models.distill.training.workshop import Workshop
 from models.teachers import ARCHITECTURES, Architecture, Mlp, TeacherConfig
 from models.training import TrainingConfig
 from models.training.augment import Augmentation
 from pipeline.config.build import BuildConfig, distilled
+from pipeline.config.distill import DistillConfig
 from pipeline.config.section import AugmentConfig
 from pipeline.config.student import StudentConfig
 from pipeline.config.teacher import TeacherConfig as TeacherSection
@@ -63,18 +72,72 @@ def workshop(ctx: StageContext) -> Callable[[Path | None], Workshop]:
     config = distilled(ctx.config)
     dataset = data.load(ctx.input("data", "data.safetensors"))
     teacher = teacher_config(config, ctx.seed)
+    seed = ctx.seed if config.student.seed is None else config.student.seed
     ensemble = load_ensemble(teacher, dataset, ctx.input("teacher", "teacher.safetensors"))
+    examples = transfer.load(ctx.input("teacher", "transfer.safetensors"))
+    dataset, examples = learned(config.distill, dataset, examples, ctx.seed)
     made = Workshop(
         topology=chosen_topology(ctx, dataset.input_shape),
         dataset=dataset,
-        transfer=transfer.load(ctx.input("teacher", "transfer.safetensors")),
+        transfer=examples,
         members=ensemble.members,
         loss=config.distill.recipe().loss,
-        training=training_config(config, config.student, ctx.seed),
+        training=training_config(config, config.student, seed),
         augmentation=augmentation(config.student.augment),
         progress=ctx.progress,
     )
     return lambda checkpoints: replace(made, checkpoints=checkpoints)
+
+
+def learned(
+    asked: DistillConfig, dataset: Dataset, examples: TransferSet, seed: int
+) -> tuple[Dataset, TransferSet]:
+    """What the student learns from: without the classes and samples that the build leaves out.
+
+    Raises:
+        ConfigError: a class that there is not, or no class left.
+    """
+    if asked.leave_out:
+        if max(asked.leave_out) >= dataset.classes or len(set(asked.leave_out)) > dataset.classes - 2:
+            raise ConfigError(
+                f"distill.leave_out: {list(asked.leave_out)} of {dataset.classes} classes; "
+                f"give numbers from 0 to {dataset.classes - 1}, and leave two classes"
+            )
+        examples = examples.rows(~np.isin(examples.split.y, asked.leave_out))
+        train, validation = (
+            Split(split.x[rows], split.y[rows])
+            for split in (dataset.train, dataset.validation)
+            for rows in (~np.isin(split.y, asked.leave_out),)
+        )
+        dataset = replace(dataset, train=train, validation=validation)
+    if asked.samples is not None:
+        examples = examples.part(asked.samples, seed)
+        dataset = replace(dataset, train=examples.split)  # sources that make samples start from the same few
+    return dataset, examples
+
+
+def train_student(ctx: StageContext, recipe: Recipe, name: str) -> dict[str, Any]:
+    """Train a student, write `NAME.safetensors`, and log the processor time that it took.
+
+    Gives its `history`, the shares of `zeros` among its weights, and its `validation_score`.
+    """
+    from models.distill.schedules.masks import zero_shares
+    from models.distill.training.student_training import save_student
+    from models.students.freeze import freeze
+
+    made = workshop(ctx)(ctx.partial)
+    began = time.process_time()
+    student, history = recipe.train(made)
+    seconds = time.process_time() - began
+    steps = made.training.epochs * max(1, len(made.transfer.split) // made.training.batch_size)
+    ctx.log("time.json").write_text(json.dumps({"seconds_per_step": seconds / steps}) + "\n")
+    save_student(student, ctx.work / f"{name}.safetensors")
+    zeros = zero_shares(freeze(student))
+    return {
+        "history": history.to_json(),
+        "zeros": zeros,
+        "validation_score": history.validation_accuracy,
+    }
 
 
 def check_recipe(config: BuildConfig, teacher: TeacherConfig, dataset: Dataset) -> None:

@@ -14,8 +14,8 @@ from pipeline.engine.engine import BuildResult
 from pipeline.engine.store import Store
 from pipeline.sizing.choice import load_sized
 
-STUDENTS = ("student", "baseline")
-"""As stage `distill` names the student and its twin without distillation."""
+STUDENTS = {"student": "distill", "baseline": "baseline"}
+"""The student, its twin without distillation, and the stages that train them."""
 
 
 def robustness(
@@ -43,7 +43,8 @@ def robustness(
     else:
         topology = config.student.topology(dataset.input_shape)
     students = {
-        name: load_student(topology, store.path(made["distill"], f"{name}.safetensors")) for name in STUDENTS
+        name: load_student(topology, store.path(made[stage], f"{name}.safetensors"))
+        for name, stage in STUDENTS.items()
     }
     test, greatest = _some(dataset.test, samples), int(dataset.train.x.max())
     with deterministic(config.training.threads):

@@ -60,9 +60,6 @@ class TrainingData(Source):
 
     def transfer(self, workshop: Workshop) -> TransferSet:
         """Take the share of each class, with all views of each sample that is taken."""
-        from models.data import Split
-        from models.distill.training.transfer import TransferSet
-
         whole = workshop.transfer
         if self.share == 1:
             return whole
@@ -74,8 +71,7 @@ class TrainingData(Source):
             taken.append(rng.permutation(rows)[: max(1, round(self.share * len(rows)))])
         first = np.sort(np.concatenate(taken))
         rows = np.concatenate([first + start for start in range(0, len(whole.split), count)])
-        logits = np.ascontiguousarray(whole.logits[:, rows])
-        return TransferSet(Split(whole.split.x[rows], whole.split.y[rows]), logits)
+        return whole.rows(rows)
 
 
 def labelled_by(workshop: Workshop, x: NDArray[np.uint8]) -> TransferSet:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,18 @@ class TransferSet:
 
     split: Split
     logits: NDArray[np.float32]
+
+    def rows(self, rows: NDArray[Any]) -> "TransferSet":
+        """Keep the samples that `rows`, places or flags, select."""
+        split = Split(self.split.x[rows], self.split.y[rows])
+        return TransferSet(split, np.ascontiguousarray(self.logits[:, rows]))
+
+    def part(self, samples: int | None, seed: int) -> "TransferSet":
+        """Draw `samples` of them, the same for the same seed; all of them where it is None."""
+        count = len(self.split)
+        if samples is None or samples >= count:
+            return self
+        return self.rows(np.sort(np.random.default_rng(seed).choice(count, samples, replace=False)))
 
 
 def check_views(input_shape: tuple[int, ...], views: int, mirror: bool = False) -> None:

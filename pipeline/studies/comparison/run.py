@@ -111,7 +111,6 @@ def _workshop(run: Run, store: Store, checkpoints: Path) -> Any:
     from models.distill.training import transfer
     from models.distill.training.workshop import Workshop
     from models.teachers import load_ensemble
-    from pipeline.sizing.scoring import part_of
     from pipeline.stages.training import augmentation, teacher_config, training_config
 
     build = run.build
@@ -119,9 +118,7 @@ def _workshop(run: Run, store: Store, checkpoints: Path) -> Any:
     ensemble = load_ensemble(
         teacher_config(build, build.seed), dataset, _input(run, store, "teacher", "teacher.safetensors")
     )
-    seen = part_of(
-        transfer.load(_input(run, store, "teacher", "transfer.safetensors")), run.samples, build.seed
-    )
+    seen = transfer.load(_input(run, store, "teacher", "transfer.safetensors")).part(run.samples, build.seed)
     if run.samples is not None:  # methods that make samples of the training split start from the same few
         dataset = replace(dataset, train=seen.split)
     topology = build.student.topology(dataset.input_shape)

@@ -16,7 +16,7 @@ from pipeline.config.build import BuildConfig, parse
 from pipeline.sizing import assess, load_sized, require_feasible
 from pipeline.sizing.outcome import sized
 from pipeline.sizing.run import size
-from pipeline.sizing.scoring import Scores, part_of
+from pipeline.sizing.scoring import Scores
 from pipeline.sizing.search import ASKS, best, search
 from pipeline.sizing.space import Space
 from pipeline.stages import STAGES
@@ -305,9 +305,9 @@ def problem(samples: int = 96) -> tuple[Dataset, TransferSet]:
 
 def test_part_of_the_transfer_set() -> None:
     _, examples = problem()
-    part = part_of(examples, 10, 1)
+    part = examples.part(10, 1)
     assert (len(part.split), part.logits.shape) == (10, (1, 10, 3))
-    assert part_of(examples, 200, 1) is examples
+    assert examples.part(200, 1) is examples
 
 
 def test_sizing_trains_what_fits_and_goes_on_after_a_kill(tmp_path: Path) -> None:
