@@ -15,4 +15,4 @@ def run(ctx: StageContext) -> Facts:
     recipe = Recipe(HardLabels(), distilled(ctx.config).distill.real_data())
     found = train_student(ctx, recipe, "baseline")
     (ctx.work / "baseline_training.json").write_text(json.dumps(found) + "\n")
-    return {"validation_score": found["validation_accuracy"]}
+    return {"validation_score": found["validation_score"]}

@@ -27,4 +27,4 @@ def run(ctx: StageContext) -> Facts:
         "teacher_in_every_step": is_live(recipe.needs, config.student.augment is not None),
     }
     (ctx.work / "training.json").write_text(json.dumps(found) + "\n")
-    return {"student": student["validation_score"], "baseline": baseline["validation_accuracy"]}
+    return {"student": student["validation_score"], "baseline": baseline["validation_score"]}

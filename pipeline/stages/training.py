@@ -136,7 +136,7 @@ def train_student(ctx: StageContext, recipe: Recipe, name: str) -> dict[str, Any
     return {
         "history": history.to_json(),
         "zeros": zeros,
-        "validation_score": history.validation_accuracy,
+        "validation_score": history.validation_score,
     }
 
 
