@@ -135,10 +135,11 @@ def shapes_of(student: Student, teacher: nn.Module | None, samples: int = 0) -> 
             of_teacher = found.features
     for network, mode in modes:
         network.train(mode)
-    return Shapes(_shapes(of_student), _shapes(of_teacher), topology.outputs, samples)
+    return Shapes(feature_shapes(of_student), feature_shapes(of_teacher), topology.outputs, samples)
 
 
-def _shapes(features: Mapping[str, Tensor]) -> dict[str, FeatureShape]:
+def feature_shapes(features: Mapping[str, Tensor]) -> dict[str, FeatureShape]:
+    """Give the shapes of features (batch, channels, height, width), by name."""
     return {name: (value.shape[1], value.shape[2], value.shape[3]) for name, value in features.items()}
 
 

@@ -1,8 +1,8 @@
-"""What a distillation method is: settings, what it needs, and loss terms over what a step shows it.
+"""What a distillation loss is: settings, what it needs, and terms over what it sees in a step.
 
-A new method is a frozen dataclass that derives from `Distillation`, in a module of `models.distill.losses`,
-and a line in its `METHODS`. Its settings are the keys of the build file, its name is `method`. These modules
-load torch through `models.lazy` only.
+A new loss is a frozen dataclass that derives from `Distillation`, in a module of `models.distill.losses`, and
+a line in its `METHODS`. Its fields are keys of the build file. These modules load torch through
+`models.lazy`.
 """
 
 from __future__ import annotations
@@ -10,10 +10,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from annotated_types import Ge, Le
 
 from common.errors import ConfigError
-from models.lazy import torch
+from common.settings import check_settings
+from models.lazy import F, torch
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -21,8 +24,8 @@ if TYPE_CHECKING:
     from models.distill.features import Shapes
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.01, 10_000.0
-LEAST, MOST = 1e-9, 1e9
-"""Of settings that are numbers above 0: in float32 their squares and quotients are numbers as well."""
+Temperature = Annotated[float, Ge(MIN_TEMPERATURE), Le(MAX_TEMPERATURE)]
+"""Beyond these, softened probabilities are all alike, or all 0 and 1, in float32."""
 
 Need = Literal["teacher", "labels", "features", "networks"]
 """The teacher's logits; true labels; features of both networks; both networks, to ask about other inputs.
@@ -70,8 +73,15 @@ class Signals:
     weights: Mapping[str, Tensor] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
 class Distillation(ABC):
-    """A distillation loss. Its terms come weighted: their sum is what training minimizes."""
+    """A distillation loss: a frozen dataclass whose fields are its settings.
+
+    Its terms come weighted: training minimizes their sum.
+
+    Raises:
+        ConfigError: a setting outside of its limits.
+    """
 
     method: ClassVar[str]
     """Its name in the build file."""
@@ -81,6 +91,13 @@ class Distillation(ABC):
     """The kinds of task that it serves; None for all."""
     whole: ClassVar[bool] = True
     """Whether it trains the logits: others need a loss beside them that does."""
+    some_of: ClassVar[tuple[str, ...]] = ()
+    """Weights that must not all be 0."""
+
+    def __post_init__(self) -> None:
+        check_settings(self, self.method)
+        if self.some_of and not any(getattr(self, key) for key in self.some_of):
+            raise ConfigError(f"{self.method}: {', '.join(self.some_of)} are all 0; give one above 0")
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -120,6 +137,38 @@ class Distillation(ABC):
         return self
 
 
+class WithHardLabels(Distillation):
+    """Soft terms, and the labels' cross-entropy times `hard_label_weight`, named `hard`.
+
+    The soft terms weigh the rest of 1, or, where `shares` is false, what they weigh by themselves. They may
+    bring a hard term of their own.
+    """
+
+    shares: ClassVar[bool] = True
+    soft_needs: ClassVar[frozenset[Need]] = frozenset({"teacher"})
+    """What the soft terms need."""
+
+    hard_label_weight: float = 0.0
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """Labels only where they weigh."""
+        return self.soft_needs | {"labels"} if self.hard_label_weight else self.soft_needs
+
+    @abstractmethod
+    def soft_terms(self, signals: Signals, adapters: nn.Module | None) -> Mapping[str, tuple[float, Tensor]]:
+        """Compute the soft terms, each with its weight."""
+
+    def terms(self, signals: Signals, adapters: nn.Module | None = None) -> dict[str, Tensor]:
+        """Compute the soft terms, and the hard one where it weighs."""
+        rest = 1 - self.hard_label_weight if self.shares else 1.0
+        soft = self.soft_terms(signals, adapters)
+        found = {name: rest * weight * term for name, (weight, term) in soft.items()}
+        if self.hard_label_weight and "hard" not in found:
+            found["hard"] = self.hard_label_weight * F.cross_entropy(signals.student, signals.labels)
+        return found
+
+
 @dataclass(frozen=True)
 class WeightedSum(Distillation):
     """Several losses at once, each times its weight.
@@ -144,10 +193,10 @@ class WeightedSum(Distillation):
         return frozenset[Need]().union(*(part.needs for _, part in self.parts))
 
     def adapters(self, shapes: Shapes) -> nn.Module | None:
-        """The parts' adapters, named by their place."""
-        made = {str(place): part.adapters(shapes) for place, (_, part) in enumerate(self.parts)}
-        kept = {place: adapter for place, adapter in made.items() if adapter is not None}
-        return torch.nn.ModuleDict(kept) if kept else None
+        """Make the parts' adapters, named by their index."""
+        made = {str(index): part.adapters(shapes) for index, (_, part) in enumerate(self.parts)}
+        present = {index: adapter for index, adapter in made.items() if adapter is not None}
+        return torch.nn.ModuleDict(present) if present else None
 
     def check_members(self, members: int) -> None:
         """Check all parts."""
@@ -166,48 +215,3 @@ class WeightedSum(Distillation):
     def at_temperature(self, temperature: float) -> WeightedSum:
         """Give these losses at another temperature, those that have one."""
         return WeightedSum(tuple((weight, part.at_temperature(temperature)) for weight, part in self.parts))
-
-
-def require_above_zero(method: str, **values: float) -> None:
-    """Check settings that must be above 0.
-
-    Raises:
-        ConfigError: names the first that is not.
-    """
-    for key, value in values.items():
-        if not LEAST <= value <= MOST:
-            raise ConfigError(f"{method}: {key} is {value}; give a number above 0, up to {MOST:g}")
-
-
-def require_temperature(method: str, temperature: float) -> None:
-    """Check a temperature: beyond these, float32 has no softened probabilities to tell apart.
-
-    Raises:
-        ConfigError: it is out of range.
-    """
-    if not MIN_TEMPERATURE <= temperature <= MAX_TEMPERATURE:
-        raise ConfigError(
-            f"{method}: temperature is {temperature}; give {MIN_TEMPERATURE:g} to {MAX_TEMPERATURE:g}"
-        )
-
-
-def require_not_negative(method: str, **values: float) -> None:
-    """Check settings that must be at least 0.
-
-    Raises:
-        ConfigError: names the first that is not.
-    """
-    for key, value in values.items():
-        if not 0 <= value <= MOST:
-            raise ConfigError(f"{method}: {key} is {value}; give a number of 0 or more, up to {MOST:g}")
-
-
-def require_share(method: str, **values: float) -> None:
-    """Check settings that must lie from 0 to 1.
-
-    Raises:
-        ConfigError: names the first that does not.
-    """
-    for key, value in values.items():
-        if not 0 <= value <= 1:
-            raise ConfigError(f"{method}: {key} is {value}; give a number from 0 to 1")

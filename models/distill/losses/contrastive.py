@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from common.errors import ConfigError
-from models.distill.method import Distillation, Need, Signals, require_above_zero
+from annotated_types import Ge, Lt, MaxLen
+
+from common.settings import Count, Positive
+from models.distill.method import Distillation, Need, Signals
 from models.lazy import torch
 
 if TYPE_CHECKING:
@@ -41,42 +43,18 @@ class ContrastiveRepresentation(Distillation):
         negatives_from: samples of other classes, or all others; the latter needs no labels.
         momentum: of the banks, 0 or more, below 1.
         pairs: one pair of names, of a student's layer and a teacher's; the last hidden ones, if not given.
-
-    Raises:
-        ConfigError: a setting out of range, or more than one pair.
     """
 
     method: ClassVar[str] = "contrastive-representation"
     paper: ClassVar[str] = "Tian, Krishnan, Isola 2020, arXiv:1910.10699"
     whole: ClassVar[bool] = False
 
-    temperature: float = 0.1
-    dimensions: int = 64
-    negatives: int = 1024
+    temperature: Positive = 0.1
+    dimensions: Count = 64
+    negatives: Count = 1024
     negatives_from: Literal["other-classes", "other-samples"] = "other-classes"
-    momentum: float = 0.5
-    pairs: tuple[tuple[str, str], ...] = ()
-
-    def __post_init__(self) -> None:
-        require_above_zero(
-            self.method,
-            temperature=self.temperature,
-            dimensions=self.dimensions,
-            negatives=self.negatives,
-        )
-        if not 0 <= self.momentum < 1:
-            raise ConfigError(
-                f"{self.method}: momentum is {self.momentum}; give a number of 0 or more, below 1"
-            )
-        if self.negatives_from not in ("other-classes", "other-samples"):
-            raise ConfigError(
-                f"{self.method}: negatives_from is '{self.negatives_from}'; "
-                "give other-classes or other-samples"
-            )
-        if len(self.pairs) > 1:
-            raise ConfigError(
-                f"{self.method}: pairs has {len(self.pairs)} pairs of layers; give one, or none"
-            )
+    momentum: Annotated[float, Ge(0), Lt(1)] = 0.5
+    pairs: Annotated[tuple[tuple[str, str], ...], MaxLen(1)] = ()
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -89,7 +67,7 @@ class ContrastiveRepresentation(Distillation):
 
     def adapters(self, shapes: Shapes) -> nn.Module:
         """Projectors and banks."""
-        from models.distill.losses.contrast_memory import ContrastMemory
+        from models.distill.losses.adapters import ContrastMemory
 
         own, other = names = shapes.last(self.pairs, self.method)
         channels = shapes.student[own][0], shapes.teacher[other][0]
@@ -97,7 +75,7 @@ class ContrastiveRepresentation(Distillation):
 
     def terms(self, signals: Signals, adapters: nn.Module | None = None) -> dict[str, Tensor]:
         """Compute the contrast; in training mode, the banks remember this step."""
-        from models.distill.losses.contrast_memory import ContrastMemory
+        from models.distill.losses.adapters import ContrastMemory
 
         memory = adapters
         assert isinstance(memory, ContrastMemory) and signals.rows is not None

@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from common.errors import ConfigError
-from models.distill.losses.fitnets import FitNetHints
-from models.distill.losses.flow import FlowOfSolution
+from models.distill.losses import FitNetHints, FlowOfSolution
 from models.distill.method import Distillation, Need
 from models.distill.schedules.base import Schedule
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from models.distill.losses.hinton import HardLabels, SoftenedSoftmax
+from models.distill.losses import HardLabels, SoftenedSoftmax
 from models.distill.method import Distillation, Need
 from models.distill.schedules.base import Schedule, part_of, require_part
 

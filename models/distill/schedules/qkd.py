@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from common.errors import ConfigError
-from models.distill.losses.hinton import HardLabels
+from models.distill.losses import HardLabels
 from models.distill.method import Distillation, Need, require_temperature
 from models.distill.schedules.base import Schedule, part_of, require_part
 

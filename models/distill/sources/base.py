@@ -6,8 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from common.errors import ConfigError
-from models.distill.method import require_share
+from common.settings import Part, check_settings
 from models.lazy import np, torch
 
 if TYPE_CHECKING:
@@ -17,8 +16,13 @@ if TYPE_CHECKING:
     from models.distill.training.workshop import Workshop
 
 
+@dataclass(frozen=True)
 class Source(ABC):
-    """A source of samples with the teacher's logits; a frozen dataclass whose fields are its settings."""
+    """A source of samples with the teacher's logits; a frozen dataclass whose fields are its settings.
+
+    Raises:
+        ConfigError: a setting outside of its limits.
+    """
 
     source: ClassVar[str]
     """Its name in the build file."""
@@ -27,6 +31,9 @@ class Source(ABC):
     labelled: ClassVar[bool] = True
     """Whether its samples have true labels. Those without are trained without looking at any label: no loss
     may need them, and the last epoch is kept, not the best on labelled samples."""
+
+    def __post_init__(self) -> None:
+        check_settings(self, f"data {self.source}")
 
     @abstractmethod
     def transfer(self, workshop: Workshop) -> TransferSet:
@@ -42,21 +49,13 @@ class TrainingData(Source):
     """The training split and its views, as the teacher stage made them; or a random share of each class.
 
     Attributes:
-        share: of the training split, above 0 to 1; at least one sample a class stays.
-
-    Raises:
-        ConfigError: a share of 0, or outside of 0..1.
+        share: of the training split; at least one sample a class stays.
     """
 
     source: ClassVar[str] = "training"
     paper: ClassVar[str] = "none: real samples"
 
-    share: float = 1.0
-
-    def __post_init__(self) -> None:
-        require_share(f"data {self.source}", share=self.share)
-        if not self.share:
-            raise ConfigError(f"data {self.source}: share is 0; give a number above 0, up to 1")
+    share: Part = 1.0
 
     def transfer(self, workshop: Workshop) -> TransferSet:
         """Take the share of each class, with all views of each sample that is taken."""

@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from annotated_types import MinLen
 
 from common.errors import ConfigError
-from models.distill.method import require_above_zero, require_temperature
+from common.settings import Count, Positive
+from models.distill.losses.logits import ensemble_target
+from models.distill.method import Temperature
 from models.distill.sources.base import Source, labelled_by
-from models.lazy import F, np, torch
+from models.lazy import np, torch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,32 +50,17 @@ class DataImpressions(Source):
         temperature: 20 in the paper.
         steps: of Adam.
         learning_rate: of Adam, in standard deviations of the input.
-
-    Raises:
-        ConfigError: fewer than one step or impression, no betas, or a number not above 0.
     """
 
     source: ClassVar[str] = "data-impressions"
     paper: ClassVar[str] = "Nayak et al. 2019, arXiv:1905.08114"
     labelled: ClassVar[bool] = False
 
-    count: int = 1000
-    betas: tuple[float, ...] = (1.0, 0.1)
-    temperature: float = 20.0
-    steps: int = 50
-    learning_rate: float = 0.1
-
-    def __post_init__(self) -> None:
-        name = f"data {self.source}"
-        for key in ("count", "steps"):
-            if getattr(self, key) < 1:
-                raise ConfigError(f"{name}: {key} is {getattr(self, key)}; give at least 1")
-        if not self.betas:
-            raise ConfigError(f"{name}: betas is empty; give at least one number above 0")
-        for beta in self.betas:
-            require_above_zero(name, betas=beta)
-        require_above_zero(name, learning_rate=self.learning_rate)
-        require_temperature(name, self.temperature)
+    count: Count = 1000
+    betas: Annotated[tuple[Positive, ...], MinLen(1)] = (1.0, 0.1)
+    temperature: Temperature = 20.0
+    steps: Count = 50
+    learning_rate: Positive = 0.1
 
     def transfer(self, workshop: Workshop) -> TransferSet:
         """Draw what the teacher shall say, and find the inputs for which it does.
@@ -127,8 +116,7 @@ class DataImpressions(Source):
     def loss(self, members: Sequence[nn.Module], x: Tensor, target: Tensor) -> Tensor:
         """Cross-entropy of the target (n, classes) with what the teacher says of x, summed over samples."""
         logits = torch.stack([member.eval()(x) for member in members])
-        softened = F.log_softmax(logits / self.temperature, dim=-1).logsumexp(dim=0) - math.log(len(members))
-        return -(target * softened).sum()
+        return -(target * ensemble_target(logits, self.temperature)).sum()
 
 
 def class_similarity(members: Sequence[nn.Module], classes: int) -> NDArray[np.float64]:
@@ -156,10 +144,7 @@ def last_weights(member: nn.Module, classes: int) -> NDArray[np.float64]:
     Raises:
         ConfigError: the last layer with weights is neither dense nor a convolution, or has no row a class.
     """
-    weighted = [
-        module for module in member.modules() if next(module.parameters(recurse=False), None) is not None
-    ]
-    last = weighted[-1] if weighted else None
+    last = next(reversed(_weighted(member)), None)
     if not isinstance(last, torch.nn.Linear | torch.nn.Conv2d) or len(last.weight) != classes:
         what = "no layer with weights" if last is None else f"a {type(last).__name__}"
         raise ConfigError(

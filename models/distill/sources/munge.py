@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from annotated_types import Ge
 
 from common.errors import ConfigError
-from models.distill.method import require_above_zero, require_share
+from common.settings import Count, Part, Positive
 from models.distill.sources.base import Source, labelled_by
 from models.lazy import np
 
@@ -36,30 +38,17 @@ class Munge(Source):
         local_variance: s of the paper; the greater, the closer to the swapped values.
         categorical: places of categorical attributes in a flat sample; all others are continuous.
         keep_real: put the real samples first, as in the paper's experiments (section 3.2).
-
-    Raises:
-        ConfigError: no passes, a probability of 0 or outside of 0..1, a variance not above 0, or a negative
-            place.
     """
 
     source: ClassVar[str] = "munge"
     paper: ClassVar[str] = "Bucila, Caruana, Niculescu-Mizil 2006, KDD"
     labelled: ClassVar[bool] = False
 
-    multiple: int = 5
-    swap_probability: float = 0.5
-    local_variance: float = 5.0
-    categorical: tuple[int, ...] = ()
+    multiple: Count = 5
+    swap_probability: Part = 0.5
+    local_variance: Positive = 5.0
+    categorical: tuple[Annotated[int, Ge(0)], ...] = ()
     keep_real: bool = True
-
-    def __post_init__(self) -> None:
-        name = f"data {self.source}"
-        if self.multiple < 1:
-            raise ConfigError(f"{name}: multiple is {self.multiple}; give at least 1")
-        require_share(name, swap_probability=self.swap_probability)
-        require_above_zero(name, swap_probability=self.swap_probability, local_variance=self.local_variance)
-        if any(place < 0 for place in self.categorical):
-            raise ConfigError(f"{name}: categorical is {list(self.categorical)}; give places from 0")
 
     def transfer(self, workshop: Workshop) -> TransferSet:
         """Make the pseudo samples, and let the teacher speak on them.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from common.topology import Topology
 from models.data import Dataset
 from models.distill.losses import HardLabels
-from models.distill.losses.softening import ensemble_target
+from models.distill.losses.logits import ensemble_target
 from models.distill.training.specialize import MultipleChoice
 from models.distill.training.student_training import distill
 from models.distill.training.teaching import CachedTeacher

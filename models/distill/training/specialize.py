@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from common.errors import ConfigError
-from models.distill.method import require_not_negative, require_temperature
+from common.settings import Count, NotNegative, check_settings
+from models.distill.method import Temperature
 from models.lazy import F, torch
 
 if TYPE_CHECKING:
@@ -30,22 +31,18 @@ class MultipleChoice:
             assigned would cost.
 
     Raises:
-        ConfigError: overlap below 1, beta below 0, or another word for `assign`.
+        ConfigError: a setting outside of its limits.
     """
 
     method: ClassVar[str] = "mcl"
     paper: ClassVar[str] = "Lee et al. 2016, arXiv:1606.07839"
 
-    overlap: int = 1
-    beta: float = 0.0
+    overlap: Count = 1
+    beta: NotNegative = 0.0
     assign: Literal["task", "loss"] = "task"
 
     def __post_init__(self) -> None:
-        if self.overlap < 1:
-            raise ConfigError(f"{self.method}: overlap is {self.overlap}; give at least 1")
-        require_not_negative(self.method, beta=self.beta)
-        if self.assign not in ("task", "loss"):
-            raise ConfigError(f"{self.method}: assign is {self.assign!r}; give 'task' or 'loss'")
+        check_settings(self, self.method)
 
     def check_members(self, members: int) -> None:
         """Check that an ensemble of so many can specialize so.
@@ -99,7 +96,7 @@ class ConfidentMultipleChoice(MultipleChoice):
     method: ClassVar[str] = "cmcl"
     paper: ClassVar[str] = "Lee, Hwang, Park, Shin 2017, arXiv:1706.03475"
 
-    beta: float = 0.75
+    beta: NotNegative = 0.75
 
     def apart(self, logits: Tensor, base: Tensor) -> Tensor:
         """The divergences."""
@@ -115,20 +112,13 @@ class DistilledMultipleChoice(MultipleChoice):
 
     Attributes:
         temperature: T.
-
-    Raises:
-        ConfigError: temperature not above 0.
     """
 
     method: ClassVar[str] = "mcl-kd"
     paper: ClassVar[str] = "Mun, Lee, Shin, Han 2018, NeurIPS"
 
-    beta: float = 1.0
-    temperature: float = 1.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_temperature(self.method, self.temperature)
+    beta: NotNegative = 1.0
+    temperature: Temperature = 1.0
 
     def apart(self, logits: Tensor, base: Tensor) -> Tensor:
         """The divergences."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from common.errors import ConfigError
 from models.distill.features import Shapes
 from models.distill.losses import AttentionGraph
-from models.distill.losses.attention_adapters import compress
+from models.distill.losses.adapters import compress
 
 from .signals import BATCH, SHAPES, TEACHER, adapters, check_gradients, drawn
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from common.errors import ConfigError
 from models.distill import HardLabels, Signals, SoftenedSoftmax
-from models.distill.losses.born_again import ConfidenceWeighted, PermutedDarkKnowledge
+from models.distill.losses.logits import ConfidenceWeighted, PermutedDarkKnowledge
 
 from .signals import check_gradients, drawn
 from .test_logits import cross_entropy, softmax

@@ -10,13 +10,9 @@ from hypothesis import strategies as st
 
 from common.errors import ConfigError
 from models.distill import METHODS, LogitMatching, Signals, SoftenedSoftmax, WeightedSum
-from models.distill.losses.decoupled import DecoupledKd
-from models.distill.losses.dist import Dist
-from models.distill.losses.hinton import LabelSmoothing
-from models.distill.losses.multi_level import MultiLevelLogits
-from models.distill.losses.sqakd import Sqakd
-from models.distill.losses.standardization import LogitStandardization
-from models.distill.losses.virtual_teacher import VirtualTeacher
+from models.distill.losses.logit_relations import DecoupledKd, Dist, MultiLevelLogits
+from models.distill.losses.logits import LogitStandardization, Sqakd
+from models.distill.losses.teacher_free import LabelSmoothing, VirtualTeacher
 from pipeline.config import build as config
 from tests.conftest import TINY
 
