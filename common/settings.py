@@ -5,7 +5,6 @@ build file's table is generated from the dataclass.
 """
 
 import types
-from collections.abc import Hashable
 from dataclasses import fields
 from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -34,12 +33,13 @@ def check_settings(settings: Any, where: str) -> None:
     Raises:
         ConfigError: `where`, the first field that is out of range, and what to give.
     """
-    for key, hint in _hints(type(settings)).items():
+    kind: Any = type(settings)
+    for key, hint in _hints(kind).items():
         _check(where, key, getattr(settings, key), hint)
 
 
 @cache
-def _hints(kind: Hashable) -> dict[str, Any]:
+def _hints(kind: Any) -> dict[str, Any]:
     hints = get_type_hints(kind, include_extras=True)
     return {each.name: hints[each.name] for each in fields(kind)}
 
@@ -47,8 +47,7 @@ def _hints(kind: Hashable) -> dict[str, Any]:
 def _check(where: str, key: str, value: Any, hint: Any) -> None:
     limits: tuple[Any, ...] = ()
     if get_origin(hint) is Annotated:
-        hint, *found = get_args(hint)
-        limits = tuple(found)
+        hint, limits = get_args(hint)[0], get_args(hint)[1:]
     if get_origin(hint) in (Union, types.UnionType):
         if value is not None:
             _check(where, key, value, next(each for each in get_args(hint) if each is not type(None)))
@@ -56,8 +55,8 @@ def _check(where: str, key: str, value: Any, hint: Any) -> None:
     if get_origin(hint) is Literal and value not in get_args(hint):
         raise ConfigError(f"{where}: {key} is {value!r}; give {' or '.join(map(repr, get_args(hint)))}")
     if not all(_holds(limit, value) for limit in limits):
-        shown = "empty" if value == () else f"{value:g}" if isinstance(value, float) else value
-        raise ConfigError(f"{where}: {key} is {shown}; {_wanted(limits)}")
+        found = f"has {len(value)} items" if isinstance(value, tuple) else f"is {value}"
+        raise ConfigError(f"{where}: {key} {found}; give {', '.join(map(_said, limits))}")
     if get_origin(hint) is tuple and get_args(hint)[-1] is Ellipsis:
         for at, each in enumerate(value):
             _check(where, f"{key}[{at}]", each, get_args(hint)[0])
@@ -80,20 +79,18 @@ def _holds(limit: Any, value: Any) -> bool:
     return True
 
 
-def _wanted(limits: tuple[Any, ...]) -> str:
-    said = []
-    for limit in limits:
-        match limit:
-            case Ge(low):
-                said.append("above 0" if low == LEAST else f"at least {low:g}")
-            case Gt(low):
-                said.append(f"above {low:g}")
-            case Le(high):
-                said.append(f"up to {high:g}")
-            case Lt(high):
-                said.append(f"below {high:g}")
-            case MinLen(least):
-                said.append(f"at least {least}")
-            case MaxLen(most):
-                said.append(f"at most {most}")
-    return f"give {', '.join(said)}"
+def _said(limit: Any) -> str:
+    match limit:
+        case Ge(low):
+            return "a number above 0" if low == LEAST else f"at least {low:g}"
+        case Gt(low):
+            return f"a number above {low:g}"
+        case Le(high):
+            return f"up to {high:g}"
+        case Lt(high):
+            return f"below {high:g}"
+        case MinLen(least):
+            return f"at least {least}"
+        case MaxLen(most):
+            return f"at most {most}"
+    return str(limit)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from models import metrics
-from models.distill.losses.hinton import HardLabels, LabelSmoothing
+from models.distill.losses import HardLabels, LabelSmoothing
 from models.lazy import np
 from models.tasks.base import Task
 

@@ -53,4 +53,12 @@ METHODS: dict[str, type[Distillation]] = {
     )
 }
 
-__all__ = ["METHODS", "FitNetHints", "FlowOfSolution", "HardLabels", "LogitMatching", "SoftenedSoftmax"]
+__all__ = [
+    "METHODS",
+    "FitNetHints",
+    "FlowOfSolution",
+    "HardLabels",
+    "LabelSmoothing",
+    "LogitMatching",
+    "SoftenedSoftmax",
+]

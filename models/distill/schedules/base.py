@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from common.errors import ConfigError
+from common.settings import check_settings
 from models.distill.method import Distillation, Need
 
 if TYPE_CHECKING:
@@ -18,13 +18,21 @@ if TYPE_CHECKING:
     from models.training import History
 
 
+@dataclass(frozen=True)
 class Schedule(ABC):
-    """The steps to a student; a frozen dataclass whose fields are its settings."""
+    """The steps to a student; a frozen dataclass whose fields are its settings.
+
+    Raises:
+        ConfigError: a setting outside of its limits.
+    """
 
     kind: ClassVar[str]
     """Its name in the build file."""
     paper: ClassVar[str]
     """Authors, year, and arXiv number or venue."""
+
+    def __post_init__(self) -> None:
+        check_settings(self, f"schedule {self.kind}")
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -57,17 +65,6 @@ class Schedule(ABC):
 def part_of(epochs: int, share: float) -> int:
     """Give a share (0 to 1) of the epochs, at least one."""
     return max(1, round(share * epochs))
-
-
-def require_part(kind: str, **shares: float) -> None:
-    """Check settings that must lie above 0, up to 1.
-
-    Raises:
-        ConfigError: names the first that does not.
-    """
-    for key, value in shares.items():
-        if not 0 < value <= 1:
-            raise ConfigError(f"schedule {kind}: {key} is {value}; give a number above 0, up to 1")
 
 
 @dataclass(frozen=True)

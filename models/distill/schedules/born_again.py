@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from common.errors import ConfigError
+from annotated_types import Ge
+
+from common.settings import Part
 from models.distill.losses import HardLabels
 from models.distill.method import Distillation, Need
-from models.distill.schedules.base import Schedule, part_of, require_part
+from models.distill.schedules.base import Schedule, part_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -32,23 +34,15 @@ class BornAgain(Schedule):
         first: what the first learns from, the build's teacher or labels alone.
         share: of the student's epochs, for each generation but the one that is the result.
         ensemble: whether a last student learns from all generations.
-
-    Raises:
-        ConfigError: fewer than 2 generations, or a share outside of 0..1.
     """
 
     kind: ClassVar[str] = "born-again"
     paper: ClassVar[str] = "Furlanello, Lipton, Tschannen, Itti, Anandkumar 2018, arXiv:1805.04770"
 
-    generations: int = 2
+    generations: Annotated[int, Ge(2)] = 2
     first: Literal["teacher", "labels"] = "teacher"
-    share: float = 1.0
+    share: Part = 1.0
     ensemble: bool = False
-
-    def __post_init__(self) -> None:
-        if self.generations < 2:
-            raise ConfigError(f"schedule {self.kind}: {self.generations} generations; give at least 2")
-        require_part(self.kind, share=self.share)
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -100,18 +94,12 @@ class SelfTraining(Schedule):
 
     Attributes:
         share: of the student's epochs, for the first one.
-
-    Raises:
-        ConfigError: a share outside of 0..1.
     """
 
     kind: ClassVar[str] = "self-training"
     paper: ClassVar[str] = "Yuan, Tay, Li, Wang, Feng 2019, arXiv:1909.11723"
 
-    share: float = 1.0
-
-    def __post_init__(self) -> None:
-        require_part(self.kind, share=self.share)
+    share: Part = 1.0
 
     @property
     def needs(self) -> frozenset[Need]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from common.errors import ConfigError
+from common.settings import Count
 from models.distill.losses import FitNetHints, FlowOfSolution
 from models.distill.method import Distillation, Need
 from models.distill.schedules.base import Schedule
@@ -32,19 +32,13 @@ class FitNets(Schedule):
     Attributes:
         hint_epochs: of the first stage; the second takes the student's `epochs`.
         pairs: a guided layer and its hint layer, as in the method `hints`; the middle ones, if not given.
-
-    Raises:
-        ConfigError: less than one epoch.
     """
 
     kind: ClassVar[str] = "fitnets"
     paper: ClassVar[str] = "Romero et al. 2015, arXiv:1412.6550"
 
-    hint_epochs: int = 5
+    hint_epochs: Count = 5
     pairs: tuple[tuple[str, str], ...] = ()
-
-    def __post_init__(self) -> None:
-        _require_epochs(self.kind, "hint_epochs", self.hint_epochs)
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -69,19 +63,13 @@ class FspStages(Schedule):
     Attributes:
         flow_epochs: of the first stage; the second takes the student's `epochs`.
         pairs: layers of the flows, as in the method `fsp`; those that fit, if none are given.
-
-    Raises:
-        ConfigError: less than one epoch.
     """
 
     kind: ClassVar[str] = "fsp-stages"
     paper: ClassVar[str] = "Yim et al., CVPR 2017"
 
-    flow_epochs: int = 5
+    flow_epochs: Count = 5
     pairs: tuple[tuple[str, str], ...] = ()
-
-    def __post_init__(self) -> None:
-        _require_epochs(self.kind, "flow_epochs", self.flow_epochs)
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -95,11 +83,6 @@ class FspStages(Schedule):
     def run(self, workshop: Workshop) -> tuple[Student, History]:
         """Train by flows, then by the losses."""
         return workshop.distill(start=_begun(workshop, "flows", FlowOfSolution(self.pairs), self.flow_epochs))
-
-
-def _require_epochs(kind: str, key: str, epochs: int) -> None:
-    if epochs < 1:
-        raise ConfigError(f"schedule {kind}: {key} is {epochs}; give at least 1")
 
 
 def _check(loss: FeatureLoss, topology: Topology, teacher: nn.Module) -> None:

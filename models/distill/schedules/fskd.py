@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from common.errors import ConfigError
-from models.distill.method import Distillation, Need, require_above_zero, require_share
+from common.settings import Count, Fraction, Positive
+from models.distill.method import Distillation, Need
 from models.distill.schedules.base import Schedule
 from models.lazy import np, torch
 
@@ -42,27 +43,15 @@ class Fskd(Schedule):
         start_share: of the epochs, before the alignment.
         ridge: keeps Q near to identity, in units of the mean variance; for few samples of many channels.
         pairs: layers of student and teacher; where empty, those that fit.
-
-    Raises:
-        ConfigError: no samples, a share of 0 or 1, or a ridge not above 0.
     """
 
     kind: ClassVar[str] = "fskd"
     paper: ClassVar[str] = "Li et al. 2018, arXiv:1812.01839"
 
-    samples_per_class: int = 20
-    start_share: float = 0.5
-    ridge: float = 0.01
+    samples_per_class: Count = 20
+    start_share: Fraction = 0.5
+    ridge: Positive = 0.01
     pairs: tuple[tuple[str, str], ...] = ()
-
-    def __post_init__(self) -> None:
-        name = f"schedule {self.kind}"
-        if self.samples_per_class < 1:
-            raise ConfigError(f"{name}: samples_per_class is {self.samples_per_class}; give at least 1")
-        require_share(name, start_share=self.start_share)
-        if self.start_share in (0, 1):
-            raise ConfigError(f"{name}: start_share is {self.start_share:g}; give a number between 0 and 1")
-        require_above_zero(name, ridge=self.ridge)
 
     @property
     def needs(self) -> frozenset[Need]:

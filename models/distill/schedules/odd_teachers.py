@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
+from common.settings import Part, Share
 from models.distill.losses import HardLabels, SoftenedSoftmax
-from models.distill.method import Distillation, Need
-from models.distill.schedules.base import Schedule, part_of, require_part
+from models.distill.method import Distillation, Need, Temperature
+from models.distill.schedules.base import Schedule, part_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,18 +28,12 @@ class DefectiveTeacher(Schedule):
 
     Attributes:
         share: of the student's epochs, for the teacher.
-
-    Raises:
-        ConfigError: a share outside of 0..1.
     """
 
     kind: ClassVar[str] = "defective"
     paper: ClassVar[str] = "Yuan, Tay, Li, Wang, Feng 2019, arXiv:1909.11723"
 
-    share: float = 0.05
-
-    def __post_init__(self) -> None:
-        require_part(self.kind, share=self.share)
+    share: Part = 0.05
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -81,21 +76,14 @@ class ReversedTeacher(Schedule):
         share: of the student's epochs, for the student alone and for the network, each.
         temperature: of what the network learns from the student.
         hard_label_weight: of the labels in what the network learns.
-
-    Raises:
-        ConfigError: a share or a weight outside of 0..1, or a temperature not above 0.
     """
 
     kind: ClassVar[str] = "reversed"
     paper: ClassVar[str] = "Yuan, Tay, Li, Wang, Feng 2019, arXiv:1909.11723"
 
-    share: float = 1.0
-    temperature: float = 4.0
-    hard_label_weight: float = 0.1
-
-    def __post_init__(self) -> None:
-        require_part(self.kind, share=self.share)
-        self._loss()
+    share: Part = 1.0
+    temperature: Temperature = 4.0
+    hard_label_weight: Share = 0.1
 
     @property
     def needs(self) -> frozenset[Need]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from annotated_types import Gt, Le
 
 from common.errors import ConfigError
-from models.distill.method import Distillation, require_above_zero
+from common.settings import Count, Fraction, Positive
+from models.distill.method import Distillation
 from models.distill.schedules.base import Schedule
 from models.lazy import np
 
@@ -42,24 +45,18 @@ class Prune(Schedule):
         samples: of the transfer set, for second derivatives.
         damping: added to the inputs' moments before they are inverted, times their mean diagonal (obs).
 
-    Raises:
-        ConfigError: a setting out of range; binary weights, which have no zero.
+    Binary weights have no zero: `check` refuses them.
     """
 
     kind: ClassVar[str] = "prune"
     paper: ClassVar[str] = "Han et al. 2015, arXiv:1506.02626; LeCun et al. 1990; Hassibi, Stork 1993"
 
     criterion: Criterion = "magnitude"
-    sparsity: float = 0.5
-    rounds: int = 1
-    rate: float = 0.1
-    samples: int = 256
-    damping: float = 1e-3
-
-    def __post_init__(self) -> None:
-        if not 0 < self.sparsity < 1:
-            raise ConfigError(f"{self.kind}: sparsity is {self.sparsity}; give a number above 0, below 1")
-        _check(self.kind, self.rate, self.damping, samples=self.samples, rounds=self.rounds)
+    sparsity: Fraction = 0.5
+    rounds: Count = 1
+    rate: Positive = 0.1
+    samples: Count = 256
+    damping: Positive = 1e-3
 
     def check(self, topology: Topology, teacher: nn.Module, loss: Distillation) -> None:
         """Refuse binary weights."""
@@ -105,24 +102,16 @@ class PruneChannels(Schedule):
         rate: learning rate of training again, as a share of the build file's.
         samples: of the transfer set, for second derivatives.
         damping: added to the inputs' moments before they are inverted, times their mean diagonal (obs).
-
-    Raises:
-        ConfigError: a setting out of range, or a student without hidden channels.
     """
 
     kind: ClassVar[str] = "prune-channels"
     paper: ClassVar[str] = "Li et al. 2016, arXiv:1608.08710; LeCun et al. 1990; Hassibi, Stork 1993"
 
     criterion: Criterion = "magnitude"
-    factor: float = 2.0
-    rate: float = 1.0
-    samples: int = 256
-    damping: float = 1e-3
-
-    def __post_init__(self) -> None:
-        if not 1 < self.factor <= 100:
-            raise ConfigError(f"{self.kind}: factor is {self.factor}; give a number above 1, up to 100")
-        _check(self.kind, self.rate, self.damping, samples=self.samples)
+    factor: Annotated[float, Gt(1), Le(100)] = 2.0
+    rate: Positive = 1.0
+    samples: Count = 256
+    damping: Positive = 1e-3
 
     def check(self, topology: Topology, teacher: nn.Module, loss: Distillation) -> None:
         """Refuse students that have nothing to remove."""
@@ -150,13 +139,6 @@ class PruneChannels(Schedule):
                 f"{self.kind}: the student has no hidden channels to remove; give it a layer more"
             )
         return channels.widened(self.factor)
-
-
-def _check(kind: str, rate: float, damping: float, **counts: int) -> None:
-    require_above_zero(kind, rate=rate, damping=damping)
-    for key, value in counts.items():
-        if value < 1:
-            raise ConfigError(f"{kind}: {key} is {value}; give at least 1")
 
 
 def _slower(workshop: Workshop, rate: float) -> Workshop:

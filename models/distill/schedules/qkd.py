@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from common.errors import ConfigError
+from common.settings import Part
 from models.distill.losses import HardLabels
-from models.distill.method import Distillation, Need, require_temperature
-from models.distill.schedules.base import Schedule, part_of, require_part
+from models.distill.method import Distillation, Need, Temperature
+from models.distill.schedules.base import Schedule, part_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -38,19 +39,18 @@ class QuantizationAware(Schedule):
         temperature: T of what the teacher learns from the student.
 
     Raises:
-        ConfigError: shares of 0 or less, shares that leave nothing, or a temperature not above 0.
+        ConfigError: a setting outside of its limits, or shares that leave nothing.
     """
 
     kind: ClassVar[str] = "qkd"
     paper: ClassVar[str] = "Kim, Bhalgat, Lee, Patel, Kwak 2019, arXiv:1911.12491"
 
-    self_study: float = 0.3
-    co_study: float = 0.3
-    temperature: float = 4.0
+    self_study: Part = 0.3
+    co_study: Part = 0.3
+    temperature: Temperature = 4.0
 
     def __post_init__(self) -> None:
-        require_part(self.kind, self_study=self.self_study, co_study=self.co_study)
-        require_temperature(f"schedule {self.kind}", self.temperature)
+        super().__post_init__()
         if self.self_study + self.co_study >= 1:
             raise ConfigError(
                 f"schedule {self.kind}: self_study {self.self_study} and co_study {self.co_study} leave "

@@ -166,7 +166,7 @@ def test_gradients_by_finite_differences(source):
         ({"negatives": 0}, "negatives is 0; give"),
         ({"momentum": 1.0}, "momentum is 1.0; give"),
         ({"negatives_from": "anywhere"}, "negatives_from is 'anywhere'; give"),
-        ({"pairs": (("layer0", "layers.3"), ("layer1", "layers.5"))}, "2 pairs of layers; give one"),
+        ({"pairs": (("layer0", "layers.3"), ("layer1", "layers.5"))}, "pairs has 2 items; give at most 1"),
     ],
 )
 def test_refuses(settings, message):

@@ -167,8 +167,8 @@ def test_noise_is_measured_by_the_first_batch_norm():
     [
         ({"count": 0}, "data data-impressions: count is 0; give at least 1"),
         ({"steps": 0}, "steps is 0; give at least 1"),
-        ({"betas": ()}, "betas is empty; give at least one"),
-        ({"betas": (1.0, 0.0)}, "betas is 0.0; give"),
+        ({"betas": ()}, "betas has 0 items; give at least 1"),
+        ({"betas": (1.0, 0.0)}, r"betas\[1\] is 0.0; give"),
         ({"temperature": 0.0}, "temperature is 0.0; give"),
         ({"learning_rate": -1.0}, "learning_rate is -1.0; give"),
     ],

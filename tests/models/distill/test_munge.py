@@ -161,7 +161,7 @@ def test_labels_are_never_looked_at():
         ({"swap_probability": 1.5}, "swap_probability is 1.5; give"),
         ({"local_variance": 0.0}, "local_variance is 0.0; give"),
         ({"local_variance": float("nan")}, "local_variance is nan; give"),
-        ({"categorical": (-1,)}, r"categorical is \[-1\]; give places from 0"),
+        ({"categorical": (-1,)}, r"categorical\[0\] is -1; give at least 0"),
     ],
 )
 def test_bad_settings(settings, message):
