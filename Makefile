@@ -79,7 +79,7 @@ print(f"report     {folder / 'report.html'}")
 print(f"bitstream  {next(folder.glob('bitstream.bi[nt]'))}, for {chip['board']}")
 skipped = "".join(f", {rung['rung']} skipped: {rung['skipped']}" for rung in rungs if rung.get("skipped"))
 print(f"ladder     {passed} of {len(rungs)} rungs passed{skipped}")
-print(f"accuracy   {metrics['student_accuracy']:.2%}, teacher {metrics['teacher_accuracy']:.2%}")
+print(f"accuracy   {metrics['student']:.2%}, teacher {metrics['teacher']:.2%}")
 print(f"core       {speed['core_frames_per_second']:,.0f} frames/s at {speed['clock_hz'] / 1e6:g} MHz,"
       f" a frame every {speed['interval_cycles']} cycles")
 print(f"link       {speed['link_frames_per_second']:,.0f} frames/s, {speed['link']}")

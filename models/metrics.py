@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from models.lazy import np
@@ -12,6 +13,25 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Logits: TypeAlias = NDArray[np.floating[Any]] | NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True)
+class FreezeReport:
+    """What freezing changed on a split: the trained float student against the integer network.
+
+    Attributes:
+        samples: how many were compared.
+        differing_activations: activations of any layer that differ, over all samples.
+        differing_logits: logits that differ, over all samples.
+        score_before: of the trained student, 0 to 1.
+        score_after: of the integer network, 0 to 1.
+    """
+
+    samples: int
+    differing_activations: int
+    differing_logits: int
+    score_before: float
+    score_after: float
 
 
 def accuracy(scores: Logits, labels: NDArray[np.int64]) -> float:

@@ -44,22 +44,27 @@ class Use:
 
 @dataclass(frozen=True)
 class Utilization:
-    """What place and route made of a design: resources by nextpnr's names, clocks in hertz."""
+    """What place and route made of a design.
+
+    Attributes:
+        board: the board's name.
+        device: the chip, with its package.
+        resources: by nextpnr's or FINN's names.
+        fmax_hz: the fastest clock that the routed design can have, in Hz.
+        clock_hz: the board's clock, in Hz.
+        timing_met: whether the design is as fast as that clock.
+    """
 
     board: str
     device: str
     resources: Mapping[str, Use]
     fmax_hz: float
     clock_hz: int
-
-    @property
-    def timing_met(self) -> bool:
-        """Whether the design is as fast as the board's clock."""
-        return self.fmax_hz >= self.clock_hz
+    timing_met: bool
 
     def save(self, path: Path) -> None:
         """Write `utilization.json`."""
-        path.write_text(json.dumps(asdict(self) | {"timing_met": self.timing_met}, indent=2) + "\n")
+        path.write_text(json.dumps(asdict(self), indent=2) + "\n")
 
 
 def synthesize(
@@ -202,7 +207,8 @@ def read_report(board: Board, path: Path) -> Utilization:
             raise ValueError(f"{fmax} MHz, {used}")
     resources = {name: Use(used.get(name, 0), count) for name, count in board.resources.items()}
     device = f"{board.device}-{board.package}"
-    return Utilization(board.name, device, resources, fmax * 1e6, board.clock_hz)
+    fmax *= 1e6
+    return Utilization(board.name, device, resources, fmax, board.clock_hz, fmax >= board.clock_hz)
 
 
 def pack(board: Board, *, work: Path, log: Path, native: bool = False) -> Path:

@@ -5,7 +5,7 @@ what it does there, and nothing later depends on how a float kernel rounds. (FIN
 4.2.2, folds batch-norm into thresholds by formula, which leaves the rounding of float arithmetic open.)
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from common import topology
 from common.errors import ContractError
 from common.topology import INPUT
 from models.data import Split
-from models.metrics import accuracy
+from models.metrics import FreezeReport, accuracy
 from models.students.integer import (
     Add,
     Conv,
@@ -36,25 +36,6 @@ from models.students.student import INPUT_BITS, Student, StudentLayer, pool_scal
 
 CHUNK_VALUES = 2**20
 BATCH = 256
-
-
-@dataclass(frozen=True)
-class FreezeReport:
-    """What freezing changed on a split: the trained float student against the integer network.
-
-    Attributes:
-        samples: number of samples compared.
-        differing_activations: activations (of any layer) that differ, over all samples.
-        differing_logits: logits that differ, over all samples.
-        accuracy_before: of the trained student, 0 to 1.
-        accuracy_after: of the integer network, 0 to 1.
-    """
-
-    samples: int
-    differing_activations: int
-    differing_logits: int
-    accuracy_before: float
-    accuracy_after: float
 
 
 def freeze(student: Student, name: str = "student") -> IntegerNetwork:
@@ -89,8 +70,8 @@ def freeze_report(student: Student, network: IntegerNetwork, split: Split) -> Fr
         samples=len(split),
         differing_activations=sum(differing[:-1]),
         differing_logits=differing[-1],
-        accuracy_before=accuracy(before[-1], split.y),
-        accuracy_after=accuracy(after[-1], split.y),
+        score_before=accuracy(before[-1], split.y),
+        score_after=accuracy(after[-1], split.y),
     )
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -68,40 +68,6 @@ class NetworkTerms:
         teacher = batch.hints.logits if batch.hints else outputs.new_empty(0, *outputs.shape)
         signals = Signals(outputs, teacher, batch.y, x=batch.x, rows=batch.rows, progress=batch.progress)
         return self.loss.terms(signals)
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What an epoch came to: mean loss, means of its terms, the task's score on the validation split."""
-
-    loss: float
-    terms: dict[str, float]
-    validation_score: float
-
-
-@dataclass(frozen=True)
-class History:
-    """Every epoch of a run, and which of them gave the final weights (counted from 0).
-
-    `measured` holds validation scores (0 to 1) of what a run of several steps made on the way.
-    """
-
-    epochs: tuple[Epoch, ...]
-    chosen: int
-    measured: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def validation_score(self) -> float:
-        """Of the final weights."""
-        return self.epochs[self.chosen].validation_score
-
-    def to_json(self) -> dict[str, Any]:
-        """Give plain lists and dictionaries for a report."""
-        return {
-            "epochs": [asdict(epoch) for epoch in self.epochs],
-            "chosen": self.chosen,
-            "measured": dict(self.measured),
-        }
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from common.errors import CheckpointError, ConfigError
+from models.history import Epoch, History
 from models.training import checkpoint as checkpoints
 from models.training.config import TrainingConfig
 from models.training.evaluation import deterministic, epoch_seed, predict
-from models.training.job import Batch, Epoch, History, Job, Progress, silent
+from models.training.job import Batch, Job, Progress, silent
 
 PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed"}
 """Fabric's names."""

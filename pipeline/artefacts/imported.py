@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from common.errors import DataError, StoreError
 from common.tensorfile import read_tensors, write_tensors
-from hw.finn.lowering import Difference
 from hw.imported import Bytes, Layout
+from hw.imported.difference import Difference
 from hw.interface import Affine
 from models.data import Dataset, InputContract, Scaling
 from models.data.arrays import read_npz_arrays
@@ -172,7 +172,7 @@ class Trial:
 
     def recorded_difference(self, integers: NDArray[np.integer[Any]], output: Affine) -> Difference:
         """The recorded outputs against golden's integers on the recorded inputs, (n, classes)."""
-        from hw.finn.lowering.difference import between
+        from hw.imported.difference import between
 
         return between(self._recorded.outputs, integers.astype(np.int64), output, self.entry.end)
 

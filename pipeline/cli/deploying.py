@@ -1,13 +1,13 @@
 """`retort deploy`: a build's package on a PYNQ board, proven there, and how fast it is."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from common.files import log_file
 from hw.tools.ssh import Remote
+from pipeline.artefacts.verification import VERIFICATION, Rung
 from pipeline.cli.app import AsJson, Folder, JunitFile, print_json, print_table, shown
 from pipeline.engine.lock import open_built
 from pipeline.ladder import junit
@@ -47,24 +47,24 @@ def deploy(
         display.step("board", 0, 1)
         row = climb_board(built, target, log, display.step)
         display.step("board", 1, 1)
-    if "error" not in row:
+    if row.error is None:
         record(folder, row)
     if junit_file:
         junit.write(junit_file, built.lock.build, [row])
     if as_json:
-        print_json(row)
-    elif "error" not in row:
+        print_json(VERIFICATION.plain((row,))[0])
+    elif row.error is None:
         print_table(_table(row))
     failed = failure([row], f"{folder}, on {host}")
     if failed:
         raise failed
 
 
-def _table(row: Mapping[str, Any]) -> list[tuple[str, str]]:
-    metrics = row["metrics"]
+def _table(row: Rung) -> list[tuple[str, str]]:
+    metrics = row.metrics
     return [
         ("package", "sent" if metrics["sent"] else "there already"),
-        ("board", junit.summary(row)),
+        ("board", row.summary),
         ("accelerator", f"{metrics['frames_per_second']:,.0f} frames/s in batches of {metrics['batch']:,}"),
         ("latency", f"{metrics['latency_microseconds']:,.0f} microseconds, one frame"),
         (

@@ -1,6 +1,5 @@
 """`retort detect`: distilled detectors on scenes of a build's pictures."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,6 +8,7 @@ import typer
 
 from common.errors import ConfigError
 from hw.tools.tools import fingerprint
+from pipeline.artefacts.verification import VERIFICATION
 from pipeline.cli.app import (
     DEFAULT_STORE,
     AsJson,
@@ -19,11 +19,10 @@ from pipeline.cli.app import (
     say,
     shown,
 )
-from pipeline.cli.folder import verdict
+from pipeline.cli.folder import rung_rows
 from pipeline.config.build import distilled
 from pipeline.config.checks import load_checked
 from pipeline.engine.store import Store
-from pipeline.ladder import junit
 
 
 def detect(
@@ -101,12 +100,12 @@ def detect(
     folder = out / config.name / FOLDER
     with shown(ctx, as_json) as display:
         found = run(config, DetectorBuild(wanted, bitstream), Store(store), fingerprint, display, folder)
-    rungs = json.loads((folder / "verification.json").read_text())
+    rungs = VERIFICATION.load(folder)
     if as_json:
-        print_json({**found, "rungs": rungs, "folder": str(folder)})
+        print_json({**found, "rungs": VERIFICATION.plain(rungs), "folder": str(folder)})
         return
     _tell(found)
-    print_table([(rung["rung"], verdict(rung), junit.summary(rung)) for rung in rungs])
+    print_table(rung_rows(rungs))
     say(f"files in {folder}")
 
 

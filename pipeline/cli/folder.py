@@ -1,8 +1,8 @@
 """`retort verify`, `retort report`, `retort infer`, `retort flash`: what is done with a built folder."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -11,6 +11,7 @@ from common.files import log_file
 from hw.boards.boards import find_open
 from hw.tools import tools
 from hw.tools.ssh import Remote
+from pipeline.artefacts.verification import VERIFICATION, Rung
 from pipeline.cli.app import AsJson, Folder, JunitFile, print_json, print_table, say, shown
 from pipeline.engine.lock import BuiltFolder, open_built
 from pipeline.ladder import junit
@@ -55,9 +56,9 @@ def verify(
     if junit_file:
         junit.write(junit_file, built.lock.build, rungs)
     if as_json:
-        print_json(rungs)
+        print_json(VERIFICATION.plain(tuple(rungs)))
     else:
-        print_table([(rung["rung"], verdict(rung), junit.summary(rung)) for rung in rungs])
+        print_table(rung_rows(rungs))
     failed = failure(rungs, str(folder))
     if failed:
         raise failed
@@ -95,9 +96,10 @@ def flash(folder: Folder) -> None:
     say(f"{bitstream} is in the {board}")
 
 
-def verdict(rung: Mapping[str, Any]) -> str:
-    """A rung's outcome in a word."""
-    return "ERROR" if "error" in rung else {True: "passed", False: "FAILED", None: "skipped"}[rung["passed"]]
+def rung_rows(rungs: Iterable[Rung]) -> list[tuple[str, str, str]]:
+    """Rungs as rows of a table; what went wrong stands out."""
+    loud = {"failed": "FAILED", "error": "ERROR"}
+    return [(rung.rung, loud.get(rung.verdict, rung.verdict), rung.summary) for rung in rungs]
 
 
 def _bitstream(built: BuiltFolder) -> Path:

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
+from pipeline.artefacts.verification import Rung
 from pipeline.cli.app import AsJson, print_json, print_table, say, shown
-from pipeline.cli.folder import verdict
-from pipeline.ladder import junit
+from pipeline.cli.folder import rung_rows
 
 
 def specialize(
@@ -63,6 +63,6 @@ def specialize(
     ]
     print_table([("ensemble", "top-1", "to independent", "oracle", "to independent", "a member"), *rows])
     for core in found["cores"]:
-        rungs = [(rung["rung"], verdict(rung), junit.summary(rung)) for rung in core["rungs"]]
+        rungs = rung_rows([Rung(**rung) for rung in core["rungs"]])
         print_table([(core["folder"], "", ""), *rungs])
     say(f"in {found['folder']}")

@@ -1,12 +1,12 @@
 """`retort tree`: the teacher of a build as a decision tree."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from hw.tools.tools import fingerprint
+from pipeline.artefacts.verification import VERIFICATION
 from pipeline.cli.app import (
     DEFAULT_STORE,
     AsJson,
@@ -17,11 +17,10 @@ from pipeline.cli.app import (
     say,
     shown,
 )
-from pipeline.cli.folder import verdict
+from pipeline.cli.folder import rung_rows
 from pipeline.config.build import distilled
 from pipeline.config.checks import load_checked
 from pipeline.engine.store import Store
-from pipeline.ladder import junit
 
 
 def tree(
@@ -47,9 +46,9 @@ def tree(
     folder = out / config.name / FOLDER
     with shown(ctx, as_json) as display:
         found, about = distil_tree(config, plan, Store(store), fingerprint, display, folder)
-    rungs = json.loads((folder / "verification.json").read_text())
+    rungs = VERIFICATION.load(folder)
     if as_json:
-        print_json({**about, "rungs": rungs, "folder": str(folder)})
+        print_json({**about, "rungs": VERIFICATION.plain(rungs), "folder": str(folder)})
         return
     for line in found.lines() if printed else ():
         say(line)
@@ -57,5 +56,5 @@ def tree(
         f"depth {about['depth']}, {about['leaves']} leaves: {about['accuracy']:.2%} accuracy, teacher"
         f" {about['teacher_accuracy']:.2%}, the same class on {about['agreement']:.2%}"
     )
-    print_table([(rung["rung"], verdict(rung), junit.summary(rung)) for rung in rungs])
+    print_table(rung_rows(rungs))
     say(f"files in {folder}")

@@ -1,6 +1,6 @@
 """What the rungs compare: a build's files, read when first asked for, and the result of a rung."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ from hw.interface import Affine, CoreInterface, load_weights
 from models import data
 from models.metrics import combine
 from models.students import integer
+from pipeline.artefacts.hardware import Layer
 from pipeline.artefacts.imported import Trial, load_trial
 from pipeline.artefacts.metrics import load_teacher_logits
 from pipeline.config.build import Build, NetworkBuild, brought
@@ -168,7 +169,7 @@ class Artefacts:
             return label.reshape(-1, 1).astype(np.int64)
         return logits.astype(np.int64)
 
-    def tapped(self, x: NDArray[np.uint8], layers: Sequence[Mapping[str, Any]]) -> list[NDArray[Any]]:
+    def tapped(self, x: NDArray[np.uint8], layers: Sequence[Layer]) -> list[NDArray[Any]]:
         """What layers with thresholds, of `layers.json`, give for frames by golden: (n, values) each.
 
         Golden's layers are found by name: of a student, what its file calls them, for FINN has its own order.
@@ -180,14 +181,14 @@ class Artefacts:
             from hw.finn.reader import read
 
             model = golden_from_graph(read(load_hardware(self.folder / "hardware.onnx")), taps=True)
-            names = [f"tap_{layer['name']}" for layer in layers]
+            names = [f"tap_{layer.name}" for layer in layers]
         else:
             from models.export import golden_model
 
             model = golden_model(self.network, taps=True)
-            if any("origin" not in layer for layer in layers):
+            if any(layer.origin is None for layer in layers):
                 raise StoreError(f"{self.folder / 'layers.json'}: a layer without origin; build again")
-            names = [f"tap_{layer['origin']}" for layer in layers]
+            names = [f"tap_{layer.origin}" for layer in layers]
         return run_model(model.SerializeToString(), {"x": x}, names, "golden.onnx")
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hw.finn.lowering import Difference
+from hw.imported.difference import Difference
 from hw.interface import Affine
 from pipeline.artefacts.imported import classified
 from pipeline.config.build import NetworkVerifyConfig, brought
@@ -23,8 +23,8 @@ def network(artefacts: Artefacts) -> Finding:
     Floats are not integers: a difference is measured, and fails beyond the build's limits only. Mismatches
     are frames with an output more than one of golden's steps apart.
     """
-    from hw.finn.lowering.difference import between
     from hw.finn.lowering.reference import execute_given
+    from hw.imported.difference import between
 
     limits, trial, output = brought(artefacts.config).verify, artefacts.trial, artefacts.output
     x, (logits, _) = trial.frames[: limits.network_samples], artefacts.golden

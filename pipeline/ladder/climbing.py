@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
 from common.errors import DiskError, LinkError, RetortError, ToolError, VerificationError, by_exit_code
 from common.progress import Step
@@ -18,13 +18,13 @@ from hw.interface import CoreInterface
 from hw.shells.port import Shell, parallel_port
 from hw.shells.throughput import pace
 from hw.tools import tools
+from pipeline.artefacts.hardware import Performance
+from pipeline.artefacts.verification import Rung, RungError
 from pipeline.config.build import Build, NetworkBuild
 from pipeline.ladder import brought, finn_rtl, hardware, networks
 from pipeline.ladder.artefacts import Artefacts, Finding
-from pipeline.ladder.junit import summary
 
 T = TypeVar("T")
-Row: TypeAlias = dict[str, Any]
 Rungs: TypeAlias = dict[str, tuple[Callable[[T], Finding], tuple[str, ...]]]
 
 FINN: Rungs[Artefacts] = {"finn": (networks.finn, ("finn-plus", "qonnx"))}
@@ -53,8 +53,8 @@ REACHED: Rungs[Artefacts] = {"board": (hardware.board, ("ssh",))}
 class Climbed:
     """Every rung's finding, and the speed where a rung measured it."""
 
-    rungs: list[Row]
-    performance: dict[str, Any]
+    rungs: list[Rung]
+    performance: Performance | None
 
 
 def climb(
@@ -92,7 +92,7 @@ def rungs_of(config: Build, *, reached: bool) -> tuple[Rungs[Artefacts], Rungs[A
     return first, RTL | (AMD if amd else OPEN) | (REACHED if reached else {})
 
 
-def climb_side_by_side(subject: T, rungs: Rungs[T], key: str, against: str = "golden") -> Iterator[Row]:
+def climb_side_by_side(subject: T, rungs: Rungs[T], key: str, against: str = "golden") -> Iterator[Rung]:
     """Climb rungs that are mostly Verilator and the C++ compiler at work: processes of their own.
 
     `against` is what a rung that could not be climbed would have compared with.
@@ -104,7 +104,7 @@ def climb_side_by_side(subject: T, rungs: Rungs[T], key: str, against: str = "go
         pool.shutdown(cancel_futures=True)  # an interrupt must not wait for rungs that have not begun
 
 
-def _climb_one(subject: T, name: str, rungs: Rungs[T], key: str, against: str = "golden") -> Row:
+def _climb_one(subject: T, name: str, rungs: Rungs[T], key: str, against: str = "golden") -> Rung:
     rung, needs = rungs[name]
     began = time.monotonic()
     try:
@@ -116,45 +116,36 @@ def _climb_one(subject: T, name: str, rungs: Rungs[T], key: str, against: str = 
     return row_of(name, found, time.monotonic() - began, key, needs)
 
 
-def row_of(name: str, found: Finding, seconds: float, key: str, needs: tuple[str, ...]) -> Row:
+def row_of(name: str, found: Finding, seconds: float, key: str, needs: tuple[str, ...]) -> Rung:
     """A rung's finding as `verification.json` has it; `needs` names the tools."""
-    row: Row = {
-        "rung": name,
-        "against": found.against,
-        "samples": found.samples,
-        "mismatches": found.mismatches,
-        "metrics": found.metrics,
-        "seconds": round(seconds, 3),
-        "passed": found.passed,
-        "key": key,
-        "tools": {need: tools.find(need).require().version for need in needs},
-    }
-    if found.first_mismatch:
-        row["first_mismatch"] = found.first_mismatch
-    if found.skipped:
-        row["skipped"] = found.skipped
-    if found.error:
-        row["error"] = told(found.error)
-    return row
-
-
-def told(error: RetortError) -> dict[str, Any]:
-    """An error as rows have it."""
-    return {"kind": type(error).__name__, "exit_code": error.exit_code, "message": str(error)}
+    return Rung(
+        rung=name,
+        against=found.against,
+        samples=found.samples,
+        mismatches=found.mismatches,
+        metrics=found.metrics,
+        seconds=round(seconds, 3),
+        passed=found.passed,
+        key=key,
+        tools={need: tools.find(need).require().version for need in needs},
+        first_mismatch=found.first_mismatch,
+        skipped=found.skipped,
+        error=RungError.of(found.error) if found.error else None,
+    )
 
 
 def performance(
-    board: Board | AmdBoard, shell: Shell, interface: CoreInterface, rungs: list[Row]
-) -> dict[str, Any]:
+    board: Board | AmdBoard, shell: Shell, interface: CoreInterface, rungs: list[Rung]
+) -> Performance | None:
     """The pace of what the board gets: of the core, or of FINN's RTL where that could be simulated."""
     names = ("interval_cycles", "interval_bound_cycles", "latency_cycles")
-    found = [row["metrics"] for row in rungs if all(name in row["metrics"] for name in names)]
+    found = [rung.metrics for rung in rungs if all(name in rung.metrics for name in names)]
     if not found:
-        return {}
-    measured = found[-1]
+        return None
+    cycles = {name: found[-1][name] for name in names}
     port = parallel_port(board, interface) if shell == "parallel" and isinstance(board, Board) else None
-    seen = pace(board, interface, measured["interval_cycles"], port)
-    return {name: measured[name] for name in names} | {"clock_hz": board.clock_hz} | asdict(seen)
+    seen = pace(board, interface, cycles["interval_cycles"], port)
+    return Performance(**asdict(seen), **cycles, clock_hz=board.clock_hz)
 
 
 def hardware_stage(stages: Iterable[str]) -> str:
@@ -168,17 +159,17 @@ def hardware_stage(stages: Iterable[str]) -> str:
     raise KeyError("bitstream")
 
 
-def failure(rungs: Iterable[Row], where: str) -> RetortError | None:
+def failure(rungs: Iterable[Rung], where: str) -> RetortError | None:
     """The error that rungs of the build `where` end with; None where none failed.
 
     A mismatch, of the first rung that found one, says more of a build than what kept another from being
     climbed, which is the error of its own kind.
     """
-    bad = [row for row in rungs if row["passed"] is False]
-    row = next((row for row in bad if "error" not in row), None)
-    if row:
-        return VerificationError(f"{where}: rung '{row['rung']}' failed: {summary(row)}")
-    if bad:
-        error = bad[0]["error"]
-        return by_exit_code(error["exit_code"])(f"{where}: rung '{bad[0]['rung']}': {error['message']}")
+    bad = [rung for rung in rungs if rung.passed is False]
+    rung = next((rung for rung in bad if rung.failed), None)
+    if rung:
+        return VerificationError(f"{where}: rung '{rung.rung}' failed: {rung.summary}")
+    for rung in bad:
+        assert rung.error is not None
+        return by_exit_code(rung.error.exit_code)(f"{where}: rung '{rung.rung}': {rung.error.message}")
     return None

@@ -7,7 +7,7 @@ import numpy as np
 
 from hw.boards.boards import find_amd
 from hw.finn.lowering import load_hardware
-from hw.finn.rtl import DESCRIPTION, FinnRtl, without_rtl
+from hw.finn.rtl import FINN_RTL, without_rtl
 from hw.finn.rtl.simulate import FinnSimulator
 from pipeline.ladder.artefacts import Artefacts, Finding, compare, varied
 from pipeline.ladder.chip import STALL_PERCENT
@@ -18,7 +18,7 @@ STALLED = 256
 
 def finn_rtl(artefacts: Artefacts) -> Finding:
     """FINN's RTL in Verilator against golden: all frames at full rate, and some with random stalls."""
-    rtl = FinnRtl.load(artefacts.folder)
+    rtl = FINN_RTL.load(artefacts.folder)
     metrics: dict[str, Any] = {
         "interval_bound_cycles": rtl.estimate.interval_cycles,
         "estimated_latency_cycles": rtl.estimate.latency_cycles,
@@ -29,7 +29,7 @@ def finn_rtl(artefacts: Artefacts) -> Finding:
         hardware = load_hardware(artefacts.folder / "hardware.onnx")
         missing = without_rtl(hardware, part=rtl.part, log=artefacts.log)
         if missing != rtl.missing:
-            text = f"{DESCRIPTION}: {rtl.missing}; FINN says: {missing or 'it has RTL of all layers'}"
+            text = f"{FINN_RTL.name}: {rtl.missing}; FINN says: {missing or 'it has RTL of all layers'}"
             return Finding(False, "golden", metrics=metrics, first_mismatch=text)
         return Finding(None, "golden", metrics=metrics, skipped=missing)
     x, expected = artefacts.frames, artefacts.expected()

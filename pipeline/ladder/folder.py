@@ -4,6 +4,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from common.errors import DiskError, LinkError, RetortError, StoreError
@@ -11,10 +12,11 @@ from common.files import log_file, unmentioned
 from common.progress import Step
 from hw.boards.boards import find_open
 from hw.host.deployment import Target
+from pipeline.artefacts.verification import Rung
 from pipeline.engine.lock import BuiltFolder
 from pipeline.ladder import chip
 from pipeline.ladder.artefacts import Artefacts, Finding
-from pipeline.ladder.climbing import Row, climb, hardware_stage, row_of, rungs_of
+from pipeline.ladder.climbing import climb, hardware_stage, row_of, rungs_of
 from pipeline.ladder.deployed import deployed, reach
 from pipeline.ladder.own import COMMANDS, climb_own, own_rungs, own_stage
 
@@ -23,7 +25,7 @@ LOG = Path("logs") / "verify.log"
 
 def verify_folder(
     built: BuiltFolder, step: Step, port: str | None = None, target: Target | None = None
-) -> list[Row]:
+) -> list[Rung]:
     """Climb the ladder again over a built folder, with a board on `port` or at `target`, or the virtual one.
 
     A board that cannot be reached, or holds another build, is found first: no rung is climbed then, and
@@ -50,7 +52,7 @@ def verify_folder(
     return rows
 
 
-def climb_board(built: BuiltFolder, target: Target, log: Path, step: Step) -> Row:
+def climb_board(built: BuiltFolder, target: Target, log: Path, step: Step) -> Rung:
     """Climb the last rung alone, on a board reached by SSH; what goes wrong with the board is in the row.
 
     Raises `StoreError` where the folder was built without a package for the board.
@@ -80,7 +82,7 @@ def _unreachable(built: BuiltFolder, log: Path, port: str | None, target: Target
     return None
 
 
-def _not_climbed(built: BuiltFolder, error: LinkError, key: str, *, reached: bool) -> list[Row]:
+def _not_climbed(built: BuiltFolder, error: LinkError, key: str, *, reached: bool) -> list[Rung]:
     """The rows of all rungs where the board's is in error."""
     if own_stage(built.keys):
         names = [*own_rungs(placed=True)]
@@ -92,12 +94,12 @@ def _not_climbed(built: BuiltFolder, error: LinkError, key: str, *, reached: boo
 
 
 @contextmanager
-def _log(folder: Path) -> Iterator[tuple[Path, list[Row]]]:
+def _log(folder: Path) -> Iterator[tuple[Path, list[Rung]]]:
     """What tools print goes to the folder's `logs/`, where that can be written; and the rows that name it.
 
     Where it cannot, the log is gone afterwards, and no row sends anybody there.
     """
-    rows: list[Row] = []
+    rows: list[Rung] = []
     try:
         log = log_file(folder.resolve() / LOG)
     except DiskError:
@@ -107,14 +109,17 @@ def _log(folder: Path) -> Iterator[tuple[Path, list[Row]]]:
             except RetortError as error:
                 error.args = (unmentioned(str(error), Path(name)),)
                 raise
-        for row in rows:
-            if "first_mismatch" in row:
-                row["first_mismatch"] = unmentioned(row["first_mismatch"], Path(name))
-            if "error" in row:
-                row["error"]["message"] = unmentioned(row["error"]["message"], Path(name))
+        rows[:] = [_unmentioned(rung, Path(name)) for rung in rows]
     else:
         log.write_bytes(b"")  # what an earlier run left
         yield log, rows
+
+
+def _unmentioned(rung: Rung, folder: Path) -> Rung:
+    """A rung that sends nobody to logs in a `folder` that is gone."""
+    first = rung.first_mismatch and unmentioned(rung.first_mismatch, folder)
+    error = rung.error and replace(rung.error, message=unmentioned(rung.error.message, folder))
+    return replace(rung, first_mismatch=first, error=error)
 
 
 def _key(keys: Mapping[str, str]) -> str | None:

@@ -1,14 +1,13 @@
 """The rungs from the core's Verilog to the board, of a network's core."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from common.errors import StoreError
 from hw.simulation import simulate
+from pipeline.artefacts.hardware import LAYERS
 from pipeline.ladder import chip
 from pipeline.ladder.artefacts import Artefacts, Finding
 from pipeline.ladder.chip import Chip, Core
@@ -56,26 +55,15 @@ def rtl(artefacts: Artefacts) -> Finding:
 
 def interval_bound(folder: Path) -> int:
     """Cycles a frame of the slowest layer, from `layers.json`."""
-    return max(int(layer["cycles"]) for layer in _layers(folder))
-
-
-def _layers(folder: Path) -> list[dict[str, Any]]:
-    path = folder / "layers.json"
-    try:
-        layers: list[dict[str, Any]] = json.loads(path.read_text())
-        if not layers or not all("cycles" in layer for layer in layers):
-            raise ValueError("not a list of layers")
-    except (OSError, ValueError, TypeError) as error:
-        raise StoreError(f"{path}: cannot be read ({error}); build again") from error
-    return layers
+    return max((layer.cycles for layer in LAYERS.load(folder)), default=0)
 
 
 def first_layer(artefacts: Artefacts, sample: int) -> str:
     """Name the first layer in which the core leaves golden on a sample, by listening to its streams."""
-    layers = [layer for layer in _layers(artefacts.folder) if layer["kind"] == "Threshold"]
+    layers = [layer for layer in LAYERS.load(artefacts.folder) if layer.kind == "Threshold"]
     if not layers:
         return "no layer has activations to compare"
-    taps = tuple(simulate.Tap(layer["name"], layer["pe"], layer["output_bits"]) for layer in layers)
+    taps = tuple(simulate.Tap(layer.name, layer.pe or 1, layer.output_bits or 1) for layer in layers)
     wanted = artefacts.tapped(artefacts.x[sample : sample + 1], layers)
     simulator = core_of(artefacts).simulator("taps", taps)
     for tap, values, found in zip(

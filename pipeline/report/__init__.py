@@ -1,9 +1,12 @@
-"""The report of a build: `report.html`, self-contained."""
+"""The report of a build: `report.html`, one page without scripts.
+
+Imports `pipeline.artefacts` and `pipeline.engine`.
+"""
 
 from pathlib import Path
 
+from pipeline.artefacts.folder import REPORT
 from pipeline.engine.lock import keep
-from pipeline.report.data import REPORT
 from pipeline.report.render import render
 
 __all__ = ["REPORT", "render", "write_report"]

@@ -1,20 +1,23 @@
-"""The accuracy ladder: what each step from the teacher to the board reaches, and what it loses."""
+"""The score ladder: what each step from the teacher to the board reaches, and what it loses."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pipeline.report.data import BuildData, Difference, Metrics, Rung
+from hw.imported.difference import Difference
+from pipeline.artefacts.folder import Folder
+from pipeline.artefacts.metrics import Metrics
+from pipeline.artefacts.verification import Rung
 
 WIDEST = 0.05
-"""The scale goes at least this far below the best accuracy, so that noise does not look like a cliff."""
+"""The scale goes at least this far below the best score, so that noise does not look like a cliff."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """A row: accuracy where it was measured, change in percentage points against the step named, a word."""
+    """A row: the score where it was measured, its change in percentage points against a step, a note."""
 
     label: str
-    accuracy: float | None
+    score: float | None
     change: float | None = None
     against: str = ""
     note: str = ""
@@ -29,86 +32,84 @@ class Ladder:
     low: float
     high: float
 
-    def position(self, accuracy: float) -> float:
-        """Where on the scale an accuracy is, in percent."""
-        return 100 * (accuracy - self.low) / (self.high - self.low)
+    def position(self, score: float) -> float:
+        """Where on the scale a score is, in percent."""
+        return 100 * (score - self.low) / (self.high - self.low)
 
 
-def make(data: BuildData) -> Ladder:
+def make(folder: Folder) -> Ladder:
     """The ladder of a build."""
-    metrics = data.metrics
-    frozen = metrics.freeze.accuracy_after if metrics.freeze else metrics.student_accuracy
+    metrics = folder.metrics
     if metrics.difference is None:
-        steps = [*_networks(metrics), *_rungs(data.verification, frozen, "student")]
+        frozen = metrics.freeze.score_after if metrics.freeze else metrics.student
+        steps = [*_networks(metrics), *_rungs(folder.verification, metrics.metric, frozen, "student")]
     else:
-        steps = [_given(metrics, metrics.difference)]
-        steps += _rungs(data.verification, metrics.golden_accuracy, "golden")
-    measured = [step.accuracy for step in steps if step.accuracy is not None] or [1.0]
+        steps = [_imported(metrics, metrics.difference)]
+        steps += _rungs(folder.verification, metrics.metric, metrics.golden, "golden")
+    measured = [step.score for step in steps if step.score is not None] or [1.0]
     high = min(1.0, max(measured) + 0.005)
     low = max(0.0, min(*measured, high - WIDEST) - 0.005)
     return Ladder(tuple(steps), low, high)
 
 
 def _networks(metrics: Metrics) -> list[Step]:
-    members = metrics.ensemble_member_accuracy
-    teacher, baseline = metrics.teacher_accuracy, metrics.student_without_distillation_accuracy
-    steps = [Step(f"Teacher {index}", accuracy) for index, accuracy in enumerate(members) if len(members) > 1]
-    if teacher is not None and len(members) > 1:
-        mean = sum(members) / len(members)
-        note = f"ensemble of {len(members)}"
-        steps.append(Step("Teacher", teacher, _points(teacher, mean), "its mean member", note))
-    elif teacher is not None:
-        steps.append(Step("Teacher", teacher))
+    members, teacher = metrics.ensemble_members, metrics.teacher
+    several = len(members) > 1
+    steps = [Step(f"Teacher {index}", score) for index, score in enumerate(members) if several]
+    if teacher is not None:
+        step = Step("Teacher", teacher)
+        if several:
+            mean = sum(members) / len(members)
+            step = _after("Teacher", teacher, mean, "its mean member", f"ensemble of {len(members)}")
+        steps.append(step)
+    baseline = metrics.student_without_distillation
     if baseline is not None:
         note = "same network, trained on labels alone"
         steps.append(_after("Student without distillation", baseline, teacher, "teacher", note))
-    return steps + _student(metrics)
+    freeze = metrics.freeze
+    if freeze is None:
+        return [*steps, _after("Student", metrics.student, teacher, "teacher", "")]
+    before, after = freeze.score_before, freeze.score_after
+    note = f"{freeze.differing_logits} logits differ, of {freeze.samples} samples"
+    return [
+        *steps,
+        _after("Student, float path", before, teacher, "teacher", ""),
+        _after("Student, frozen to integers", after, before, "float path", note),
+    ]
 
 
-def _given(metrics: Metrics, found: Difference) -> Step:
-    """The network as it came, executed in floats."""
+def _imported(metrics: Metrics, found: Difference) -> Step:
+    """The imported network, executed in floats."""
     agreement = "none" if found.agreement is None else f"{found.agreement:.2%}"
-    note = f"made elsewhere; golden gives the same class to {agreement} of {found.frames} frames"
+    note = f"imported; golden gives the same class to {agreement} of {found.frames} frames"
     if found.tied_frames:
         note += f", {found.tied_frames} of which tie"
     note += (
         f", outputs more than a step apart to {found.apart:.2%};"
         f" largest error of a logit {found.largest_error:.3g}"
     )
-    return Step(f"Network, on {found.frames} frames", metrics.network_accuracy, note=note)
+    return Step(f"Network, on {found.frames} frames", metrics.network, note=note)
 
 
-def _student(metrics: Metrics) -> list[Step]:
-    teacher, freeze = metrics.teacher_accuracy, metrics.freeze
-    if freeze is None:
-        return [_after("Student", metrics.student_accuracy, teacher, "teacher", "")]
-    before, after = freeze.accuracy_before, freeze.accuracy_after
-    note = f"{freeze.differing_logits} logits differ, of {freeze.samples} samples"
-    return [
-        _after("Student, float path", before, teacher, "teacher", ""),
-        _after("Student, frozen to integers", after, before, "float path", note),
-    ]
-
-
-def _rungs(rungs: Sequence[Rung], frozen: float | None, called: str) -> list[Step]:
+def _rungs(rungs: Sequence[Rung], metric: str, frozen: float | None, called: str) -> list[Step]:
     """The rungs below the network, and their change against `frozen`, called so.
 
-    Where all outputs for the test set are the same, so is the accuracy.
+    Where all outputs for the test set are the same, so is the score.
     """
-    whole = max((rung.samples or 0 for rung in rungs), default=0)
+    whole = max((rung.samples for rung in rungs), default=0)
     reference: float | None = frozen
     steps = []
     for rung in rungs:
         if rung.rung in ("teacher", "student", "network"):
             continue
-        accuracy = rung.metrics.get("accuracy")
-        if not isinstance(accuracy, int | float):
+        score = rung.metrics.get(metric)
+        if not isinstance(score, int | float):
             same = rung.passed is True and rung.mismatches == 0 and rung.samples == whole
-            accuracy = reference if same else None
+            score = reference if same else None
         if rung.rung in ("onnxruntime", "golden"):  # what the next rungs compare with
-            reference = accuracy
+            reference = score
         before = None if rung.rung == called else frozen
-        step = _after(rung.rung, accuracy, before, called, _compared(rung))
+        step = _after(rung.rung, score, before, called, _compared(rung))
         steps.append(replace(step, verdict=rung.verdict))
     return steps
 
@@ -122,14 +123,10 @@ def _compared(rung: Rung) -> str:
         return rung.verdict
     count = rung.mismatches or "no"
     plural = "" if rung.mismatches == 1 else "es"
-    return f"{count} mismatch{plural} in {rung.samples or 0} samples against {rung.against}"
+    return f"{count} mismatch{plural} in {rung.samples} samples against {rung.against}"
 
 
-def _after(label: str, accuracy: float | None, before: float | None, against: str, note: str) -> Step:
-    if accuracy is None or before is None:
-        return Step(label, accuracy, note=note)
-    return Step(label, accuracy, _points(accuracy, before), against, note)
-
-
-def _points(accuracy: float, before: float) -> float:
-    return 100 * (accuracy - before)
+def _after(label: str, score: float | None, before: float | None, against: str, note: str) -> Step:
+    if score is None or before is None:
+        return Step(label, score, note=note)
+    return Step(label, score, 100 * (score - before), against, note)

@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from pipeline.report.data import History, Training
+from models.history import History
+from pipeline.artefacts.training import Training
 
 # Colours that matplotlib writes, and what the page puts in their place.
 INK, GRID = "#010101", "#020202"

@@ -9,12 +9,16 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import JsonValue
 
+from common.errors import StoreError
+from hw.finn.rtl import FINN_RTL
+from pipeline.artefacts.folder import Folder
+from pipeline.artefacts.hardware import LAYERS
+from pipeline.artefacts.verification import Rung
 from pipeline.engine.lock import Lock
 from pipeline.report import ladder
-from pipeline.report.data import BuildData, Rung, load
 from pipeline.report.plots import training_plots
 
-LAYER_COLUMNS = ("name", "kind", "shape", "pe", "simd", "weight_bits", "cycles")
+LAYER_COLUMNS = ("name", "kind", "shape", "pe", "simd", "cycles")
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class LayerTable:
     bounding: frozenset[int]
 
 
-def render(folder: Path) -> str:
+def render(path: Path) -> str:
     """The report of a build's folder (`out/<build>/`).
 
     `metrics.json` and `verification.json` must be there; a section whose file is not there says so. The same
@@ -45,22 +49,46 @@ def render(folder: Path) -> str:
     Raises:
         StoreError: a file that must be there is missing, or one that is there is malformed.
     """
-    data = load(folder)
+    folder = Folder(path)
+    lock = folder.lock
     lines = (
         environment()
         .get_template("report.html.j2")
         .render(
-            data=data,
-            verdict=verdict(data.verification),
-            ladder=ladder.make(data),
-            plots=training_plots(data.training) if data.training else [],
-            layers=layer_table(data),
-            tools=_tools(data.lock) if data.lock else [],
-            seeds=_seeds(data.lock) if data.lock else [],
-            config=json.dumps(data.lock.config, indent=2) if data.lock else "",
+            data=folder,
+            verdict=verdict(folder.verification),
+            ladder=ladder.make(folder),
+            plots=training_plots(folder.training) if folder.training else [],
+            layers=layer_table(folder),
+            floorplan=_floorplan(folder),
+            remark=_remark,
+            tools=_tools(lock) if lock else [],
+            seeds=_seeds(lock) if lock else [],
+            config=json.dumps(lock.config, indent=2) if lock else "",
         )
     )
     return "\n".join(line.rstrip() for line in lines.splitlines() if line.strip()) + "\n"
+
+
+def _floorplan(folder: Folder) -> str | None:
+    """The drawing, to be inlined."""
+    if not folder.has("floorplan.svg"):
+        return None
+    path = folder.path / "floorplan.svg"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StoreError(f"{path}: cannot be read ({error}); run `retort build` again") from error
+    if not text.startswith("<svg ") or "<script" in text:
+        raise StoreError(f"{path}: not a plain SVG image; run `retort build` again")
+    return text
+
+
+def _remark(rung: Rung) -> str | None:
+    """Why a rung did not pass."""
+    if rung.error:
+        return f"Could not be climbed: {rung.error.message}"
+    return f"First mismatch: {rung.first_mismatch}" if rung.first_mismatch else rung.skipped
 
 
 def verdict(rungs: tuple[Rung, ...]) -> Verdict:
@@ -82,23 +110,26 @@ def verdict(rungs: tuple[Rung, ...]) -> Verdict:
     return Verdict("passed", f"all {passed} rungs passed")
 
 
-def layer_table(data: BuildData) -> LayerTable | None:
-    """Folding and cycles of each layer; none bounds where the input stream is slower than all of them."""
-    if data.layers is None:
+def layer_table(folder: Folder) -> LayerTable | None:
+    """The layers of what the board gets: of FINN's RTL where the build has that, else of the core.
+
+    None bounds where the input stream is slower than all of them.
+    """
+    rows: list[dict[str, JsonValue]]
+    if folder.finn_rtl:
+        rows = FINN_RTL.plain(folder.finn_rtl)["layers"]
+    elif folder.layers is not None:
+        rows = LAYERS.plain(folder.layers)
+    else:
         return None
-    extra = dict.fromkeys(key for row in data.layers for key in row if key not in LAYER_COLUMNS)
-    columns = [*(key for key in LAYER_COLUMNS if any(key in row for row in data.layers)), *extra]
-    numeric = [key for key in columns if all(isinstance(row.get(key, 0), int | None) for row in data.layers)]
-    cycles = [_cycles(row) for row in data.layers]
+    known = dict.fromkeys([*LAYER_COLUMNS, *(key for row in rows for key in row)])
+    columns = [key for key in known if any(key in row for row in rows)]
+    numeric = [key for key in columns if all(isinstance(row.get(key, 0), int | None) for row in rows)]
+    cycles = [int(str(row["cycles"])) for row in rows]
     most = max(cycles, default=0)
-    bound = data.performance.interval_bound_cycles if data.performance else most
+    bound = folder.performance.interval_bound_cycles if folder.performance else most
     bounding = [index for index, count in enumerate(cycles) if count and count == max(most, bound)]
-    return LayerTable(tuple(columns), frozenset(numeric), data.layers, most, frozenset(bounding))
-
-
-def _cycles(row: dict[str, JsonValue]) -> int:
-    cycles = row.get("cycles")
-    return cycles if isinstance(cycles, int) else 0
+    return LayerTable(tuple(columns), frozenset(numeric), tuple(rows), most, frozenset(bounding))
 
 
 def _tools(lock: Lock) -> list[tuple[str, str, str, str]]:

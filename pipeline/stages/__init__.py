@@ -30,7 +30,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="teacher",
-        version=3,
+        version=4,
         inputs=("data",),
         config=lambda config: [distilled(config).teacher.model_dump(mode="json"), reads.training(config)],
         tools=("torch", "lightning-fabric"),
@@ -69,7 +69,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="distill",
-        version=5,
+        version=6,
         inputs=lambda config: ("data", "teacher", *reads.choice(config), "baseline"),
         config=lambda config: [
             reads.student(config),
@@ -83,7 +83,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="export",
-        version=5,
+        version=6,
         inputs=lambda config: ("data", "teacher", *reads.choice(config), "baseline", "distill"),
         config=lambda config: distilled(config).student.model_dump(mode="json", include={"layers"}),
         tools=("torch", "brevitas", "onnx"),
@@ -100,7 +100,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="compile",
-        version=7,
+        version=8,
         inputs=reads.before_compile,
         config=reads.compile_config,
         tools=reads.compile_tools,
@@ -120,7 +120,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="finn-rtl",
-        version=2,
+        version=3,
         inputs=("compile",),
         config=reads.part,
         tools=("finn-plus", "qonnx"),
@@ -131,7 +131,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="estimates",
-        version=1,
+        version=2,
         inputs=("finn-rtl",),
         config=reads.part,
         tools=("finn-plus", "qonnx", "pyosys"),
@@ -142,7 +142,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="verify",
-        version=4,
+        version=5,
         inputs=reads.before_verify,
         config=lambda config: [
             config.verify.model_dump(mode="json"),
@@ -157,7 +157,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="report",
-        version=2,
+        version=3,
         inputs=reads.before_report,
         config=lambda config: config.model_dump(mode="json"),
         tools=(),

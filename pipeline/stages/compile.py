@@ -1,12 +1,12 @@
 """Stage `compile`: FINN's hardware graph of the network, and its core."""
 
-import json
 from dataclasses import replace
 from typing import Any
 
 from common.errors import ConfigError
 from hw import dataflow
 from hw.interface import Affine
+from pipeline.artefacts.hardware import LAYERS, Layer
 from pipeline.config.build import NetworkBuild
 from pipeline.engine.stage import Facts, StageContext
 
@@ -47,8 +47,8 @@ def run(ctx: StageContext) -> Facts:
     interface.save(ctx.work / "io.json")
     if budget.single_port_rams:
         (ctx.work / "weights.bin").write_bytes(core.weights)
-    layers = [_described(layer, reading.origins.get(layer.name)) for layer in graph.layers]
-    (ctx.work / "layers.json").write_text(json.dumps(layers, indent=2) + "\n")
+    layers = (_described(layer, reading.origins.get(layer.name)) for layer in graph.layers)
+    LAYERS.save(ctx.work, tuple(layers))
     return {"interval_bound_cycles": graph.interval_bound}
 
 
@@ -99,37 +99,41 @@ def _input_values(ctx: StageContext, shape: tuple[int, ...]) -> tuple[Affine, ..
     return tuple(Affine(*pair) for pair in pairs)
 
 
-def _described(layer: dataflow.Layer, origin: str | None) -> dict[str, Any]:
-    """A layer for `layers.json`: what it is, its fold, its cycles a frame, its streams.
-
-    `origin` is what the network's file calls what it gives, where the layer is of the file.
-    """
-    found: dict[str, Any] = {"name": layer.name, "kind": type(layer).__name__, "cycles": layer.cycles}
-    found |= {"origin": origin} if origin else {}
+def _described(layer: dataflow.Layer, origin: str | None) -> Layer:
+    """A layer for `layers.json`; `origin` is what the network's file calls its output."""
+    found = Layer(layer.name, type(layer).__name__, layer.cycles, origin)
     match layer:
         case dataflow.MatrixVector() | dataflow.Depthwise():
             rows, columns = layer.weights.shape
-            found |= {"shape": f"{columns} × {rows}", "vectors": layer.vectors}
+            least, greatest = int(layer.weights.min()), int(layer.weights.max())
+            found = replace(
+                found,
+                shape=f"{columns} × {rows}",
+                vectors=layer.vectors,
+                pe=layer.pe,
+                simd=layer.simd,
+                input_bits=layer.x_bits,
+                weights=(least, greatest),
+            )
             if isinstance(layer, dataflow.MatrixVector):
-                found |= {"multiply": layer.multiply}
-                found |= {"memory": layer.memory} if layer.memory != "rom" else {}
-            found |= {"pe": layer.pe, "simd": layer.simd, "input_bits": layer.x_bits}
-            found |= {"weights": [int(layer.weights.min()), int(layer.weights.max())]}
+                memory = layer.memory if layer.memory != "rom" else None
+                found = replace(found, multiply=layer.multiply, memory=memory)
+            return found
         case dataflow.Threshold():
-            found |= {"shape": f"{layer.channels}", "vectors": layer.vectors}
-            found |= {"pe": layer.pe, "output_bits": layer.bits}
+            shape = f"{layer.channels}"
+            return replace(found, shape=shape, vectors=layer.vectors, pe=layer.pe, output_bits=layer.bits)
         case dataflow.Window():
-            found |= {"shape": _sizes(layer.shape), "kernel": _sizes(layer.kernel)}
-            found |= {"lanes": f"{layer.i_lanes} to {layer.o_lanes}"}
+            lanes = f"{layer.i_lanes} to {layer.o_lanes}"
+            return replace(found, shape=_sizes(layer.shape), kernel=_sizes(layer.kernel), lanes=lanes)
         case dataflow.MaxPool():
-            found |= {"shape": _sizes(layer.shape), "kernel": _sizes(layer.size), "lanes": f"{layer.lanes}"}
+            return replace(
+                found, shape=_sizes(layer.shape), kernel=_sizes(layer.size), lanes=f"{layer.lanes}"
+            )
         case dataflow.WidthConverter():
-            found |= {"shape": f"{layer.elements}", "lanes": f"{layer.i_lanes} to {layer.o_lanes}"}
+            return replace(found, shape=f"{layer.elements}", lanes=f"{layer.i_lanes} to {layer.o_lanes}")
         case dataflow.Fifo():
-            found |= {"shape": f"{layer.elements}", "lanes": f"{layer.lanes}", "depth": layer.depth}
-        case _:
-            found |= {"shape": f"{layer.i_elements}", "lanes": f"{layer.i_lanes}"}
-    return found
+            return replace(found, shape=f"{layer.elements}", lanes=f"{layer.lanes}", depth=layer.depth)
+    return replace(found, shape=f"{layer.i_elements}", lanes=f"{layer.i_lanes}")
 
 
 def _sizes(sizes: tuple[int, ...]) -> str:

@@ -1,7 +1,6 @@
 """Stage `export`: the student frozen to integers, as three ONNX files, and what distillation came to."""
 
-import json
-from dataclasses import asdict
+from dataclasses import replace
 
 from pipeline.engine.stage import Facts, StageContext
 
@@ -11,7 +10,8 @@ def run(ctx: StageContext) -> Facts:
     from models import data, export
     from models.distill.training.student_training import load_student
     from models.students import freeze, integer
-    from pipeline.artefacts.metrics import measure
+    from models.tasks import CLASSIFICATION
+    from pipeline.artefacts.metrics import METRICS, measure
     from pipeline.stages.training import chosen_topology
 
     dataset = data.load(ctx.input("data", "data.safetensors"))
@@ -26,8 +26,11 @@ def run(ctx: StageContext) -> Facts:
     export.save_model(export.student_model(network), ctx.work / "student.onnx")
     export.save_model(export.golden_model(network), ctx.work / "golden.onnx")
     teacher = ctx.input("teacher", "teacher_logits.safetensors")
-    metrics = measure(network, freeze.freeze(baseline, "baseline"), teacher, dataset)
-    metrics["freeze"] = asdict(freeze.freeze_report(student, network, dataset.test))
-    (ctx.work / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
-    facts = {key: metrics[key] for key in ("teacher_accuracy", "student_accuracy")}
-    return facts | {"input_shape": list(dataset.input_shape)}
+    metrics = measure(CLASSIFICATION, network, freeze.freeze(baseline, "baseline"), teacher, dataset)
+    metrics = replace(metrics, freeze=freeze.freeze_report(student, network, dataset.test))
+    METRICS.save(ctx.work, metrics)
+    return {
+        "teacher": metrics.teacher,
+        "student": metrics.student,
+        "input_shape": list(dataset.input_shape),
+    }

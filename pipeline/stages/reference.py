@@ -1,14 +1,14 @@
 """The integer reference of a network made elsewhere, and how far the two are apart."""
 
-import json
-from dataclasses import asdict, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
 from hw.dataflow import ArgMax, DataflowGraph
+from hw.imported.difference import between
 from hw.interface import Affine
 from pipeline.artefacts.imported import Trial, classified, load_trial
+from pipeline.artefacts.metrics import METRICS, Metrics
 from pipeline.config.build import brought
 from pipeline.engine.stage import StageContext
 from pipeline.ladder.artefacts import run_onnx
@@ -24,8 +24,7 @@ def write(ctx: StageContext, graph: DataflowGraph, output: Affine) -> None:
 
     golden = ctx.work / "golden.onnx"
     save_model(golden_from_graph(_logits(graph)), golden)
-    found = _measure(ctx, _trial(ctx), output)
-    (ctx.work / "metrics.json").write_text(json.dumps(found, indent=2) + "\n")
+    METRICS.save(ctx.work, _measure(ctx, _trial(ctx), output))
 
 
 def _logits(graph: DataflowGraph) -> DataflowGraph:
@@ -43,9 +42,8 @@ def _trial(ctx: StageContext) -> Trial:
     )
 
 
-def _measure(ctx: StageContext, trial: Trial, output: Affine) -> dict[str, Any]:
-    """`metrics.json`: accuracies where there are labels, and the differences."""
-    from hw.finn.lowering.difference import between
+def _measure(ctx: StageContext, trial: Trial, output: Affine) -> Metrics:
+    """Scores where there are labels, and the differences."""
     from hw.finn.lowering.reference import execute_given
 
     golden, frames, labels = ctx.work / "golden.onnx", trial.frames, trial.labels
@@ -57,15 +55,18 @@ def _measure(ctx: StageContext, trial: Trial, output: Affine) -> dict[str, Any]:
         given=trial.entry.given,
         log=ctx.log("network.log"),
     )
-    found: dict[str, Any] = {"difference": asdict(between(network, logits[:count].astype(np.int64), output))}
+    found = Metrics("accuracy", difference=between(network, logits[:count].astype(np.int64), output))
     if trial.recorded:
         (again,) = run_onnx(golden, {"x": trial.recorded_core_frames}, ["logits"])
-        found["recorded_difference"] = asdict(trial.recorded_difference(again, output))
-    if labels is not None:
-        given = classified(output.scale * logits + output.offset)
-        confusion = np.zeros((max(2, logits.shape[1]),) * 2, np.int64)
-        np.add.at(confusion, (labels, given), 1)
-        found["network_accuracy"] = float(np.mean(classified(network) == labels[:count]))
-        found["golden_accuracy"] = float(np.mean(given == labels))
-        found["confusion_matrix"] = confusion.tolist()
-    return found
+        found = replace(found, recorded_difference=trial.recorded_difference(again, output))
+    if labels is None:
+        return found
+    given = classified(output.scale * logits + output.offset)
+    confusion = np.zeros((max(2, logits.shape[1]),) * 2, np.int64)
+    np.add.at(confusion, (labels, given), 1)
+    return replace(
+        found,
+        network=float(np.mean(classified(network) == labels[:count])),
+        golden=float(np.mean(given == labels)),
+        confusion_matrix=tuple(map(tuple, confusion.tolist())),
+    )

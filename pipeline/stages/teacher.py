@@ -1,7 +1,5 @@
 """Stage `teacher`: the ensemble, and its logits on everything that a student will see."""
 
-import json
-
 from pipeline.config.build import distilled
 from pipeline.engine.stage import Facts, StageContext
 
@@ -13,6 +11,7 @@ def run(ctx: StageContext) -> Facts:
     from models.distill.training import transfer
     from models.training.evaluation import deterministic
     from pipeline.artefacts.metrics import save_teacher_logits
+    from pipeline.artefacts.training import TEACHER_TRAINING
     from pipeline.sizing import require_feasible
     from pipeline.stages.training import check_recipe, teacher_config
 
@@ -28,6 +27,5 @@ def run(ctx: StageContext) -> Facts:
         logits = teacher.ensemble_logits(ensemble.members, dataset.test.x)
     transfer.save(examples, ctx.work / "transfer.safetensors")
     save_teacher_logits(logits, ctx.work / "teacher_logits.safetensors")
-    histories = [history.to_json() for history in ensemble.histories]
-    (ctx.work / "teacher_training.json").write_text(json.dumps(histories) + "\n")
+    TEACHER_TRAINING.save(ctx.work, tuple(ensemble.histories))
     return {"validation_score": [history.validation_score for history in ensemble.histories]}

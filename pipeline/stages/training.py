@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from models.distill.training.workshop import Workshop
 from models.teachers import ARCHITECTURES, Architecture, Mlp, TeacherConfig
 from models.training import TrainingConfig
 from models.training.augment import Augmentation
+from pipeline.artefacts.training import Trained
 from pipeline.config.build import BuildConfig, distilled
 from pipeline.config.distill import DistillConfig
 from pipeline.config.section import AugmentConfig
@@ -116,11 +116,8 @@ def learned(
     return dataset, examples
 
 
-def train_student(ctx: StageContext, recipe: Recipe, name: str) -> dict[str, Any]:
-    """Train a student, write `NAME.safetensors`, and log the processor time that it took.
-
-    Gives its `history`, the shares of `zeros` among its weights, and its `validation_score`.
-    """
+def train_student(ctx: StageContext, recipe: Recipe, name: str) -> Trained:
+    """Train a student, write `NAME.safetensors`, and log the processor time that it took."""
     from models.distill.schedules.masks import zero_shares
     from models.distill.training.student_training import save_student
     from models.students.freeze import freeze
@@ -132,12 +129,7 @@ def train_student(ctx: StageContext, recipe: Recipe, name: str) -> dict[str, Any
     steps = made.training.epochs * max(1, len(made.transfer.split) // made.training.batch_size)
     ctx.log("time.json").write_text(json.dumps({"seconds_per_step": seconds / steps}) + "\n")
     save_student(student, ctx.work / f"{name}.safetensors")
-    zeros = zero_shares(freeze(student))
-    return {
-        "history": history.to_json(),
-        "zeros": zeros,
-        "validation_score": history.validation_score,
-    }
+    return Trained(history, zero_shares(freeze(student)))
 
 
 def check_recipe(config: BuildConfig, teacher: TeacherConfig, dataset: Dataset) -> None:

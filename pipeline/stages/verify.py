@@ -1,7 +1,7 @@
 """Stage `verify`: the verification ladder over everything built."""
 
-import json
-
+from pipeline.artefacts.hardware import PERFORMANCE
+from pipeline.artefacts.verification import VERIFICATION
 from pipeline.engine.stage import Facts, StageContext
 from pipeline.ladder.climbing import Climbed, climb, failure, hardware_stage
 
@@ -17,10 +17,10 @@ def run(ctx: StageContext) -> Facts:
 def leave(ctx: StageContext, found: Climbed) -> None:
     """Write what was found; raises `VerificationError` where a rung failed, or what kept one from that."""
     # Logs that rungs name are beside the file, wherever both are copied to.
-    text = json.dumps(found.rungs, indent=2).replace(f"{ctx.work}/", "")
-    (ctx.work / "verification.json").write_text(text + "\n")
+    text = VERIFICATION.text(tuple(found.rungs)).replace(f"{ctx.work}/", "")
+    (ctx.work / VERIFICATION.name).write_text(text)
     if found.performance:
-        (ctx.work / "performance.json").write_text(json.dumps(found.performance, indent=2) + "\n")
+        PERFORMANCE.save(ctx.work, found.performance)
     failed = failure(found.rungs, ctx.config.name)
     if failed:
         raise failed

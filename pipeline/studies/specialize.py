@@ -33,6 +33,7 @@ from models.students.freeze import freeze
 from models.students.integer import IntegerNetwork
 from models.students.student import Student
 from models.training import TrainingConfig
+from pipeline.artefacts.verification import VERIFICATION
 from pipeline.config.build import BoardConfig, RungsConfig
 from pipeline.ladder.artefacts import run_onnx
 from pipeline.ladder.climbing import failure
@@ -239,7 +240,8 @@ def _climbed(reference: Reference, folder: Path, asked: Specialization, step: St
     failed = failure(found.rungs, str(folder))
     if failed:
         raise failed
-    return found.rungs
+    rows: list[dict[str, Any]] = VERIFICATION.plain(tuple(found.rungs))
+    return rows
 
 
 def _frozen(students: Sequence[Student]) -> list[IntegerNetwork]:

@@ -14,7 +14,6 @@ from common.errors import ModelFileError
 from hw.dataflow import Integers
 from hw.dataflow.fold import Fold
 from hw.finn.execution import activations, check_values, execute_frames
-from hw.finn.lowering.difference import Difference
 from hw.finn.lowering.folding import Folding, fold
 from hw.finn.lowering.layers import keep_output, kept_output, logit_scale, partition, to_layers
 from hw.finn.lowering.session import finn_failures, finn_session
@@ -25,7 +24,6 @@ from hw.interface import Affine
 
 __all__ = [
     "Bytes",
-    "Difference",
     "Fold",
     "Folding",
     "execute",

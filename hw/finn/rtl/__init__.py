@@ -6,12 +6,12 @@ on from. Layers that FINN has as HLS only are named with what they need; without
 simulate, and the archive holds the other layers.
 """
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from common.errors import ModelFileError
+from common.jsonfile import JsonFile
 from hw.finn.lowering import save_hardware
 from hw.finn.lowering.session import finn_failures, finn_session
 from hw.finn.rtl import fixups, sources
@@ -19,11 +19,11 @@ from hw.finn.rtl.nodes import Estimate, Node, estimate, implement, listing, requ
 from hw.finn.rtl.streams import FinnStream, streams_of
 from hw.finn.rtl.top import NAME, top
 
-ARCHIVE, DESCRIPTION, GRAPH = "finn_rtl.zip", "finn_rtl.json", "implemented.onnx"
+ARCHIVE, GRAPH = "finn_rtl.zip", "implemented.onnx"
 
 __all__ = [
     "ARCHIVE",
-    "DESCRIPTION",
+    "FINN_RTL",
     "GRAPH",
     "Estimate",
     "FinnRtl",
@@ -36,9 +36,17 @@ __all__ = [
 
 @dataclass(frozen=True)
 class FinnRtl:
-    """FINN's implementation of a graph: for what, its streams, FINN's estimate, its layers in order.
+    """FINN's implementation of a graph.
 
-    `changes` are those made in FINN's files for open tools, each a file and a reason.
+    Attributes:
+        finn: the version of FINN.
+        part: AMD's name of the chip.
+        clock_hz: the board's clock, in Hz.
+        input: the stream that it takes.
+        output: the stream that it gives.
+        estimate: FINN's, of the whole.
+        layers: in order.
+        changes: what was changed in FINN's files for open tools: pairs of a file and a reason.
     """
 
     finn: str
@@ -55,24 +63,8 @@ class FinnRtl:
         """Layers that FINN has no RTL of and what they need; None where the archive is whole."""
         return _missing(self.layers)
 
-    @classmethod
-    def load(cls, folder: Path) -> "FinnRtl":
-        """Read what `generate` wrote; raises `ModelFileError`."""
-        path = folder / DESCRIPTION
-        try:
-            raw = json.loads(path.read_text())
-            return cls(
-                raw["finn"],
-                raw["part"],
-                raw["clock_hz"],
-                FinnStream(**raw["input"]),
-                FinnStream(**raw["output"]),
-                Estimate(**raw["estimate"]),
-                tuple(Node(**node) for node in raw["layers"]),
-                tuple((file, why) for file, why in raw["changes"]),
-            )
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ModelFileError(f"{path}: no description of FINN's RTL ({error}); build again") from error
+
+FINN_RTL = JsonFile("finn_rtl.json", FinnRtl, ("finn-rtl",), ModelFileError)
 
 
 def _missing(layers: tuple[Node, ...]) -> str | None:
@@ -110,5 +102,5 @@ def generate(model: Any, *, part: str, clock_hz: float, folder: Path, log: Path)
     sources.pack(files, folder / ARCHIVE)
     save_hardware(model, folder / GRAPH)
     found = FinnRtl(fixups.VERSION, part, clock_hz, taken, given, speed, nodes, changes)
-    (folder / DESCRIPTION).write_text(json.dumps(asdict(found), indent=2) + "\n")
+    FINN_RTL.save(folder, found)
     return found

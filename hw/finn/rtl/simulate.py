@@ -7,7 +7,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from common.errors import VerificationError
-from hw.finn.rtl import ARCHIVE, FinnRtl, sources
+from hw.finn.rtl import ARCHIVE, FINN_RTL, sources
 from hw.finn.rtl.top import NAME
 from hw.simulation import simulate, verilator
 
@@ -20,7 +20,7 @@ class FinnSimulator:
 
         Raises `VerificationError` where FINN has layers without RTL, `ToolError` where Verilator refuses it.
         """
-        self.rtl = rtl = FinnRtl.load(made)
+        self.rtl = rtl = FINN_RTL.load(made)
         if rtl.missing:
             raise VerificationError(f"nothing to simulate: {rtl.missing}")
         self.log, self.folder = log, work / "sources"

@@ -45,13 +45,21 @@ LIMIT = 2 * 3600.0
 
 @dataclass(frozen=True)
 class Cells:
-    """What a layer takes; `block_rams_18k` are of 18 kbit, of which a RAMB36 is two."""
+    """What a layer takes.
 
-    luts: int = 0
-    flip_flops: int = 0
-    block_rams_18k: int = 0
-    ultra_rams: int = 0
-    dsps: int = 0
+    Attributes:
+        luts: look-up tables.
+        block_rams_18k: block RAMs of 18 kbit, of which a RAMB36 is two.
+        ultra_rams: URAMs.
+        dsps: DSP slices.
+        flip_flops: null in FINN's estimates, which have none.
+    """
+
+    luts: int
+    block_rams_18k: int
+    ultra_rams: int
+    dsps: int
+    flip_flops: int | None = None
 
     @classmethod
     def of(cls, counts: Mapping[str, int]) -> "Cells":

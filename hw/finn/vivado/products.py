@@ -22,16 +22,14 @@ _XCLBIN = b"xclbin2\0"
 
 @dataclass(frozen=True)
 class VivadoUtilization(Utilization):
-    """What Vivado made of a design: resources by FINN's names, timing, power, resources of each layer."""
+    """What Vivado made of a design: resources by FINN's names, timing, power, resources of each layer.
+
+    `timing_met` is Vivado's verdict, which is of hold times and pulse widths too.
+    """
 
     timing: Timing
     power: Power
     by_layer: Mapping[str, Mapping[str, int]]
-
-    @property
-    def timing_met(self) -> bool:
-        """Vivado's verdict, which is of hold times and pulse widths too."""
-        return self.timing.met
 
 
 @dataclass(frozen=True)
@@ -134,6 +132,7 @@ def _utilization(plan: Plan, report: Path) -> VivadoUtilization:
         resources=read_utilization(report / "vivado_utilization.rpt"),
         fmax_hz=fmax,
         clock_hz=round(plan.device.clock_hz),
+        timing_met=timing.met,
         timing=timing,
         power=read_power(report / "vivado_power.rpt"),
         by_layer=_read_layers(by_layer) if plan.target == "bitfile" else {},

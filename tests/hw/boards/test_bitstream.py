@@ -131,7 +131,7 @@ def test_wheel_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_saved_utilization(tmp_path: Path) -> None:
     used = {"ICESTORM_LC": bitstream.Use(10, 5280)}
-    found = Utilization("icebreaker", "up5k-sg48", MappingProxyType(used), 13e6, 12_000_000)
+    found = Utilization("icebreaker", "up5k-sg48", MappingProxyType(used), 13e6, 12_000_000, True)
     found = replace(found, resources=used)
     found.save(tmp_path / "utilization.json")
     assert json.loads((tmp_path / "utilization.json").read_text()) == {

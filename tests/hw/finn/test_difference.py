@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hw.finn.lowering.difference import between
+from hw.imported.difference import between
 from hw.interface import Affine
 
 OUTPUT = Affine(0.25, -3.0)

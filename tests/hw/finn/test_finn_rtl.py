@@ -10,7 +10,7 @@ import pytest
 from common.errors import LoweringError, ModelFileError, VerificationError
 from hw.finn.lowering import Fold, Folding, lower
 from hw.finn.reader import read
-from hw.finn.rtl import ARCHIVE, DESCRIPTION, GRAPH, FinnRtl, FinnStream, fixups, generate, sources
+from hw.finn.rtl import ARCHIVE, FINN_RTL, GRAPH, FinnRtl, FinnStream, fixups, generate, sources
 from hw.finn.rtl import nodes as nodes_module
 from hw.finn.rtl.simulate import FinnSimulator
 from hw.finn.rtl.top import Module, top
@@ -64,9 +64,9 @@ def test_convolution_with_padding_and_stride(tmp_path: Path) -> None:
 def test_archive_is_the_same_again_and_of_no_machine(tmp_path: Path) -> None:
     model = lowered(random_network([8, 6, 3]), tmp_path, [Fold(2, 4), Fold(1, 2)])
     rtl = made(model, tmp_path)
-    first = [(tmp_path / name).read_bytes() for name in (ARCHIVE, DESCRIPTION, GRAPH)]
-    assert FinnRtl.load(tmp_path) == rtl == made(model, tmp_path)
-    assert [(tmp_path / name).read_bytes() for name in (ARCHIVE, DESCRIPTION, GRAPH)] == first
+    first = [(tmp_path / name).read_bytes() for name in (ARCHIVE, FINN_RTL.name, GRAPH)]
+    assert FINN_RTL.load(tmp_path) == rtl == made(model, tmp_path)
+    assert [(tmp_path / name).read_bytes() for name in (ARCHIVE, FINN_RTL.name, GRAPH)] == first
     assert b"retort-finn" not in first[2]
     with zipfile.ZipFile(tmp_path / ARCHIVE) as opened:
         texts = {name: opened.read(name).decode() for name in opened.namelist()}
@@ -152,9 +152,9 @@ def test_a_joint_is_no_row() -> None:
 
 
 def test_damaged_files_are_errors(tmp_path: Path) -> None:
-    (tmp_path / DESCRIPTION).write_text("{}")
+    (tmp_path / FINN_RTL.name).write_text("{}")
     with pytest.raises(ModelFileError, match="no description of FINN's RTL"):
-        FinnRtl.load(tmp_path)
+        FINN_RTL.load(tmp_path)
     (tmp_path / ARCHIVE).write_text("PK")
     with pytest.raises(ModelFileError, match="no archive of Verilog"):
         sources.unpack(tmp_path / ARCHIVE, tmp_path / "sources")

@@ -66,7 +66,7 @@ def test_negative_gain_negates_the_weights():
     student = with_gains(-1.0, 0.0)
     report = freeze_report(student, freeze(student), Split(x, np.zeros(len(x), np.int64)))
     assert (report.samples, report.differing_activations, report.differing_logits) == (len(x), 0, 0)
-    assert report.accuracy_before == report.accuracy_after
+    assert report.score_before == report.score_after
 
 
 @pytest.mark.parametrize(("bias", "value"), [(-1.0, 0), (1.0, 2), (100.0, 7)])
@@ -116,4 +116,4 @@ def test_report_counts_what_changed():
     with torch.no_grad():
         student.layers[0].norm.bias.add_(0.6)
     report = freeze_report(student, network, Split(x, labels))
-    assert report.differing_activations > 0 and report.accuracy_after == 1.0 > report.accuracy_before
+    assert report.differing_activations > 0 and report.score_after == 1.0 > report.score_before

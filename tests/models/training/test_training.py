@@ -1,5 +1,5 @@
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -163,7 +163,7 @@ def test_history(dataset, hints):
     _, history = distill(TOPOLOGY, dataset, hints, SoftenedSoftmax(), TRAINING)
     scores = [epoch.validation_score for epoch in history.epochs]
     assert history.chosen == len(scores) - 1 - int(np.argmax(scores[::-1]))  # the later of equals
-    for epoch in json.loads(json.dumps(history.to_json()))["epochs"]:
+    for epoch in json.loads(json.dumps(asdict(history)))["epochs"]:
         assert epoch["loss"] == pytest.approx(sum(epoch["terms"].values())) and set(epoch["terms"]) == {
             "soft",
             "hard",

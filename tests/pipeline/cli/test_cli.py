@@ -19,6 +19,7 @@ from typer.testing import CliRunner, Result
 
 from common.errors import RetortError, ToolMissingError, VerificationError
 from hw.interface import CoreInterface, StreamFormat, WeightsFormat
+from pipeline.artefacts.verification import VERIFICATION, Rung
 from pipeline.cli import building, folder
 from pipeline.cli.app import app
 from pipeline.engine.stage import StageContext
@@ -209,31 +210,17 @@ def test_boards_and_methods() -> None:
     assert softened["needs"] == ["labels", "teacher"] and "1503.02531" in softened["paper"]
 
 
-RUNGS: list[dict[str, Any]] = [
-    {
-        "rung": "golden",
-        "against": "student.onnx",
-        "samples": 9,
-        "mismatches": 0,
-        "seconds": 1.0,
-        "passed": True,
-    },
-    {
-        "rung": "board",
-        "against": "golden",
-        "samples": 0,
-        "mismatches": 0,
-        "passed": None,
-        "skipped": "no port",
-    },
+RUNGS = [
+    Rung("golden", True, "student.onnx", 9, 0, {}, 1.0, "", {}),
+    Rung("board", None, "golden", 0, 0, {}, 0.0, "", {}, skipped="no port"),
 ]
-FAILING = {"rung": "rtl", "against": "golden", "samples": 9, "mismatches": 2, "seconds": 1.0, "passed": False}
+FAILING = Rung("rtl", False, "golden", 9, 2, {}, 1.0, "", {})
 
 
 def test_verify(toys: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.ladder.folder.verify_folder", lambda built, step, *board: RUNGS)
     passed = call("verify", str(built(tmp_path)), "--junit", "junit.xml", "--json")
-    assert passed.exit_code == 0 and json.loads(passed.stdout) == RUNGS
+    assert passed.exit_code == 0 and json.loads(passed.stdout) == VERIFICATION.plain(tuple(RUNGS))
     assert 'tests="2" failures="0"' in Path("junit.xml").read_text()
 
     monkeypatch.setattr("pipeline.ladder.folder.verify_folder", lambda built, step, *board: [*RUNGS, FAILING])

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from common.errors import DiskError, StoreError
+from pipeline.artefacts.verification import VERIFICATION, Rung
 from pipeline.cli.app import app
 from pipeline.config.build import parse
 from pipeline.engine.lock import open_built
@@ -124,11 +125,11 @@ def fifo(path):
 
 
 def test_first_row_of_a_folder_and_damaged_files(tmp_path):
-    row = {"rung": "board", "passed": True, "metrics": {}}
+    row = Rung("board", True, "golden", 1, 0, {}, 1.0, "", {})
     write_lock(tmp_path)
     record(tmp_path, row)
     assert open_built(tmp_path)
-    assert json.loads((tmp_path / "verification.json").read_text()) == [row]
+    assert VERIFICATION.load(tmp_path) == (row,)
     (tmp_path / "verification.json").write_text('{"rung": 1}')
-    with pytest.raises(StoreError, match=r"verification\.json: cannot be read"):
+    with pytest.raises(StoreError, match=r"verification\.json: file: "):
         record(tmp_path, row)

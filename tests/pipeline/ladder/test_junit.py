@@ -1,35 +1,14 @@
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
+from common.errors import PortError
+from pipeline.artefacts.verification import Rung, RungError
 from pipeline.ladder.junit import write
 
-RUNGS = [
-    {
-        "rung": "golden",
-        "against": "student.onnx",
-        "samples": 360,
-        "mismatches": 0,
-        "seconds": 1.5,
-        "passed": True,
-    },
-    {
-        "rung": "rtl",
-        "against": "golden",
-        "samples": 360,
-        "mismatches": 2,
-        "seconds": 2.25,
-        "passed": False,
-        "first_mismatch": "sample 3, class 1: expected 5, got <6>",
-    },
-    {
-        "rung": "board",
-        "against": "golden",
-        "samples": 0,
-        "mismatches": 0,
-        "passed": None,
-        "skipped": "no port",
-    },
-]
+GOLDEN = Rung("golden", True, "student.onnx", 360, 0, {}, 1.5, "", {})
+RTL = Rung("rtl", False, "golden", 360, 2, {}, 2.25, "", {}, "sample 3, class 1: expected 5, got <6>")
+RUNGS = [GOLDEN, RTL, Rung("board", None, "golden", 0, 0, {}, 0.0, "", {}, skipped="no port")]
 
 
 def test_one_test_case_a_rung(tmp_path: Path) -> None:
@@ -54,8 +33,8 @@ def test_one_test_case_a_rung(tmp_path: Path) -> None:
 
 
 def test_what_could_not_be_climbed_is_an_error_and_no_failure(tmp_path: Path) -> None:
-    error = {"kind": "PortError", "exit_code": 15, "message": "/dev/none: not there"}
-    write(tmp_path / "junit.xml", "toy", [RUNGS[0], {**RUNGS[1], "rung": "board", "error": error}])
+    error = RungError.of(PortError("/dev/none: not there"))
+    write(tmp_path / "junit.xml", "toy", [GOLDEN, replace(RTL, rung="board", error=error)])
     suite = ElementTree.parse(tmp_path / "junit.xml").getroot()[0]
     assert (suite.get("failures"), suite.get("errors"), suite.get("skipped")) == ("0", "1", "0")
     ((told,),) = suite[1:]

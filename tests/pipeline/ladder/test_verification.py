@@ -17,6 +17,7 @@ from onnx import numpy_helper
 
 from common.errors import ModelFileError, PortError, SilentBoardError, UnreachableError, VerificationError
 from hw.interface import WeightsFormat
+from pipeline.artefacts.verification import VERIFICATION, Rung, RungError
 from pipeline.config import build as config
 from pipeline.ladder import hardware, networks
 from pipeline.ladder.artefacts import Artefacts, compare
@@ -41,7 +42,7 @@ def test_verify_climbs_a_built_folder_again(tiny, tmp_path):
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)
     assert [row["rung"] for row in rows] == [row["rung"] for row in tiny.json("verification.json")]
-    assert failure(rows, "tiny") is None
+    assert failure(VERIFICATION.load(tiny.folder), "tiny") is None
     assert (tiny.folder / "logs" / "verify.log").stat().st_size
     suite = ElementTree.parse(tmp_path / "ladder.xml").getroot()[0]
     assert len(suite) == len(rows)
@@ -248,11 +249,11 @@ def test_compare_counts_samples():
 
 
 def test_a_mismatch_outranks_what_could_not_be_climbed():
-    error = {"kind": "PortError", "exit_code": 15, "message": "unplugged"}
+    error = RungError.of(PortError("unplugged"))
     rows = [
-        {"rung": "golden", "passed": True},
-        {"rung": "rtl", "passed": False, "error": error},
-        {"rung": "board", "passed": False, "mismatches": 1, "samples": 2, "against": "golden"},
+        Rung("golden", True, "student.onnx", 2, 0, {}, 1.0, "", {}),
+        Rung("rtl", False, "golden", 0, None, {}, 1.0, "", {}, error=error),
+        Rung("board", False, "golden", 2, 1, {}, 1.0, "", {}),
     ]
     found = failure(rows, "toy")
     assert isinstance(found, VerificationError)

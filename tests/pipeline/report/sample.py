@@ -51,17 +51,19 @@ VERIFICATION = [
 ]
 
 METRICS = {
-    "teacher_accuracy": 354 / 360,
-    "ensemble_member_accuracy": [352 / 360, 351 / 360, 353 / 360],
-    "student_accuracy": ACCURACY,
-    "student_without_distillation_accuracy": 341 / 360,
+    "metric": "accuracy",
+    "teacher": 354 / 360,
+    "ensemble_members": [352 / 360, 351 / 360, 353 / 360],
+    "student": ACCURACY,
+    "student_without_distillation": 341 / 360,
     "agreement": 0.9722,
     "kl_divergence": 0.1123,
     "freeze": {
         "samples": 360,
+        "differing_activations": 9,
         "differing_logits": 4,
-        "accuracy_before": 349 / 360,
-        "accuracy_after": ACCURACY,
+        "score_before": 349 / 360,
+        "score_after": ACCURACY,
     },
     "confusion_matrix": [
         [36 if row == column else int((row * 7 + column * 3) % 23 == 0) for column in range(10)]
@@ -109,23 +111,37 @@ PERFORMANCE = {
 }
 
 LAYERS = [
-    {
-        "name": name,
-        "kind": kind,
-        "shape": shape,
-        "pe": pe,
-        "simd": simd,
-        "cycles": cycles,
-        "weight_bits": bits,
-    }
-    for name, kind, shape, pe, simd, cycles, bits in (
-        ("mvau_0", "matrix-vector", "64 → 32", 2, 8, 128, 4),
-        ("thresholding_0", "threshold", "32", 2, None, 16, None),
-        ("mvau_1", "matrix-vector", "32 → 32", 1, 8, 128, 4),
-        ("thresholding_1", "threshold", "32", 1, None, 32, None),
-        ("mvau_2", "matrix-vector", "32 → 10", 1, 4, 80, 4),
+    {"name": name, "kind": kind, "shape": shape, "pe": pe, "cycles": cycles}
+    | ({"simd": simd} if simd else {})
+    for name, kind, shape, pe, simd, cycles in (
+        ("mvau_0", "matrix-vector", "64 → 32", 2, 8, 128),
+        ("thresholding_0", "threshold", "32", 2, None, 16),
+        ("mvau_1", "matrix-vector", "32 → 32", 1, 8, 128),
+        ("thresholding_1", "threshold", "32", 1, None, 32),
+        ("mvau_2", "matrix-vector", "32 → 10", 1, 4, 80),
     )
 ]
+
+FINN_RTL = {
+    "finn": "1.6.1",
+    "part": "xc7z020clg400-1",
+    "clock_hz": 1e8,
+    "input": {"elements": 64, "lanes": 1, "bits": 8, "signed": False},
+    "output": {"elements": 1, "lanes": 1, "bits": 4, "signed": False},
+    "estimate": {"interval_cycles": 64, "slowest": "MVAU_rtl_0", "latency_cycles": 64},
+    "layers": [
+        {
+            "name": "MVAU_rtl_0",
+            "kind": "MVAU",
+            "implementation": "rtl",
+            "needs": None,
+            "cycles": 64,
+            "pe": 8,
+            "simd": 1,
+        }
+    ],
+    "changes": [],
+}
 
 FLOORPLAN = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 520 100" role="img">'

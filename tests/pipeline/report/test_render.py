@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from pipeline.artefacts.folder import Folder
 from pipeline.report import write_report
-from pipeline.report.data import load
 from pipeline.report.ladder import make
 from pipeline.report.render import render
 
@@ -150,7 +150,7 @@ def test_only_what_is_mandatory(folder: Path) -> None:
     for path in folder.iterdir():
         if path.is_file() and path.name != "verification.json":
             path.unlink()
-    change(folder, "metrics.json", {"student_accuracy": 0.5})
+    change(folder, "metrics.json", {"metric": "accuracy", "student": 0.5})
     page = Page(render(folder))
     assert page.text[""].count("out") == 2  # the folder's name, as title and as heading
     assert "metrics.json has no confusion matrix" in page.text["confusion"]
@@ -186,7 +186,7 @@ def test_pace_of_a_board_is_shown_where_there_is_one(folder: Path) -> None:
 
 
 def test_ladder(folder: Path) -> None:
-    ladder = make(load(folder))
+    ladder = make(Folder(folder))
     steps = {step.label: step for step in ladder.steps}
     assert list(steps)[:7] == [
         "Teacher 0",
@@ -201,39 +201,38 @@ def test_ladder(folder: Path) -> None:
     assert float_path.change == pytest.approx(100 * (349 - 354) / 360)
     assert frozen.change == pytest.approx(-100 / 360)
     assert steps["rtl"].change == 0
-    assert steps["finn"].accuracy is None
+    assert steps["finn"].score is None
     assert steps["board"].note == "skipped: no serial port given"
-    assert all(
-        0 <= ladder.position(step.accuracy) <= 100 for step in ladder.steps if step.accuracy is not None
-    )
+    assert all(0 <= ladder.position(step.score) <= 100 for step in ladder.steps if step.score is not None)
 
 
 def test_equal_outputs_on_the_whole_test_set_are_equal_accuracy(folder: Path) -> None:
     rungs = [rung | {"metrics": {}} for rung in VERIFICATION[2:]]
     change(folder, "verification.json", rungs)
-    steps = {step.label: step for step in make(load(folder)).steps}
-    assert steps["rtl"].accuracy == steps["golden"].accuracy == METRICS["freeze"]["accuracy_after"]  # type: ignore[index]
-    assert steps["netlist"].accuracy is None  # a sample says nothing of the rest
+    steps = {step.label: step for step in make(Folder(folder)).steps}
+    assert steps["rtl"].score == steps["golden"].score == METRICS["freeze"]["score_after"]  # type: ignore[index]
+    assert steps["netlist"].score is None  # a sample says nothing of the rest
     rungs[1] = rungs[1] | {"passed": False, "mismatches": 9}
     change(folder, "verification.json", rungs)
-    steps = {step.label: step for step in make(load(folder)).steps}
-    assert steps["onnxruntime"].accuracy is not None
-    assert steps["golden"].accuracy is steps["rtl"].accuracy is None
+    steps = {step.label: step for step in make(Folder(folder)).steps}
+    assert steps["onnxruntime"].score is not None
+    assert steps["golden"].score is steps["rtl"].score is None
 
 
 @pytest.mark.parametrize("accuracy", [0.0, 0.5, 1.0])
 def test_ladder_of_a_single_figure(folder: Path, accuracy: float) -> None:
-    change(folder, "metrics.json", {"student_accuracy": accuracy})
+    change(folder, "metrics.json", {"metric": "mAP", "student": accuracy})
     change(folder, "verification.json", [])
-    assert f"{100 * accuracy:.2f} %" in Page(render(folder)).text["ladder"]
+    text = Page(render(folder)).text["ladder"]
+    assert f"{100 * accuracy:.2f} %" in text and "mAP" in text and "ccuracy" not in text
 
 
 def test_names_are_escaped(folder: Path) -> None:
-    change(folder, "layers.json", [{"name": "<b>&", "kind": None, "shape": [3, 3, 16], "fast": True}])
+    change(folder, "layers.json", [LAYERS[0] | {"name": "<b>&", "weights": [-3, 16]}])
     change(folder, "metrics.json", METRICS | {"confusion_matrix": [[0]]})
     html = render(folder)
     assert "&lt;b&gt;&amp;" in html
-    assert "3, 3, 16" in html
+    assert "-3, 16" in html
 
 
 def test_estimates_stand_beside_counts(folder: Path) -> None:
