@@ -20,7 +20,8 @@ SCALE, OFFSET = 0.02, -1.3
 BUILD = """
 name = "values"
 seed = 1
-[network]
+[student]
+kind = "imported"
 path = "network.onnx"
 scale = 0.02
 offset = -1.3
@@ -105,13 +106,13 @@ def test_floats_in_any_order_are_what_torch_took(tmp_path: Path) -> None:
         tmp_path / "data.npz", x_train=last[:60], y_train=labels[:60], x_test=last[60:], y_test=labels[60:]
     )
     done = built(tmp_path, "--until", "network", network='flattened = "chw"')
-    assert done.returncode == 2 and "network.flattened: the network takes (8, 8, 8), in a" in errors(done)
+    assert done.returncode == 2 and "student.flattened: the network takes (8, 8, 8), in a" in errors(done)
     done = built(tmp_path, "--until", "data")
     assert done.returncode == 3 and "set data.layout to 'nhwc' or 'nchw'" in errors(done)
     np.savez(tmp_path / "recorded.npz", inputs=floats[60:100].astype(np.float32), outputs=given[60:100])
     recorded = 'recorded = "recorded.npz"'
     done = built(tmp_path, "--until", "data", network=recorded, data=DATA + 'layout = "nchw"')
-    assert done.returncode == 3 and "40 frames of network.recorded are in it in another order" in errors(done)
+    assert done.returncode == 3 and "40 frames of student.recorded are in it in another order" in errors(done)
     done = built(tmp_path, "--until", "compile", network=recorded)
     assert done.returncode == 0, done.stderr
     made = artefacts(tmp_path)
@@ -132,7 +133,7 @@ def test_floats_beyond_the_bytes_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "data.npz", x=x / 1.0, y=given.argmax(axis=1))
     done = built(tmp_path, "--until", "data", data=DATA + "test_fraction = 0.5")
     assert done.returncode == 3
-    assert "values are 0 to 255, bytes stand for -1.3 to 3.8; set network.scale" in errors(done)
+    assert "values are 0 to 255, bytes stand for -1.3 to 3.8; set student.scale" in errors(done)
 
 
 def test_one_output_is_compared_by_value_and_sign(tmp_path: Path) -> None:

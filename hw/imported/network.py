@@ -74,7 +74,7 @@ def _input(reading: Reading, given: Bytes) -> Tensor:
     columns = [each.reshape(len(each), -1) for each in (scale, offset)]
     if any(np.ptp(each, axis=1).any() for each in columns):
         raise LoweringError(
-            "network.scale, network.offset: differ within a channel of the first layer; give one"
+            "student.scale, student.offset: differ within a channel of the first layer; give one"
         )
     zeros = np.zeros(len(scale), np.int64)
     name = reading.writer.input(scale.shape)

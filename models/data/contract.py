@@ -38,7 +38,7 @@ class Reading:
     def keys(self, settled: bool) -> str:
         """As the build file says it; of a source whose axes are `settled` there is no layout to set."""
         keys = {} if settled else {"data.layout": self.layout}
-        keys |= {"network.flattened": self.flattened} if self.flattened else {}
+        keys |= {"student.flattened": self.flattened} if self.flattened else {}
         said = [f'{key} = "{value}"' for key, value in keys.items()]
         return ", ".join([*said, *(["rows for columns"] if self.turned else [])])
 
@@ -78,7 +78,7 @@ def _check_bytes(
     """Raise `DataError` where values are not what bytes of this scale and offset can stand for."""
     scale, offset = pair
     found = f"{where}: values are {values.min():g} to {values.max():g}"
-    advice = "set network.scale and network.offset to what the network was trained with"
+    advice = "set student.scale and student.offset to what the network was trained with"
     inside = steps.clip(-0.5, 255.5)
     if np.mean(inside != steps) > MAX_OUTSIDE:
         raise DataError(f"{found}, bytes stand for {offset:g} to {offset + 255 * scale:g}; {advice}")
@@ -143,7 +143,7 @@ class InputContract:
         if not (away <= EXACT).all():
             worst = frames.flat[int(away.argmax())]
             raise DataError(
-                f"{where}: {worst:g} stands for no byte; correct network.scale and network.offset"
+                f"{where}: {worst:g} stands for no byte; correct student.scale and student.offset"
             )
         return whole
 
@@ -197,13 +197,13 @@ class InputContract:
         for way, reading in every.items():
             if all(found[other] < found[way] for other in open_ways):
                 raise DataError(
-                    f"{where}: {len(found[way])} frames of network.recorded are in it in another order,"
+                    f"{where}: {len(found[way])} frames of student.recorded are in it in another order,"
                     f" that of {reading.keys(source.settled)}; correct the keys or the data"
                 )
         if len(open_ways) == 1:
             return next(iter(open_ways.values()))
         fit = tuple(each for each in asked if self._readings(x, (each,), self.flattened))
-        key, values = ("network.flattened", ORDERS) if len(fit) == 1 else ("data.layout", fit)
+        key, values = ("student.flattened", ORDERS) if len(fit) == 1 else ("data.layout", fit)
         raise DataError(
             f"{where} can be read in several ways for a network of {self.shape}, channels first;"
             f" set {key} to {' or '.join(map(repr, values))}"

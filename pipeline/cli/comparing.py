@@ -17,7 +17,6 @@ from pipeline.cli.app import (
     say,
     shown,
 )
-from pipeline.config.build import distilled
 from pipeline.config.checks import load_checked
 from pipeline.engine.store import Store
 
@@ -46,7 +45,7 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Train by each method and by labels alone, over seeds and bit widths; write compare.html and .json."""
-    config = distilled(load_checked(file))
+    config = load_checked(file)
     from pipeline.studies.comparison import Plan
     from pipeline.studies.comparison import compare as run
     from pipeline.studies.comparison.page import write

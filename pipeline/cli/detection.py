@@ -20,7 +20,6 @@ from pipeline.cli.app import (
     shown,
 )
 from pipeline.cli.folder import rung_rows
-from pipeline.config.build import distilled
 from pipeline.config.checks import load_checked
 from pipeline.engine.store import Store
 
@@ -63,7 +62,7 @@ def detect(
     as_json: AsJson = False,
 ) -> None:
     """Distil an object detector (Chen et al., NeurIPS 2017), its core, and the board's bitstream."""
-    config = distilled(load_checked(file))
+    config = load_checked(file)
     from models.tasks.detection.losses import DetectionLoss
     from models.tasks.detection.networks import DetectorConfig
     from pipeline.studies.detection import DetectionRun

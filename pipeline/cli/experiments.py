@@ -17,7 +17,7 @@ from pipeline.cli.app import (
     say,
     shown,
 )
-from pipeline.config.build import BuildConfig, distilled
+from pipeline.config.build import Build, needed
 from pipeline.config.checks import load_checked
 from pipeline.engine.store import Store
 
@@ -50,10 +50,10 @@ def temperature(
     as_json: AsJson = False,
 ) -> None:
     """Search for the temperature that is best on validation."""
-    config = distilled(load_checked(file))
+    config = load_checked(file)
     from pipeline.studies.experiments import TEMPERATURES, TemperatureSearch
 
-    chosen = tuple(values or config.distill.temperatures or TEMPERATURES)
+    chosen = tuple(values or needed(config.distill, "distill").temperatures or TEMPERATURES)
     search = TemperatureSearch(temperatures=chosen, seeds=seeds, epochs=epochs)
     found = _perform(ctx, search, config, store, as_json)
     if as_json:
@@ -79,7 +79,7 @@ def missing_class(
     as_json: AsJson = False,
 ) -> None:
     """Distil without one class, then correct its logit."""
-    config = distilled(load_checked(file))
+    config = load_checked(file)
     from pipeline.studies.experiments import MissingClass
 
     found = _perform(ctx, MissingClass(label=label, seeds=seeds, epochs=epochs), config, store, as_json)
@@ -114,7 +114,7 @@ def soft_targets(
     as_json: AsJson = False,
 ) -> None:
     """Train on a small share of the data, with hard targets and with soft ones."""
-    config = distilled(load_checked(file))
+    config = load_checked(file)
     from pipeline.studies.experiments import SoftTargets
 
     found = _perform(ctx, SoftTargets(share=share, seeds=seeds, epochs=epochs), config, store, as_json)
@@ -132,7 +132,7 @@ def soft_targets(
 
 
 def _perform(
-    ctx: typer.Context, experiment: "Experiment", config: BuildConfig, store: Path, as_json: bool
+    ctx: typer.Context, experiment: "Experiment", config: Build, store: Path, as_json: bool
 ) -> dict[str, Any]:
     """Run it; print what it found, if that is to be JSON."""
     from pipeline.studies.experiments import perform

@@ -15,7 +15,6 @@ from pipeline.cli.app import (
     say,
     shown,
 )
-from pipeline.config.build import distilled
 from pipeline.config.checks import load_checked
 from pipeline.engine import engine
 from pipeline.engine.store import Store
@@ -45,7 +44,7 @@ def robustness(
     Runs the stages up to `distill` that are not in the store. An input step is 1 of 0 to 255. --noise, --fgsm
     and --pgd may be given several times; if not given, they follow the greatest input of the data set.
     """
-    config = distilled(load_checked(file))
+    config = load_checked(file)
     from models.robustness import Perturbations
     from pipeline.stages import STAGES
     from pipeline.studies.robustness import robustness as run

@@ -7,7 +7,7 @@ import typer
 
 from hw.boards.boards import find
 from pipeline.cli.app import AsJson, BuildFile, print_json, print_table, say, shown
-from pipeline.config.build import BuildConfig, distilled
+from pipeline.config.build import Build, needed
 from pipeline.config.checks import load_checked
 
 
@@ -16,7 +16,7 @@ def size(ctx: typer.Context, file: BuildFile, as_json: AsJson = False) -> None:
 
     Of a student with open numbers, the fitting one of the most multiplications a frame is shown.
     """
-    config = distilled(load_checked(file))
+    config = load_checked(file)
     from models import data
     from pipeline.config.data import data_source
     from pipeline.sizing.feasible import require_fit
@@ -24,7 +24,7 @@ def size(ctx: typer.Context, file: BuildFile, as_json: AsJson = False) -> None:
     from pipeline.sizing.sketch import sketch
     from pipeline.sizing.space import Space
 
-    dataset = data.load_source(data_source(config.data), config.seed)
+    dataset = data.load_source(data_source(needed(config.data, "data")), config.seed)
     space = Space(config, dataset.input_shape)
     with shown(ctx, as_json) as display:
         chosen, found = sketch(space, config, display.step)
@@ -37,7 +37,7 @@ def size(ctx: typer.Context, file: BuildFile, as_json: AsJson = False) -> None:
         require_fit(found.topology, config)
 
 
-def _print(config: BuildConfig, chosen: Mapping[str, int], details: Mapping[str, Any]) -> None:
+def _print(config: Build, chosen: Mapping[str, int], details: Mapping[str, Any]) -> None:
     found = details["search"]
     if found["combinations"] > 1:
         rejected = ", ".join(f"{count} by {name}" for name, count in found["rejected"].items()) or "none"

@@ -18,7 +18,6 @@ from pipeline.cli.app import (
     shown,
 )
 from pipeline.cli.folder import rung_rows
-from pipeline.config.build import distilled
 from pipeline.config.checks import load_checked
 from pipeline.engine.store import Store
 
@@ -39,7 +38,7 @@ def tree(
     as_json: AsJson = False,
 ) -> None:
     """Distil the teacher into a decision tree, its core, and the board's bitstream, bit for bit."""
-    config = distilled(load_checked(file))
+    config = load_checked(file)
     from pipeline.studies.tree import FOLDER, TreePlan, distil_tree
 
     plan = TreePlan(depth, leaves, bitstream)

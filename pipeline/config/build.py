@@ -2,19 +2,23 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from common.errors import ConfigError
-from pipeline.config.data import DataConfig
+from models.tasks import TASKS
+from models.tasks.base import Task
+from pipeline.config.data import DATA, DataConfig
 from pipeline.config.distill import DistillConfig, distill_problems
 from pipeline.config.errors import describe, problems
 from pipeline.config.file import plain, read_raw
-from pipeline.config.network import NetworkConfig, network_problem
+from pipeline.config.imported import ImportedStudent, imported_problem
+from pipeline.config.quantized import QuantizedStudent
 from pipeline.config.section import MAX_COUNT, MAX_ITEMS, Count, Section, Workers
 from pipeline.config.size import SizeConfig, size_problem
-from pipeline.config.student import StudentConfig
+from pipeline.config.student import StudentConfig, TreeStudent
+from pipeline.config.table import Kinds, table_problems
 from pipeline.config.teacher import TeacherConfig
 from pipeline.config.vivado import VivadoConfig, vivado_problem
 
@@ -22,8 +26,21 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 NAME_LENGTH = 64
 
-TRAINED = ("teacher", "student", "distill", "size", "training")
-"""Tables of builds that train."""
+STUDENTS: dict[str, type[StudentConfig]] = {
+    "quantized": QuantizedStudent,
+    "tree": TreeStudent,
+    "imported": ImportedStudent,
+}
+
+OWN_TABLES = ("teacher", "distill", "size", "training")
+OWN_RUNGS = ("maximum_drop", "network_samples", "minimum_agreement", "maximum_apart")
+"""Tables, and keys of `[verify]`, that only some kinds of students use."""
+
+RENAMED = {"network": '[student] with kind = "imported", and the same keys'}
+"""Tables of older build files, and what stands in their place."""
+
+T = TypeVar("T")
+S = TypeVar("S", bound=StudentConfig)
 
 
 class Fold(Section):
@@ -58,33 +75,23 @@ class BoardConfig(Section):
     toolchain: Literal["wheels", "native"] = "wheels"
 
 
-class RungsConfig(Section):
-    """`[verify]`: samples of the slow rungs; `stall_seed` draws the streams' random stalls."""
+class VerifyConfig(Section):
+    """`[verify]`: samples of the slow rungs; `stall_seed` draws the streams' random stalls.
+
+    The rung `student` fails below `minimum_accuracy`, or `maximum_drop` below the teacher (both 0 to 1).
+
+    The rung `network` compares an imported network with golden on `network_samples` frames. It fails where
+    they give the same class to less than `minimum_agreement` of them, where more than `maximum_apart` of them
+    have an output more than one of golden's steps apart, or where golden's accuracy is below
+    `minimum_accuracy`.
+    """
 
     netlist_samples: Count = 16
     bitstream_samples: Count = 16
     board_samples: Annotated[int, Field(ge=16, le=MAX_COUNT)] = 16
     stall_seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     minimum_accuracy: Share = 0.0
-
-
-class VerifyConfig(RungsConfig):
-    """`[verify]`.
-
-    The rung `student` fails below `minimum_accuracy`, or `maximum_drop` below the teacher (both 0 to 1).
-    """
-
     maximum_drop: Share = 1.0
-
-
-class NetworkVerifyConfig(RungsConfig):
-    """`[verify]` of a network made elsewhere.
-
-    The rung `network` compares it with golden on `network_samples` frames. It fails where they give the same
-    class to less than `minimum_agreement` of them, where more than `maximum_apart` of them have an output
-    more than one of golden's steps apart, or where golden's accuracy is below `minimum_accuracy`.
-    """
-
     network_samples: Count = 64
     minimum_agreement: Share = 0.95
     maximum_apart: Share = 0.02
@@ -99,50 +106,67 @@ class TrainingConfig(Section):
     checkpoint_every: Count = 1
 
 
+DataTable = Annotated[DataConfig, Kinds(lambda: DATA, tag="source")]
+TaskTable = Annotated[Task, Kinds(lambda: TASKS, default="classification")]
+StudentTable = Annotated[StudentConfig, Kinds(lambda: STUDENTS, default="quantized")]
+
+
 class Build(Section):
-    """What all build files have."""
+    """A build file.
+
+    `teacher`, `distill` and `training` are None where the kind of student has no use for them, `data` where
+    an imported network runs on what was recorded of it.
+    """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=NAME_LENGTH)]
     seed: Annotated[int, Field(ge=0, lt=2**32)]
-    data: DataConfig | None
+    data: DataTable | None = None
+    task: TaskTable = Field(default_factory=TASKS["classification"])
+    teacher: TeacherConfig | None = None
+    student: StudentTable
+    distill: DistillConfig | None = None
+    size: SizeConfig | None = None
     compile: CompileConfig
     board: BoardConfig
     vivado: VivadoConfig | None = None
-    verify: VerifyConfig | NetworkVerifyConfig
-
-
-class BuildConfig(Build):
-    """A build that distils its network."""
-
-    data: DataConfig
-    teacher: TeacherConfig
-    student: StudentConfig
-    distill: DistillConfig
-    size: SizeConfig | None = None
     verify: VerifyConfig = VerifyConfig()
-    training: TrainingConfig = TrainingConfig()
+    training: TrainingConfig | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, tables: Any) -> Any:
+        """Refuse tables that the kind of student does not use; add those that it does."""
+        kind = _student_kind(tables)
+        if kind is None:
+            return tables
+        unused = [name for name in OWN_TABLES if name not in kind.tables and tables.get(name) is not None]
+        if unused:
+            what = (
+                "an imported network is not trained" if kind is ImportedStudent else "a tree does not use it"
+            )
+            raise table_problems(*((name, f"{what}; remove [{name}]") for name in unused))
+        used = [name for name in ("training",) if name in kind.tables and tables.get(name) is None]
+        return {**tables, **{name: {} for name in used}}
+
+    def student_as(self, kind: type[S]) -> S:
+        """The student, which is of this kind; ConfigError where it is of another."""
+        if isinstance(self.student, kind):
+            return self.student
+        raise ConfigError(f"{self.name}: student.kind: '{self.student.kind}' has nothing to train")
 
 
-class NetworkBuild(Build):
-    """A build around a network made elsewhere; without `data`, what was recorded of it is what it runs on."""
-
-    network: NetworkConfig
-    data: DataConfig | None = None
-    verify: NetworkVerifyConfig = NetworkVerifyConfig()
-
-
-def distilled(build: Build) -> BuildConfig:
-    """The build as one that trains; ConfigError where its network is made elsewhere."""
-    if isinstance(build, BuildConfig):
-        return build
-    raise ConfigError(f"{build.name}: its [network] is made elsewhere, there is nothing to train or to size")
+def _student_kind(tables: Any) -> type[StudentConfig] | None:
+    """The kind of student that a build file asks for, if it is a known one."""
+    student = tables.get("student") if isinstance(tables, dict) else None
+    kind = student.get("kind", "quantized") if isinstance(student, dict) else None
+    return STUDENTS.get(kind) if isinstance(kind, str) else None
 
 
-def brought(build: Build) -> NetworkBuild:
-    """The build as one around a network made elsewhere; ConfigError where it trains its own."""
-    if isinstance(build, NetworkBuild):
-        return build
-    raise ConfigError(f"{build.name}: has no [network]; add it")
+def needed(section: T | None, key: str) -> T:
+    """A table that the step at hand cannot do without; ConfigError where it is not there."""
+    if section is None:
+        raise ConfigError(f"{key}: missing; add it")
+    return section
 
 
 def load(path: Path) -> Build:
@@ -157,16 +181,13 @@ def load(path: Path) -> Build:
 def parse(raw: Any, where: str) -> Build:
     """Check a build file's content; `where` names it in errors."""
     tables = plain(raw, where)
-    model = NetworkBuild if "network" in tables else BuildConfig
-    if model is NetworkBuild and (clash := [f"[{name}]" for name in TRAINED if name in tables]):
-        raise ConfigError(
-            f"{where}: network: a network made elsewhere is not trained;"
-            f" remove {', '.join(clash)}, or [network]"
-        )
+    if old := [f"{key}: is now {new}" for key, new in RENAMED.items() if key in tables]:
+        raise problems(where, old)
     try:
-        config = model.model_validate(tables)
+        config = Build.model_validate(tables)
     except ValidationError as error:
-        raise problems(where, describe(error, model)) from error
+        found = [f"{key}: {what}" for key, what in describe(error, Build)]
+        raise problems(where, found) from error
     if found := list(_problems(config)):
         raise problems(where, found)
     return config
@@ -174,15 +195,37 @@ def parse(raw: Any, where: str) -> Build:
 
 def _problems(config: Build) -> Iterator[str]:
     """What is wrong with tables that are well-formed each by itself."""
-    if isinstance(config, BuildConfig):
+    yield from _unused(config)
+    yield from _missing(config)
+    found: list[str | None] = []
+    match config.student:
+        case QuantizedStudent():
+            found = [size_problem(config)]
+        case ImportedStudent() as student:
+            found = [imported_problem(config, student)]
+    if config.distill and config.teacher:
         yield from distill_problems(config.distill, config.teacher.size)
-        found = [size_problem(config)]
-    else:
-        found = [network_problem(config)] if isinstance(config, NetworkBuild) else []
     board = _board(config)
     # Of a board that does not exist nothing else can be said.
     found += [board] if board and board.startswith("board.name") else [board, vivado_problem(config)]
     yield from (each for each in found if each)
+
+
+def _unused(config: Build) -> Iterator[str]:
+    """Keys of `[verify]` that the kind of student has no use for."""
+    student = config.student
+    for name in OWN_RUNGS:
+        usual = VerifyConfig.model_fields[name].default
+        if name not in student.rungs and getattr(config.verify, name) != usual:
+            yield f"verify.{name}: a student of kind '{student.kind}' does not use it; remove the key"
+
+
+def _missing(config: Build) -> Iterator[str]:
+    for name in ("teacher", "distill"):
+        if name in config.student.tables and getattr(config, name) is None:
+            yield f"{name}: missing; add it"
+    if "teacher" in config.student.tables and config.data is None:
+        yield "data: missing; add it"
 
 
 def _board(config: Build) -> str | None:

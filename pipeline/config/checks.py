@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.errors import CapacityError, ConfigError
-from pipeline.config.build import Build, BuildConfig, load
+from pipeline.config.build import Build, load
 from pipeline.config.errors import problems
+from pipeline.config.quantized import QuantizedStudent
 from pipeline.config.section import AugmentConfig
+from pipeline.config.teacher import TeacherConfig
 
 MOST_OPTIONAL = 6
 """Layers that are tried with and without; any others are left out."""
@@ -44,7 +46,7 @@ def check(config: Build, where: str) -> None:
     found = [*_split_problems(config, seen), *_training_problems(config, seen)]
     if found:
         raise problems(where, found)
-    if isinstance(config, BuildConfig):
+    if isinstance(config.student, QuantizedStudent):
         _check_room(config, seen, where)
 
 
@@ -71,27 +73,31 @@ def _split_problems(config: Build, seen: "Outline") -> Iterator[str]:
 
 
 def _training_problems(config: Build, seen: "Outline") -> Iterator[str]:
-    if not isinstance(config, BuildConfig):
-        return
-    yield from _class_problems(config, seen)
-    topology = _any_topology(config, seen)
-    if isinstance(topology, ConfigError):
-        yield str(topology)
-    else:
-        yield from _fold_problems(config, topology)
-    yield from _view_problems(config, seen)
-    yield from _batch_problems(config, seen)
+    student, teacher = config.student, config.teacher
+    if isinstance(student, QuantizedStudent):
+        yield from _class_problems(student, seen)
+        topology = _any_topology(config, seen)
+        if isinstance(topology, ConfigError):
+            yield str(topology)
+        else:
+            yield from _fold_problems(config, topology)
+    if teacher:
+        yield from _view_problems(teacher, seen)
+        yield from _augment_problems("teacher", teacher.augment, seen)
+        if isinstance(student, QuantizedStudent):
+            yield from _augment_problems("student", student.augment, seen)
+        yield from _batch_problems(config, teacher, seen)
 
 
-def _class_problems(config: BuildConfig, seen: "Outline") -> Iterator[str]:
-    outputs: tuple[int, ...] = getattr(config.student.layers[-1], "outputs", ())
+def _class_problems(student: QuantizedStudent, seen: "Outline") -> Iterator[str]:
+    outputs: tuple[int, ...] = getattr(student.layers[-1], "outputs", ())
     if any(each != seen.classes for each in outputs):
-        key = f"student.layers[{len(config.student.layers) - 1}].outputs"
+        key = f"student.layers[{len(student.layers) - 1}].outputs"
         given = outputs[0] if len(outputs) == 1 else list(outputs)
         yield f"{key}: {given}, but the data have {seen.classes} classes; give {seen.classes}"
 
 
-def _any_topology(config: BuildConfig, seen: "Outline") -> "Topology | ConfigError":
+def _any_topology(config: Build, seen: "Outline") -> "Topology | ConfigError":
     """A student of the least or the greatest numbers, or why layers fit neither frame nor each other."""
     found: ConfigError | None = None
     for chosen in _least_and_most(config):
@@ -103,7 +109,7 @@ def _any_topology(config: BuildConfig, seen: "Outline") -> "Topology | ConfigErr
     return found
 
 
-def _check_room(config: BuildConfig, seen: "Outline", where: str) -> None:
+def _check_room(config: Build, seen: "Outline", where: str) -> None:
     """Raise `CapacityError` where the least of weights is more than all memory of the chip holds.
 
     Sizing counts all that a student takes, in minutes where it is far too large: this is seen at once.
@@ -129,7 +135,7 @@ def _check_room(config: BuildConfig, seen: "Outline", where: str) -> None:
         )
 
 
-def _least_and_most(config: BuildConfig) -> Iterator[Mapping[str, int]]:
+def _least_and_most(config: Build) -> Iterator[Mapping[str, int]]:
     """Choices to try: the least and the greatest numbers, with optional layers and without."""
     choices = config.student.choices
     optional = [key for key in choices if key.endswith(".present")]
@@ -140,7 +146,7 @@ def _least_and_most(config: BuildConfig) -> Iterator[Mapping[str, int]]:
             yield numbers | dict.fromkeys(optional, 0) | dict(zip(few, present, strict=True))
 
 
-def _fold_problems(config: BuildConfig, topology: "Topology") -> Iterator[str]:
+def _fold_problems(config: Build, topology: "Topology") -> Iterator[str]:
     from hw.mapping.cost import fold_places
 
     if config.compile.fold is None:
@@ -169,15 +175,13 @@ def _sides(step: "Step") -> tuple[int, int]:
     return 1 if alone else inputs, outputs
 
 
-def _view_problems(config: BuildConfig, seen: "Outline") -> Iterator[str]:
+def _view_problems(teacher: TeacherConfig, seen: "Outline") -> Iterator[str]:
     from models.distill.training.transfer import check_views
 
     try:
-        check_views(seen.shape, config.teacher.views, config.teacher.mirror)
+        check_views(seen.shape, teacher.views, teacher.mirror)
     except ConfigError as error:
         yield str(error).replace("teacher: views", "teacher.views:", 1)
-    for key, section in (("teacher", config.teacher.augment), ("student", config.student.augment)):
-        yield from _augment_problems(key, section, seen)
 
 
 def _augment_problems(key: str, section: AugmentConfig | None, seen: "Outline") -> Iterator[str]:
@@ -190,14 +194,19 @@ def _augment_problems(key: str, section: AugmentConfig | None, seen: "Outline") 
         yield str(error).replace("augmentation", f"{key}.augment", 1)
 
 
-def _batch_problems(config: BuildConfig, seen: "Outline") -> Iterator[str]:
+def _batch_problems(config: Build, teacher: TeacherConfig, seen: "Outline") -> Iterator[str]:
     """Batches of more samples than there are to learn from, or of too few for each device."""
-    data, devices = config.data, config.training.devices
+    data, devices = config.data, config.training.devices if config.training else 1
+    assert data is not None
     fraction = getattr(data, "test_fraction", None)
     train = seen.split(fraction, data.validation_fraction, data.train_samples)[1]
-    there = train * config.teacher.views
-    for key, section in (("teacher", config.teacher), ("student", config.student)):
-        made = key == "student" and config.distill.data is not None  # of samples that a method makes
+    there = train * teacher.views
+    sections: dict[str, TeacherConfig | QuantizedStudent] = {"teacher": teacher}
+    if isinstance(config.student, QuantizedStudent):
+        sections["student"] = config.student
+    for key, section in sections.items():
+        # A method may make samples for the student.
+        made = key == "student" and config.distill is not None and config.distill.data is not None
         if section.batch_size > there and not made:
             yield f"{key}.batch_size: {section.batch_size}, but only {there} samples to train on; give less"
         if section.batch_size < 2 * devices:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -18,12 +18,13 @@ Name = Annotated[str, Field(min_length=1)]
 """Of a column."""
 
 
-class _Data(Section):
+class DataConfig(Section):
     """What all sources have: the validation part, and smaller parts for quick builds.
 
     `train_samples` and `test_samples` keep a stratified subset; the validation part is taken from the former.
     """
 
+    source: str
     validation_fraction: Fraction
     train_samples: Count | None = None
     test_samples: Count | None = None
@@ -36,21 +37,21 @@ class _Data(Section):
             yield "validation_fraction", what
 
 
-class DigitsData(_Data):
+class DigitsData(DataConfig):
     """scikit-learn's digits, 8 by 8: no files, no test part of their own."""
 
     source: Literal["digits"]
     test_fraction: Fraction
 
 
-class MeasuredData(_Data):
+class MeasuredData(DataConfig):
     """scikit-learn's small tables of measurements: no files, no test part of their own."""
 
     source: Literal["wine", "breast-cancer"]
     test_fraction: Fraction
 
 
-class TableData(_Data):
+class TableData(DataConfig):
     """A user's own `.csv` file with a line of column names; `label` is the column of the classes.
 
     Columns of text are categories, as are those of numbers that `categorical` names; columns of `leave_out`
@@ -65,7 +66,7 @@ class TableData(_Data):
     leave_out: tuple[Name, ...] = ()
 
 
-class PublishedData(_Data):
+class PublishedData(DataConfig):
     """A published set of pictures, its test part as published.
 
     Its files are in `folder`; without one they come from the operating system's package where it has one, or
@@ -76,7 +77,7 @@ class PublishedData(_Data):
     folder: Place | None = None
 
 
-class ArrayData(_Data):
+class ArrayData(DataConfig):
     """A user's own `.npz` file; `test_fraction` where it has no test part.
 
     `layout` is the order of its axes, where their sizes do not tell: n for samples, h and w for rows and
@@ -89,23 +90,32 @@ class ArrayData(_Data):
     layout: Literal["flat", "nhw", "nhwc", "nchw", "nlc", "ncl"] | None = None
 
 
-class BasicMotionsData(_Data):
+class BasicMotionsData(DataConfig):
     """BasicMotions, 100 steps of 6 sensors, as sktime brings it."""
 
     source: Literal["basic-motions"]
 
 
-class SeriesData(_Data):
+class SeriesData(DataConfig):
     """A pair of `.ts` files, NAME_TRAIN.ts and NAME_TEST.ts, in `folder`."""
 
     source: Literal["ts"]
     folder: Place
 
 
-DataConfig: TypeAlias = Annotated[
-    DigitsData | MeasuredData | PublishedData | ArrayData | BasicMotionsData | SeriesData | TableData,
-    Field(discriminator="source"),
-]
+DATA: dict[str, type[DataConfig]] = {
+    "digits": DigitsData,
+    "wine": MeasuredData,
+    "breast-cancer": MeasuredData,
+    "fashion-mnist": PublishedData,
+    "mnist": PublishedData,
+    "cifar10": PublishedData,
+    "cifar100": PublishedData,
+    "npz": ArrayData,
+    "basic-motions": BasicMotionsData,
+    "ts": SeriesData,
+    "table": TableData,
+}
 
 
 def data_source(config: DataConfig) -> "DataSource":

@@ -28,12 +28,17 @@ def problems(where: str, found: Sequence[str]) -> ConfigError:
     return ConfigError(*told)
 
 
-def describe(error: ValidationError, model: type[BaseModel]) -> list[str]:
-    """All findings as `dotted.key: what; what to do`; of a misspelt key not also that it is missing."""
+def describe(
+    error: ValidationError, model: type[BaseModel], more: Sequence[str] = ()
+) -> list[tuple[str, str]]:
+    """All findings as dotted key and problem; of a misspelt key not also that it is missing.
+
+    `more` are keys of the table beside those of `model`.
+    """
     findings = _own(error.errors(include_url=False))[:MANY]
     meant = {(*finding["loc"][:-1], _meant(finding, model)) for finding in findings}
     told = (each for each in findings if each["type"] != "missing" or each["loc"] not in meant)
-    return list(dict.fromkeys(line for finding in told for line in _lines(finding, model)))
+    return list(dict.fromkeys(pair for finding in told for pair in _pairs(finding, model, more)))
 
 
 def _meant(finding: ErrorDetails, model: type[BaseModel]) -> str | None:
@@ -45,18 +50,19 @@ def _is_unknown(finding: ErrorDetails) -> bool:
     return finding["type"] == "extra_forbidden"
 
 
-def _known(finding: ErrorDetails, model: type[BaseModel]) -> set[str]:
+def _known(finding: ErrorDetails, model: type[BaseModel], more: Sequence[str] = ()) -> set[str]:
     """Keys of the table that an unknown one is in."""
-    return {key for table in _walk(model, finding["loc"][:-1])[1] for key in table.model_fields}
+    own = more if len(finding["loc"]) == 1 else ()
+    return {key for table in _walk(model, finding["loc"][:-1])[1] for key in table.model_fields} | {*own}
 
 
-def _lines(finding: ErrorDetails, model: type[BaseModel]) -> Iterator[str]:
+def _pairs(finding: ErrorDetails, model: type[BaseModel], more: Sequence[str]) -> Iterator[tuple[str, str]]:
     key = _key(finding, model)
     if finding["type"] != INCONSISTENT:
-        yield f"{key}: {_what(finding, model)}"
+        yield key, _what(finding, model, more)
         return
     for name, what in finding["ctx"]["problems"]:
-        yield f"{'.'.join(part for part in (key, name) if part)}: {what}"
+        yield key + (name if name.startswith("[") or not key else f".{name}" if name else ""), what
 
 
 def _own(findings: Sequence[ErrorDetails]) -> list[ErrorDetails]:
@@ -80,16 +86,16 @@ def _key(finding: ErrorDetails, model: type[BaseModel]) -> str:
     return text.removeprefix(".")
 
 
-def _what(finding: ErrorDetails, model: type[BaseModel]) -> str:
+def _what(finding: ErrorDetails, model: type[BaseModel], more: Sequence[str] = ()) -> str:
     kind, value = finding["type"], finding["input"]
     if _is_unknown(finding):
-        return "unknown key; " + _near(str(finding["loc"][-1]), _known(finding, model))
+        return "unknown key; " + near(str(finding["loc"][-1]), _known(finding, model, more))
     if kind in ("missing", "union_tag_not_found"):
         return "missing; add it"
     if kind == "union_tag_invalid":
         given = str(finding["ctx"]["tag"])
         tags = {tag for table in _walk(model, finding["loc"])[1] for tag in _tags(table)}
-        return f"unknown {_discriminator(finding)} '{short(given)}'; {_near(given, tags)}"
+        return f"unknown {_discriminator(finding)} '{short(given)}'; {near(given, tags)}"
     if kind == "literal_error":
         return f"unknown value {short(repr(value))}; give {finding['ctx']['expected']}"
     message = finding["msg"][0].lower() + finding["msg"][1:]
@@ -97,7 +103,8 @@ def _what(finding: ErrorDetails, model: type[BaseModel]) -> str:
     return message + shown
 
 
-def _near(name: str, known: Iterable[str]) -> str:
+def near(name: str, known: Iterable[str]) -> str:
+    """What a name may have been meant to be."""
     close = _close(name, known)
     return f"did you mean '{close}'?" if close else f"known are {', '.join(sorted(known))}"
 

@@ -7,7 +7,7 @@ from pydantic import Field
 from pipeline.config.section import Count, Section
 
 if TYPE_CHECKING:
-    from pipeline.config.build import BuildConfig
+    from pipeline.config.build import Build
 
 
 class SizeConfig(Section):
@@ -30,12 +30,12 @@ class SizeConfig(Section):
     journal: str | None = None
 
 
-def size_problem(config: "BuildConfig") -> str | None:
+def size_problem(config: "Build") -> str | None:
     """What is wrong with rate and open numbers, if anything."""
     return _rate_problem(config) or _open_problem(config)
 
 
-def _rate_problem(config: "BuildConfig") -> str | None:
+def _rate_problem(config: "Build") -> str | None:
     asked, size = config.compile, config.size or SizeConfig()
     given = {
         "compile.target_cycles": asked.target_cycles,
@@ -53,7 +53,7 @@ def _rate_problem(config: "BuildConfig") -> str | None:
     return f"size: {' and '.join(found)} are set; give exactly one of them"
 
 
-def _open_problem(config: "BuildConfig") -> str | None:
+def _open_problem(config: "Build") -> str | None:
     open_keys = list(config.student.choices)
     if not open_keys:
         return None

@@ -21,7 +21,8 @@ from models.students import integer
 from pipeline.artefacts.hardware import Layer
 from pipeline.artefacts.imported import Trial, load_trial
 from pipeline.artefacts.metrics import load_teacher_logits
-from pipeline.config.build import Build, NetworkBuild, brought
+from pipeline.config.build import Build
+from pipeline.config.imported import ImportedStudent
 
 BATCH = 256
 """Samples at once in onnxruntime: whole test sets of pictures would not fit caches, nor some memories."""
@@ -75,18 +76,18 @@ class Artefacts:
     @cached_property
     def trial(self) -> Trial:
         """The network made elsewhere, and what it is tried on."""
-        build = brought(self.config)
+        student = self.config.student_as(ImportedStudent)
         data_set, recorded = (self.folder / f"{name}.safetensors" for name in ("data", "recorded"))
         return load_trial(
             self.folder / "network.json",
-            data_set if build.data else None,
-            recorded if build.network.recorded else None,
+            data_set if self.config.data else None,
+            recorded if student.recorded else None,
         )
 
     @cached_property
     def x(self) -> NDArray[np.uint8]:
         """What every rung runs on, (n, ...): the test split, or what was recorded."""
-        if isinstance(self.config, NetworkBuild):
+        if isinstance(self.config.student, ImportedStudent):
             return self.trial.core_frames
         return self.dataset.test.x
 
@@ -175,7 +176,7 @@ class Artefacts:
         Golden's layers are found by name: of a student, what its file calls them, for FINN has its own order.
         Raises `StoreError` where `layers.json` does not say.
         """
-        if isinstance(self.config, NetworkBuild):
+        if isinstance(self.config.student, ImportedStudent):
             from hw.dataflow.golden import golden_from_graph
             from hw.finn.lowering import load_hardware
             from hw.finn.reader import read

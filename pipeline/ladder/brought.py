@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from hw.imported.difference import Difference
 from hw.interface import Affine
 from pipeline.artefacts.imported import classified
-from pipeline.config.build import NetworkVerifyConfig, brought
+from pipeline.config.build import VerifyConfig
 from pipeline.ladder.artefacts import Artefacts, Finding, compare, constant, run_onnx, varied
 from pipeline.ladder.networks import with_label
 
@@ -26,7 +26,7 @@ def network(artefacts: Artefacts) -> Finding:
     from hw.finn.lowering.reference import execute_given
     from hw.imported.difference import between
 
-    limits, trial, output = brought(artefacts.config).verify, artefacts.trial, artefacts.output
+    limits, trial, output = artefacts.config.verify, artefacts.trial, artefacts.output
     x, (logits, _) = trial.frames[: limits.network_samples], artefacts.golden
     executed = execute_given(
         artefacts.folder / "network.qonnx.onnx", x, given=trial.entry.given, log=artefacts.log
@@ -72,7 +72,7 @@ def _told(found: Difference) -> dict[str, Any]:
     }
 
 
-def _complaints(what: str, found: Difference, limits: NetworkVerifyConfig) -> list[str]:
+def _complaints(what: str, found: Difference, limits: VerifyConfig) -> list[str]:
     complaints = []
     if found.agreement is None:
         complaints.append(f"{what} and golden cannot be compared: golden's classes tie on every frame")

@@ -18,7 +18,7 @@ from hw.shells.protocol import design_identity
 from hw.simulation import netlist, parallel_board, simulate, virtual_board
 from hw.simulation.netlist import ChipModel
 from hw.tools import tools
-from pipeline.config.build import RungsConfig
+from pipeline.config.build import VerifyConfig
 from pipeline.ladder.artefacts import Finding, compare, varied
 
 STALL_PERCENT = 30
@@ -47,7 +47,7 @@ class Core:
     frames: NDArray[np.uint8]
     expected: NDArray[np.int64]
     against: str
-    limits: RungsConfig
+    limits: VerifyConfig
     work: Path
     log: Path
     step: Step

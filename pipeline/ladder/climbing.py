@@ -20,7 +20,8 @@ from hw.shells.throughput import pace
 from hw.tools import tools
 from pipeline.artefacts.hardware import Performance
 from pipeline.artefacts.verification import Rung, RungError
-from pipeline.config.build import Build, NetworkBuild
+from pipeline.config.build import Build
+from pipeline.config.imported import ImportedStudent
 from pipeline.ladder import brought, finn_rtl, hardware, networks
 from pipeline.ladder.artefacts import Artefacts, Finding
 
@@ -87,7 +88,7 @@ def climb(
 
 def rungs_of(config: Build, *, reached: bool) -> tuple[Rungs[Artefacts], Rungs[Artefacts]]:
     """A build's rungs, those before and from the core on, with that of a board `reached` by SSH."""
-    first = (BROUGHT if isinstance(config, NetworkBuild) else TRAINED) | FINN
+    first = (BROUGHT if isinstance(config.student, ImportedStudent) else TRAINED) | FINN
     amd = find(config.board.name).family == "amd"
     return first, RTL | (AMD if amd else OPEN) | (REACHED if reached else {})
 

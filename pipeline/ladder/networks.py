@@ -3,7 +3,6 @@
 import numpy as np
 
 from models.metrics import accuracy, agreement, divergence, softened
-from pipeline.config.build import distilled
 from pipeline.ladder.artefacts import Artefacts, Finding, compare, varied
 
 FINN_SAMPLES = 16
@@ -26,7 +25,7 @@ def student(artefacts: Artefacts) -> Finding:
 
     Whatever these are, it must beat always saying the commonest class.
     """
-    labels, limits = artefacts.dataset.test.y, distilled(artefacts.config).verify
+    labels, limits = artefacts.dataset.test.y, artefacts.config.verify
     logits, reference = artefacts.torch_logits, artefacts.teacher
     score, ceiling = accuracy(logits, labels), accuracy(reference, labels)
     metrics = {

@@ -17,7 +17,7 @@ from hw.interface import CoreInterface, load_weights
 from models import data
 from models.students.tree import DecisionTree
 from models.tasks.detection.scenes import Scenes
-from pipeline.config.build import BoardConfig, Build, RungsConfig
+from pipeline.config.build import BoardConfig, Build, VerifyConfig
 from pipeline.ladder import chip
 from pipeline.ladder.artefacts import run_onnx
 from pipeline.ladder.chip import Chip
@@ -107,7 +107,7 @@ def climb_own(
 def climb_core(
     reference: Reference,
     wanted: BoardConfig,
-    limits: RungsConfig,
+    limits: VerifyConfig,
     folder: Path,
     key: str,
     log: Path,

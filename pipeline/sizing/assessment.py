@@ -14,7 +14,7 @@ from hw.mapping.cost import Cost, Estimate, estimate, fold_places, shell_cost, s
 from hw.mapping.folding import Outside, candidates, fold, share, target_of
 from hw.shells.port import PortWidths, parallel_port
 from hw.shells.throughput import Pace, link_for, pace, spoken
-from pipeline.config.build import BuildConfig
+from pipeline.config.build import Build
 from pipeline.config.size import SizeConfig
 from pipeline.sizing.limits import LINK, RESOURCES, Limit, limits_of
 
@@ -92,7 +92,7 @@ def _slow_link(found: Assessment) -> str:
     )
 
 
-def target_cycles(config: BuildConfig) -> int | None:
+def target_cycles(config: Build) -> int | None:
     """Cycles that a frame may take; None where folds are given by hand.
 
     Raises `CapacityError` where more frames are asked for than there are cycles.
@@ -110,7 +110,7 @@ def target_cycles(config: BuildConfig) -> int | None:
     return target
 
 
-def assess(topology: Topology, config: BuildConfig) -> Assessment:
+def assess(topology: Topology, config: Build) -> Assessment:
     """Fold a topology for the build's rate and reckon what it takes of its board.
 
     Of folds that are fast enough the cheapest are taken. Where those do not fit, others are tried, also such
@@ -143,7 +143,7 @@ def _room(found: Assessment, name: str) -> float:
     return next((limit.budget for limit in found.limits if limit.name == name), inf)
 
 
-def _shell(config: BuildConfig) -> Outside:
+def _shell(config: Build) -> Outside:
     """The cost of the build's shell, around a core with certain streams; of FINN's only Vivado knows."""
     board = find(config.board.name)
 
@@ -155,14 +155,14 @@ def _shell(config: BuildConfig) -> Outside:
     return cost
 
 
-def _port(config: BuildConfig, interface: CoreInterface) -> PortWidths | None:
+def _port(config: Build, interface: CoreInterface) -> PortWidths | None:
     board = find(config.board.name)
     if isinstance(board, AmdBoard) or config.board.shell != "parallel":
         return None
     return parallel_port(board, interface)
 
 
-def _assessed(topology: Topology, config: BuildConfig, folds: tuple[Fold, ...]) -> Assessment:
+def _assessed(topology: Topology, config: Build, folds: tuple[Fold, ...]) -> Assessment:
     board = find(config.board.name)
     graph = synthetic_graph(topology, folds, label=config.compile.output == "label")
     budget = board.budget_of(config.board.shell)
@@ -179,7 +179,7 @@ def _assessed(topology: Topology, config: BuildConfig, folds: tuple[Fold, ...]) 
     return Assessment(board, topology, folds, target, found, shell, port, limits, taken)
 
 
-def _by_hand(topology: Topology, config: BuildConfig) -> tuple[Fold, ...]:
+def _by_hand(topology: Topology, config: Build) -> tuple[Fold, ...]:
     given = config.compile.fold or ()
     wanted = [topology.steps[place].name for place in fold_places(topology.steps)]
     if len(given) != len(wanted):

@@ -9,7 +9,7 @@ from typing import Any
 from common.errors import StoreError
 from common.topology import Topology
 from hw.dataflow.fold import Fold
-from pipeline.config.build import BuildConfig
+from pipeline.config.build import Build
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Sized:
     folds: tuple[Fold, ...]
     details: Mapping[str, Any]
 
-    def topology(self, config: BuildConfig, input_shape: tuple[int, ...]) -> Topology:
+    def topology(self, config: Build, input_shape: tuple[int, ...]) -> Topology:
         """The chosen network over frames of `input_shape`."""
         return config.student.topology(input_shape, self.chosen)
 

@@ -6,21 +6,21 @@ from common.errors import CapacityError, ConfigError
 from common.topology import Topology
 from hw.boards.boards import find
 from hw.shells.throughput import spoken
-from pipeline.config.build import BuildConfig
+from pipeline.config.build import Build
 from pipeline.sizing.assessment import Assessment, assess
 
 SLOWEST = 1 << 40
 """Cycles a frame that every student has time in."""
 
 
-def at_target(config: BuildConfig, target: int) -> BuildConfig:
+def at_target(config: Build, target: int) -> Build:
     """The build at another pace of its core, whatever its link carries."""
     asked = config.compile.model_copy(update={"target_cycles": target, "fold": None})
     size = config.size and config.size.model_copy(update={"target_cycles": None, "frames_per_second": None})
     return config.model_copy(update={"compile": asked, "size": size})
 
 
-def require_fit(topology: Topology, config: BuildConfig) -> Assessment:
+def require_fit(topology: Topology, config: Build) -> Assessment:
     """What a student takes; raises `CapacityError` where it does not fit, with the rate that would."""
     try:
         found = assess(topology, config)
@@ -30,7 +30,7 @@ def require_fit(topology: Topology, config: BuildConfig) -> Assessment:
         raise CapacityError(f"{error}; {_reached(topology, config)}") from error
 
 
-def require_feasible(config: BuildConfig, input_shape: tuple[int, ...]) -> None:
+def require_feasible(config: Build, input_shape: tuple[int, ...]) -> None:
     """Raise `CapacityError` where no student of the build fits its board; cheap, before any training.
 
     Of numbers left open the least are tried, with optional layers and without.
@@ -54,7 +54,7 @@ def require_feasible(config: BuildConfig, input_shape: tuple[int, ...]) -> None:
         require_fit(refused, config)
 
 
-def fits(topology: Topology, config: BuildConfig) -> bool:
+def fits(topology: Topology, config: Build) -> bool:
     """Whether a student fits its board at the build's rate."""
     try:
         return assess(topology, config).fits
@@ -62,7 +62,7 @@ def fits(topology: Topology, config: BuildConfig) -> bool:
         return False
 
 
-def _reached(topology: Topology, config: BuildConfig) -> str:
+def _reached(topology: Topology, config: Build) -> str:
     """The fastest pace at which the student fits, as words."""
     board = find(config.board.name)
     if config.compile.fold is not None:
@@ -75,7 +75,7 @@ def _reached(topology: Topology, config: BuildConfig) -> str:
     return f"with this student {board.name} reaches {rate} frames/s, limited by the {limit}; {core}"
 
 
-def _fastest(topology: Topology, config: BuildConfig) -> Assessment | None:
+def _fastest(topology: Topology, config: Build) -> Assessment | None:
     """The assessment at the fastest target that fits: what fits at one fits at every slower one."""
     best = _fitting(topology, config, SLOWEST)
     slow = 0
@@ -86,7 +86,7 @@ def _fastest(topology: Topology, config: BuildConfig) -> Assessment | None:
     return best
 
 
-def _fitting(topology: Topology, config: BuildConfig, target: int) -> Assessment | None:
+def _fitting(topology: Topology, config: Build, target: int) -> Assessment | None:
     try:
         found = assess(topology, at_target(config, target))
     except CapacityError:

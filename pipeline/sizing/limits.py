@@ -11,7 +11,7 @@ from hw.mapping.cost import Cost, Estimate
 from hw.shells.port import PortWidths
 from hw.shells.protocol import MAX_PAYLOAD
 from hw.shells.throughput import dma_bits, link_cycles, serial_bits, stream_pins
-from pipeline.config.build import BuildConfig
+from pipeline.config.build import Build
 
 RESOURCES = ("luts", "flip_flops", "block_rams", "single_port_rams", "ultra_rams", "dsps")
 LINK = ("stream_bits", "stream_pins", "baud")
@@ -59,7 +59,7 @@ def limits_of(
     shell: Cost,
     port: PortWidths | None,
     budget: Budget,
-    config: BuildConfig,
+    config: Build,
     target: int | None,
 ) -> Iterator[Limit]:
     """The limits of a core and its shell."""
@@ -83,7 +83,7 @@ def _resources(total: Cost, budget: Budget, free: float) -> Iterator[Limit]:
 
 
 def _link_limits(
-    found: Estimate, port: PortWidths | None, budget: Budget, config: BuildConfig, target: int | None
+    found: Estimate, port: PortWidths | None, budget: Budget, config: Build, target: int | None
 ) -> Iterator[Limit]:
     """What the link has to carry: `frames_per_second` is the host's, `target_cycles` the core's own pace."""
 

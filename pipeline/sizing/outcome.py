@@ -7,7 +7,7 @@ from typing import Any
 from common.errors import CapacityError, ConfigError
 from hw.boards.boards import find
 from hw.mapping.cost import Cost, LayerCost, fold_places
-from pipeline.config.build import BuildConfig
+from pipeline.config.build import Build
 from pipeline.sizing.assessment import Assessment, assess
 from pipeline.sizing.choice import Sized
 from pipeline.sizing.feasible import at_target
@@ -33,7 +33,7 @@ def sized(
     return Sized(dict(chosen), found.folds, details)
 
 
-def described(found: Assessment, config: BuildConfig) -> dict[str, Any]:
+def described(found: Assessment, config: Build) -> dict[str, Any]:
     """An assessment as JSON: layers, totals, limits."""
     board = find(config.board.name)
     total = found.total
@@ -96,7 +96,7 @@ def _steps(space: Space, chosen: Chosen, found: Assessment) -> Iterator[dict[str
         yield step | _difference(space, chosen, at_target(space.config, half), found)
 
 
-def _difference(space: Space, chosen: Chosen, config: BuildConfig, before: Assessment) -> dict[str, Any]:
+def _difference(space: Space, chosen: Chosen, config: Build, before: Assessment) -> dict[str, Any]:
     try:
         after = assess(config.student.topology(space.input_shape, chosen), config)
     except (CapacityError, ConfigError) as error:

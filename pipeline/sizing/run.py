@@ -6,7 +6,7 @@ from models.data import Dataset
 from models.distill import Distillation
 from models.distill.training.transfer import TransferSet
 from models.training import Progress, TrainingConfig
-from pipeline.config.build import BuildConfig
+from pipeline.config.build import Build
 from pipeline.config.size import SizeConfig
 from pipeline.sizing.choice import Sized
 from pipeline.sizing.feasible import require_fit
@@ -17,7 +17,7 @@ from pipeline.sizing.space import Space
 
 
 def size(
-    config: BuildConfig,
+    config: Build,
     dataset: Dataset,
     examples: TransferSet,
     loss: Distillation,

@@ -6,7 +6,7 @@ import numpy as np
 
 from common.errors import CapacityError
 from common.progress import Step
-from pipeline.config.build import BuildConfig
+from pipeline.config.build import Build
 from pipeline.sizing.assessment import Assessment, assess
 from pipeline.sizing.feasible import require_feasible, require_fit
 from pipeline.sizing.space import ENUMERATED, Chosen, Space
@@ -15,7 +15,7 @@ SAMPLED = 200
 """Candidates that are looked at where there are too many for all."""
 
 
-def sketch(space: Space, config: BuildConfig, step: Step) -> tuple[Chosen, Assessment]:
+def sketch(space: Space, config: Build, step: Step) -> tuple[Chosen, Assessment]:
     """The student of the build or, with open numbers, the fitting one of the most multiplications a frame."""
     if not space.choices:
         topology = config.student.topology(space.input_shape)

@@ -10,7 +10,7 @@ from math import prod
 
 from common.errors import CapacityError, ConfigError
 from hw.boards.boards import find
-from pipeline.config.build import BuildConfig
+from pipeline.config.build import Build
 from pipeline.sizing.assessment import Assessment, assess
 from pipeline.sizing.limits import TITLES, title_of
 
@@ -33,7 +33,7 @@ class Space:
     where the layers do not fit each other.
     """
 
-    config: BuildConfig
+    config: Build
     input_shape: tuple[int, ...]
     rejected: Counter[str] = field(default_factory=Counter)
     _known: dict[str, tuple[Assessment | None, float]] = field(default_factory=dict)

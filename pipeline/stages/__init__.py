@@ -1,8 +1,8 @@
 """The stages, in one table. Their modules are imported when they run."""
 
-from pipeline.config.build import brought, distilled
+from pipeline.config.build import needed
 from pipeline.config.data import data_key
-from pipeline.config.network import network_key
+from pipeline.config.imported import ImportedStudent, network_key
 from pipeline.engine.stage import Stage
 from pipeline.stages import reads
 
@@ -11,7 +11,7 @@ STAGES: tuple[Stage, ...] = (
         name="network",
         version=2,
         inputs=(),
-        config=lambda config: network_key(brought(config).network),
+        config=lambda config: network_key(config.student_as(ImportedStudent)),
         tools=("onnx", "qonnx"),
         run="pipeline.stages.network:run",
         outputs=reads.network_outputs,
@@ -32,7 +32,10 @@ STAGES: tuple[Stage, ...] = (
         name="teacher",
         version=4,
         inputs=("data",),
-        config=lambda config: [distilled(config).teacher.model_dump(mode="json"), reads.training(config)],
+        config=lambda config: [
+            needed(config.teacher, "teacher").model_dump(mode="json"),
+            reads.training(config),
+        ],
         tools=("torch", "lightning-fabric"),
         run="pipeline.stages.teacher:run",
         outputs=(
@@ -73,7 +76,7 @@ STAGES: tuple[Stage, ...] = (
         inputs=lambda config: ("data", "teacher", *reads.choice(config), "baseline"),
         config=lambda config: [
             reads.student(config),
-            distilled(config).distill.model_dump(mode="json"),
+            needed(config.distill, "distill").model_dump(mode="json"),
             reads.training(config),
         ],
         tools=("torch", "brevitas", "lightning-fabric"),
@@ -85,7 +88,7 @@ STAGES: tuple[Stage, ...] = (
         name="export",
         version=6,
         inputs=lambda config: ("data", "teacher", *reads.choice(config), "baseline", "distill"),
-        config=lambda config: distilled(config).student.model_dump(mode="json", include={"layers"}),
+        config=lambda config: config.student.model_dump(mode="json", include={"layers"}),
         tools=("torch", "brevitas", "onnx"),
         run="pipeline.stages.export:run",
         outputs=(

@@ -1,6 +1,6 @@
 """Stage `baseline`: the student trained on the labels alone, which distillation is measured against."""
 
-from pipeline.config.build import distilled
+from pipeline.config.build import needed
 from pipeline.engine.stage import Facts, StageContext
 
 
@@ -11,7 +11,7 @@ def run(ctx: StageContext) -> Facts:
     from pipeline.artefacts.training import BASELINE_TRAINING
     from pipeline.stages.training import train_student
 
-    recipe = Recipe(HardLabels(), distilled(ctx.config).distill.real_data())
+    recipe = Recipe(HardLabels(), needed(ctx.config.distill, "distill").real_data())
     found = train_student(ctx, recipe, "baseline")
     BASELINE_TRAINING.save(ctx.work, found)
     return {"validation_score": found.history.validation_score}

@@ -7,7 +7,7 @@ from common.errors import ConfigError
 from hw import dataflow
 from hw.interface import Affine
 from pipeline.artefacts.hardware import LAYERS, Layer
-from pipeline.config.build import NetworkBuild
+from pipeline.config.imported import ImportedStudent
 from pipeline.engine.stage import Facts, StageContext
 
 
@@ -22,7 +22,7 @@ def run(ctx: StageContext) -> Facts:
     from hw.finn.reader import joined, read_layers
     from hw.mapping.block_rams import with_products, with_resources
 
-    brings = isinstance(ctx.config, NetworkBuild)
+    brings = isinstance(ctx.config.student, ImportedStudent)
     model = _network(ctx) if brings else _student(ctx)
     reading = read_layers(model)
     board = find(ctx.config.board.name)
@@ -90,7 +90,7 @@ def _input_values(ctx: StageContext, shape: tuple[int, ...]) -> tuple[Affine, ..
     from models import data
     from pipeline.artefacts.imported import Entry
 
-    if isinstance(ctx.config, NetworkBuild):
+    if isinstance(ctx.config.student, ImportedStudent):
         pairs = Entry.load(ctx.input("network", "network.json")).scaling.pairs
         if len(shape) == 1 and len(pairs) > 1:  # channel after channel where images are made flat
             pairs = [pair for pair in pairs for _ in range(shape[0] // len(pairs))]

@@ -1,8 +1,8 @@
 """Stage `data`: the data set, split."""
 
-from common.errors import ConfigError
-from pipeline.config.build import NetworkBuild
+from pipeline.config.build import needed
 from pipeline.config.data import data_source
+from pipeline.config.imported import ImportedStudent
 from pipeline.engine.stage import Facts, StageContext
 
 
@@ -11,12 +11,10 @@ def run(ctx: StageContext) -> Facts:
     from models import data
     from pipeline.artefacts.imported import load_contract
 
-    if ctx.config.data is None:
-        raise ConfigError(f"{ctx.config.name}: data: missing; add it")
-    contract = None
-    if isinstance(ctx.config, NetworkBuild):
-        recorded = ctx.input("network", "recorded.safetensors") if ctx.config.network.recorded else None
+    asked, student, contract = needed(ctx.config.data, "data"), ctx.config.student, None
+    if isinstance(student, ImportedStudent):
+        recorded = ctx.input("network", "recorded.safetensors") if student.recorded else None
         contract = load_contract(ctx.input("network", "network.json"), recorded)
-    dataset = data.load_source(data_source(ctx.config.data), ctx.seed, contract=contract)
+    dataset = data.load_source(data_source(asked), ctx.seed, contract=contract)
     data.save(dataset, ctx.work / "data.safetensors")
     return {name: len(getattr(dataset, name)) for name in data.SPLITS} | {"classes": dataset.classes}

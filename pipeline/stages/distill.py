@@ -1,6 +1,7 @@
 """Stage `distill`: the student, and the temperature curve."""
 
-from pipeline.config.build import distilled
+from pipeline.config.build import needed
+from pipeline.config.quantized import QuantizedStudent
 from pipeline.engine.stage import Facts, StageContext
 
 
@@ -16,8 +17,9 @@ def run(ctx: StageContext) -> Facts:
     )
     from pipeline.stages.training import train_student, workshop
 
-    config = distilled(ctx.config)
-    asked, recipe = config.distill, config.distill.recipe()
+    live = ctx.config.student_as(QuantizedStudent).augment is not None
+    asked = needed(ctx.config.distill, "distill")
+    recipe = asked.recipe()
     student = train_student(ctx, recipe, "student")
     baseline = BASELINE_TRAINING.read(ctx.input("baseline", BASELINE_TRAINING.name))
     curve = recipe.prepared(workshop(ctx)(None)).temperature_sweep(asked.temperatures, asked.sweep_epochs)
@@ -29,7 +31,7 @@ def run(ctx: StageContext) -> Facts:
         zeros={"student": student.zeros, "baseline": baseline.zeros},
         temperature_curve=tuple(CurvePoint(**point) for point in curve),
         temperature=temperatures[0] if temperatures else None,
-        teacher_in_every_step=is_live(recipe.needs, config.student.augment is not None),
+        teacher_in_every_step=is_live(recipe.needs, live),
     )
     TRAINING.save(ctx.work, found)
     return {"student": student.history.validation_score, "baseline": baseline.history.validation_score}

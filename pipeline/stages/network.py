@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from common.errors import ConfigError
-from pipeline.config.build import brought
-from pipeline.config.network import network_content
+from pipeline.config.imported import ImportedStudent, network_content
 from pipeline.engine.stage import Facts, StageContext
 
 
@@ -13,13 +12,13 @@ def run(ctx: StageContext) -> Facts:
     from hw.finn.lowering.reference import integers_of
     from pipeline.artefacts.imported import Entry, Recorded
 
-    asked = brought(ctx.config).network
+    asked = ctx.config.student_as(ImportedStudent)
     copy = ctx.work / "network.qonnx.onnx"
     copy.write_bytes(network_content(asked))
     made = integers_of(copy, given=asked.given, log=ctx.log("network.log"))
     shape = made.layout.shape
     if asked.flattened and len(shape) > 1:
-        raise ConfigError(f"network.flattened: the network takes {shape}, in a known order; remove the key")
+        raise ConfigError(f"student.flattened: the network takes {shape}, in a known order; remove the key")
     found = Entry(made.layout, asked.given, made.outputs, made.end, asked.flattened)
     found.save(ctx.work / "network.json")
     if asked.recorded:

@@ -6,7 +6,9 @@ from typing import Any
 
 from hw.boards.boards import find, find_amd
 from hw.tools import tools
-from pipeline.config.build import Build, BuildConfig, NetworkBuild, brought, distilled
+from pipeline.config.build import Build, needed
+from pipeline.config.imported import ImportedStudent
+from pipeline.config.quantized import QuantizedStudent
 
 
 def data_tools(config: Build) -> tuple[str, ...]:
@@ -71,36 +73,36 @@ def bitstream_outputs(config: Build) -> tuple[str, ...]:
 
 def distils(config: Build) -> bool:
     """Whether the build trains its student."""
-    return isinstance(config, BuildConfig)
+    return isinstance(config.student, QuantizedStudent)
 
 
 def brings(config: Build) -> bool:
     """Whether the build takes a network made elsewhere."""
-    return isinstance(config, NetworkBuild)
+    return isinstance(config.student, ImportedStudent)
 
 
 def choice(config: Build) -> tuple[str, ...]:
     """Stage `size`, for those that need to know the student: only where the build leaves it open."""
-    return ("size",) if distilled(config).student.choices else ()
+    return ("size",) if config.student.choices else ()
 
 
 def student(config: Build) -> dict[str, object]:
     """The student and how it is trained, by a seed of its own or the build's."""
-    section = distilled(config).student
+    section = config.student_as(QuantizedStudent)
     seed = config.seed if section.seed is None else section.seed
     return section.model_dump(mode="json") | {"seed": seed}
 
 
 def baseline(config: Build) -> list[object]:
     """What a student without distillation depends on: not on the losses."""
-    asked = distilled(config).distill
+    asked = needed(config.distill, "distill")
     samples = asked.model_dump(mode="json", include={"samples", "leave_out"})
     return [student(config), samples, repr(asked.real_data()), training(config)]
 
 
 def training(config: Build) -> dict[str, object]:
     """What of `[training]` changes the weights; how often a checkpoint is written does not."""
-    return distilled(config).training.model_dump(mode="json", exclude={"checkpoint_every"})
+    return needed(config.training, "training").model_dump(mode="json", exclude={"checkpoint_every"})
 
 
 def before_data(config: Build) -> tuple[str, ...]:
@@ -115,14 +117,14 @@ def network_made(config: Build) -> tuple[str, ...]:
 
 def network_outputs(config: Build) -> tuple[str, ...]:
     """What stage `network` leaves."""
-    recorded = ("recorded.safetensors",) if brought(config).network.recorded else ()
+    recorded = ("recorded.safetensors",) if config.student_as(ImportedStudent).recorded else ()
     return ("network.qonnx.onnx", "network.json", *recorded)
 
 
 def compile_config(config: Build) -> object:
     """With the board, whose chip decides where to multiply, and its shell, which may load weights."""
     sections = [config.compile.model_dump(mode="json"), config.board.name, config.board.shell]
-    if isinstance(config, NetworkBuild):
+    if isinstance(config.student, ImportedStudent):
         return [*sections, config.verify.network_samples]
     return sections
 

@@ -9,7 +9,7 @@ from hw.imported.difference import between
 from hw.interface import Affine
 from pipeline.artefacts.imported import Trial, classified, load_trial
 from pipeline.artefacts.metrics import METRICS, Metrics
-from pipeline.config.build import brought
+from pipeline.config.imported import ImportedStudent
 from pipeline.engine.stage import StageContext
 from pipeline.ladder.artefacts import run_onnx
 
@@ -34,11 +34,11 @@ def _logits(graph: DataflowGraph) -> DataflowGraph:
 
 
 def _trial(ctx: StageContext) -> Trial:
-    asked = brought(ctx.config)
+    asked = ctx.config
     return load_trial(
         ctx.input("network", "network.json"),
         ctx.input("data", "data.safetensors") if asked.data else None,
-        ctx.input("network", "recorded.safetensors") if asked.network.recorded else None,
+        ctx.input("network", "recorded.safetensors") if asked.student_as(ImportedStudent).recorded else None,
     )
 
 
@@ -48,7 +48,7 @@ def _measure(ctx: StageContext, trial: Trial, output: Affine) -> Metrics:
 
     golden, frames, labels = ctx.work / "golden.onnx", trial.frames, trial.labels
     (logits,) = run_onnx(golden, {"x": trial.core_frames}, ["logits"])
-    count = min(brought(ctx.config).verify.network_samples, len(frames))
+    count = min(ctx.config.verify.network_samples, len(frames))
     network = execute_given(
         ctx.input("network", "network.qonnx.onnx"),
         frames[:count],

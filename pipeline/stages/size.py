@@ -1,6 +1,7 @@
 """Stage `size`: the student that fits the board, chosen by short distillations."""
 
-from pipeline.config.build import distilled
+from pipeline.config.build import needed
+from pipeline.config.quantized import QuantizedStudent
 from pipeline.engine.stage import Facts, StageContext
 
 
@@ -11,13 +12,13 @@ def run(ctx: StageContext) -> Facts:
     from pipeline.sizing.run import size
     from pipeline.stages.training import training_config
 
-    config = distilled(ctx.config)
+    config = ctx.config
     found = size(
         config,
         data.load(ctx.input("data", "data.safetensors")),
         transfer.load(ctx.input("teacher", "transfer.safetensors")),
-        config.distill.recipe().loss,
-        training_config(config, config.student, ctx.seed),
+        needed(config.distill, "distill").recipe().loss,
+        training_config(config, config.student_as(QuantizedStudent), ctx.seed),
         ctx.partial,
         ctx.progress,
     )

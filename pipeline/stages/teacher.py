@@ -1,6 +1,5 @@
 """Stage `teacher`: the ensemble, and its logits on everything that a student will see."""
 
-from pipeline.config.build import distilled
 from pipeline.engine.stage import Facts, StageContext
 
 
@@ -17,9 +16,9 @@ def run(ctx: StageContext) -> Facts:
 
     dataset = data.load(ctx.input("data", "data.safetensors"))
     # Of the board nothing goes into the teacher; but none is trained for a student that cannot be built.
-    require_feasible(distilled(ctx.config), dataset.input_shape)
-    config = teacher_config(distilled(ctx.config), ctx.seed)
-    check_recipe(distilled(ctx.config), config, dataset)
+    require_feasible(ctx.config, dataset.input_shape)
+    config = teacher_config(ctx.config, ctx.seed)
+    check_recipe(ctx.config, config, dataset)
     ensemble = teacher.train_ensemble(config, dataset, ctx.partial, ctx.progress)
     teacher.save_ensemble(ensemble.members, ctx.work / "teacher.safetensors")
     with deterministic(config.training.threads):

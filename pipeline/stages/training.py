@@ -18,35 +18,34 @@ from models.teachers import ARCHITECTURES, Architecture, Mlp, TeacherConfig
 from models.training import TrainingConfig
 from models.training.augment import Augmentation
 from pipeline.artefacts.training import Trained
-from pipeline.config.build import BuildConfig, distilled
+from pipeline.config.build import Build, needed
 from pipeline.config.distill import DistillConfig
+from pipeline.config.quantized import QuantizedStudent
 from pipeline.config.section import AugmentConfig
-from pipeline.config.student import StudentConfig
 from pipeline.config.teacher import TeacherConfig as TeacherSection
 from pipeline.engine.stage import StageContext
 
 
-def training_config(
-    config: BuildConfig, section: TeacherSection | StudentConfig, seed: int
-) -> TrainingConfig:
+def training_config(config: Build, section: TeacherSection | QuantizedStudent, seed: int) -> TrainingConfig:
     """How the networks of a section are trained."""
+    training = needed(config.training, "training")
     return TrainingConfig(
         epochs=section.epochs,
         batch_size=section.batch_size,
         learning_rate=section.learning_rate,
         weight_decay=section.weight_decay,
         seed=seed,
-        threads=config.training.threads,
-        accelerator=config.training.accelerator,
-        devices=config.training.devices,
-        checkpoint_every=config.training.checkpoint_every,
+        threads=training.threads,
+        accelerator=training.accelerator,
+        devices=training.devices,
+        checkpoint_every=training.checkpoint_every,
         **section.model_dump(include={"warmup", "precision"}),
     )
 
 
-def teacher_config(config: BuildConfig, seed: int) -> TeacherConfig:
+def teacher_config(config: Build, seed: int) -> TeacherConfig:
     """The ensemble of the build."""
-    section = config.teacher
+    section = needed(config.teacher, "teacher")
     return TeacherConfig(
         networks=_architectures(section),
         training=training_config(config, section, seed),
@@ -69,21 +68,23 @@ def workshop(ctx: StageContext) -> Callable[[Path | None], Workshop]:
     from models.distill.training import transfer
     from models.teachers import load_ensemble
 
-    config = distilled(ctx.config)
+    config = ctx.config
+    student = config.student_as(QuantizedStudent)
+    asked = needed(config.distill, "distill")
     dataset = data.load(ctx.input("data", "data.safetensors"))
     teacher = teacher_config(config, ctx.seed)
-    seed = ctx.seed if config.student.seed is None else config.student.seed
+    seed = ctx.seed if student.seed is None else student.seed
     ensemble = load_ensemble(teacher, dataset, ctx.input("teacher", "teacher.safetensors"))
     examples = transfer.load(ctx.input("teacher", "transfer.safetensors"))
-    dataset, examples = learned(config.distill, dataset, examples, ctx.seed)
+    dataset, examples = learned(asked, dataset, examples, ctx.seed)
     made = Workshop(
         topology=chosen_topology(ctx, dataset.input_shape),
         dataset=dataset,
         transfer=examples,
         members=ensemble.members,
-        loss=config.distill.recipe().loss,
-        training=training_config(config, config.student, seed),
-        augmentation=augmentation(config.student.augment),
+        loss=asked.recipe().loss,
+        training=training_config(config, student, seed),
+        augmentation=augmentation(student.augment),
         progress=ctx.progress,
     )
     return lambda checkpoints: replace(made, checkpoints=checkpoints)
@@ -132,7 +133,7 @@ def train_student(ctx: StageContext, recipe: Recipe, name: str) -> Trained:
     return Trained(history, zero_shares(freeze(student)))
 
 
-def check_recipe(config: BuildConfig, teacher: TeacherConfig, dataset: Dataset) -> None:
+def check_recipe(config: Build, teacher: TeacherConfig, dataset: Dataset) -> None:
     """Check that the build's methods have the layers that they want, of any student that is left open.
 
     Raises:
@@ -142,7 +143,7 @@ def check_recipe(config: BuildConfig, teacher: TeacherConfig, dataset: Dataset) 
 
     first = {key: values[-1] for key, values in config.student.choices.items()}
     topology = config.student.topology(dataset.input_shape, first)
-    check(config.distill.recipe(), topology, teacher.networks[0])
+    check(needed(config.distill, "distill").recipe(), topology, teacher.networks[0])
 
 
 def _architectures(section: TeacherSection) -> tuple[Architecture, ...]:
@@ -156,7 +157,7 @@ def chosen_topology(ctx: StageContext, input_shape: tuple[int, ...]) -> Topology
     """The student over frames of `input_shape`, as sizing chose what the build leaves open."""
     from pipeline.sizing.choice import load_sized
 
-    config = distilled(ctx.config)
+    config = ctx.config
     if not config.student.choices:
         return config.student.topology(input_shape)
     return load_sized(ctx.input("size", "sized.json")).topology(config, input_shape)

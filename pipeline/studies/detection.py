@@ -36,7 +36,7 @@ from models.tasks.detection.scenes import SceneConfig, Scenes, make_scenes
 from models.tasks.detection.training import School, check_hint
 from models.training import TrainingConfig
 from models.training.evaluation import deterministic, predict
-from pipeline.config.build import BuildConfig
+from pipeline.config.build import Build, needed
 from pipeline.ladder.artefacts import compare, run_onnx
 from pipeline.sizing.assessment import assess
 from pipeline.studies.comparison.summary import summarize
@@ -81,7 +81,7 @@ class DetectionRun:
             if getattr(self, key) < low:
                 raise ConfigError(f"detection: {key} is {getattr(self, key)}; give at least {low}")
 
-    def training(self, config: BuildConfig, epochs: int, seed: int) -> TrainingConfig:
+    def training(self, config: Build, epochs: int, seed: int) -> TrainingConfig:
         """How a detector is trained."""
         return TrainingConfig(
             epochs=epochs,
@@ -89,9 +89,9 @@ class DetectionRun:
             learning_rate=self.learning_rate,
             weight_decay=1e-4,
             seed=seed,
-            threads=config.training.threads,
-            accelerator=config.training.accelerator,
-            devices=config.training.devices,
+            threads=needed(config.training, "training").threads,
+            accelerator=needed(config.training, "training").accelerator,
+            devices=needed(config.training, "training").devices,
         )
 
 
@@ -99,7 +99,7 @@ class DetectionRun:
 class DetectionPlan:
     """What a run comes to on a data set."""
 
-    config: BuildConfig
+    config: Build
     run: DetectionRun
     scenes: SceneConfig
     grid: Grid
@@ -108,7 +108,7 @@ class DetectionPlan:
     loss: DetectionLoss
 
 
-def planned(config: BuildConfig, dataset: Dataset, run: DetectionRun, *, fits: bool = False) -> DetectionPlan:
+def planned(config: Build, dataset: Dataset, run: DetectionRun, *, fits: bool = False) -> DetectionPlan:
     """Check a run against its data set and board; quick.
 
     Raises:
@@ -195,7 +195,7 @@ def _trained(
         return mean_average_precision(plan.grid.detections(outputs), test)
 
     teacher, _ = school.teach(run.networks, run.training(config, run.teacher_epochs, config.seed))
-    with deterministic(config.training.threads):
+    with deterministic(needed(config.training, "training").threads):
         best = score(predict(teacher, test.x))
     rows: list[dict[str, Any]] = []
     first: IntegerNetwork | None = None

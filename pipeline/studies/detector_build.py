@@ -9,7 +9,7 @@ from typing import Any
 from common.progress import Display
 from hw.boards.boards import find_open
 from models import data
-from pipeline.config.build import Build, BuildConfig, distilled
+from pipeline.config.build import Build
 from pipeline.engine import engine
 from pipeline.engine.stage import Facts, Stage, StageContext
 from pipeline.engine.store import Store
@@ -52,7 +52,7 @@ class DetectorBuild:
 
 
 def detect(
-    config: BuildConfig,
+    config: Build,
     wanted: DetectorBuild,
     store: Store,
     identify: engine.Identify,
@@ -79,7 +79,7 @@ def detect(
 def _make(ctx: StageContext, run: DetectionRun) -> Facts:
     dataset = data.load(ctx.input("data", "data.safetensors"))
     return make_detector(
-        planned(distilled(ctx.config), dataset, run),
+        planned(ctx.config, dataset, run),
         dataset,
         ctx.work,
         work=ctx.work / "amaranth",

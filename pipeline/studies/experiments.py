@@ -29,8 +29,8 @@ from models.students.freeze import freeze
 from models.students.integer import IntegerNetwork
 from models.teachers import ensemble_logits
 from models.training import silent
-from pipeline.config.build import BuildConfig
-from pipeline.config.student import Dense
+from pipeline.config.build import Build, needed
+from pipeline.config.quantized import Dense, QuantizedStudent
 from pipeline.engine import engine
 from pipeline.engine.stage import StageContext
 from pipeline.engine.store import Store
@@ -66,7 +66,7 @@ class Experiment(ABC):
             raise ConfigError(f"--seeds: {self.seeds} has no spread; give at least 2")
 
     @abstractmethod
-    def check(self, config: BuildConfig) -> None:
+    def check(self, config: Build) -> None:
         """Check that the build is one for it.
 
         Raises:
@@ -102,9 +102,9 @@ class TemperatureSearch(Experiment):
 
     temperatures: tuple[float, ...] = TEMPERATURES
 
-    def check(self, config: BuildConfig) -> None:
+    def check(self, config: Build) -> None:
         """Check that the losses have a temperature, and may have these."""
-        loss = config.distill.recipe().loss
+        loss = needed(config.distill, "distill").recipe().loss
         if loss.at_temperature(1.0) == loss.at_temperature(2.0):
             raise ConfigError("distill: none of the losses has a temperature; give one that has")
         for each in self.temperatures:
@@ -145,9 +145,12 @@ class MissingClass(Experiment):
 
     label: int
 
-    def check(self, config: BuildConfig) -> None:
+    def check(self, config: Build) -> None:
         """Check that there is such a class, and that samples of it can be told."""
-        recipe, last = config.distill.recipe(), config.student.layers[-1]
+        recipe, last = (
+            needed(config.distill, "distill").recipe(),
+            config.student_as(QuantizedStudent).layers[-1],
+        )
         classes = max(last.outputs) if isinstance(last, Dense) else 0
         if not 0 <= self.label < classes or classes < 3:
             raise ConfigError(
@@ -226,9 +229,9 @@ class SoftTargets(Experiment):
         super().__post_init__()
         TrainingData(self.share)
 
-    def check(self, config: BuildConfig) -> None:
+    def check(self, config: Build) -> None:
         """Check that the losses look at a teacher."""
-        if config.distill.recipe().loss.needs <= {"labels"}:
+        if needed(config.distill, "distill").recipe().loss.needs <= {"labels"}:
             raise ConfigError("distill: the losses are of labels alone; give one that learns from a teacher")
 
     def prepared(self, made: Workshop) -> Workshop:
@@ -262,7 +265,7 @@ class SoftTargets(Experiment):
 
 
 def perform(
-    experiment: Experiment, config: BuildConfig, store: Store, identify: engine.Identify, display: Display
+    experiment: Experiment, config: Build, store: Store, identify: engine.Identify, display: Display
 ) -> dict[str, Any]:
     """Bring the teacher, and the student's sizes if they are open, into the store; run the experiment.
 
@@ -283,7 +286,7 @@ def perform(
         "build": config.name,
         "seeds": [each.training.seed for each in experiment.seeded(made)],
         "epochs": made.training.epochs,
-        **experiment.run(made, config.distill.recipe(), display.step, train),
+        **experiment.run(made, needed(config.distill, "distill").recipe(), display.step, train),
     }
 
 

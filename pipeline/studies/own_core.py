@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from common.progress import Display
-from pipeline.config.build import NAME_LENGTH, BuildConfig
+from pipeline.config.build import NAME_LENGTH, Build
 from pipeline.engine import engine, outputs
 from pipeline.engine.engine import BuildResult
 from pipeline.engine.stage import Facts, Stage, StageContext
@@ -33,7 +33,7 @@ def to_board(source: str, *, read: tuple[str, ...], bitstream: bool) -> tuple[St
 
 
 def bring(
-    config: BuildConfig,
+    config: Build,
     kind: str,
     stages: tuple[Stage, ...],
     own: tuple[str, ...],
@@ -60,7 +60,7 @@ def bring(
     return result
 
 
-def named(config: BuildConfig, kind: str) -> BuildConfig:
+def named(config: Build, kind: str) -> Build:
     """The build under a name of its own, so that neither explains the other's stages by its own last ones."""
     first = config.name[: NAME_LENGTH - len(kind) - 1].rstrip("-")
     return config.model_copy(update={"name": f"{first}-{kind}"})

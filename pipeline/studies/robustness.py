@@ -9,7 +9,7 @@ from models import data
 from models.distill.training.student_training import load_student
 from models.robustness import Perturbations, accuracies
 from models.training.evaluation import deterministic
-from pipeline.config.build import BuildConfig
+from pipeline.config.build import Build, needed
 from pipeline.engine.engine import BuildResult
 from pipeline.engine.store import Store
 from pipeline.sizing.choice import load_sized
@@ -19,7 +19,7 @@ STUDENTS = {"student": "distill", "baseline": "baseline"}
 
 
 def robustness(
-    config: BuildConfig,
+    config: Build,
     result: BuildResult,
     store: Store,
     wanted: Perturbations,
@@ -47,7 +47,7 @@ def robustness(
         for name, stage in STUDENTS.items()
     }
     test, greatest = _some(dataset.test, samples), int(dataset.train.x.max())
-    with deterministic(config.training.threads):
+    with deterministic(needed(config.training, "training").threads):
         rows = accuracies(
             students,
             test,

@@ -34,7 +34,7 @@ from models.students.integer import IntegerNetwork
 from models.students.student import Student
 from models.training import TrainingConfig
 from pipeline.artefacts.verification import VERIFICATION
-from pipeline.config.build import BoardConfig, RungsConfig
+from pipeline.config.build import BoardConfig, VerifyConfig
 from pipeline.ladder.artefacts import run_onnx
 from pipeline.ladder.climbing import failure
 from pipeline.ladder.own import Reference, climb_core
@@ -230,7 +230,7 @@ def _climbed(reference: Reference, folder: Path, asked: Specialization, step: St
     found = climb_core(
         reference,
         wanted,
-        RungsConfig(),
+        VerifyConfig(),
         folder,
         folder.name,
         folder / "verification.log",

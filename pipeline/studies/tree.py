@@ -8,7 +8,7 @@ from typing import Any
 
 from common.progress import Display
 from models.students.tree import DecisionTree, check_size
-from pipeline.config.build import BuildConfig
+from pipeline.config.build import Build
 from pipeline.engine import engine
 from pipeline.engine.stage import Facts, Stage, StageContext
 from pipeline.engine.store import Store
@@ -56,7 +56,7 @@ class TreePlan:
 
 
 def distil_tree(
-    config: BuildConfig,
+    config: Build,
     plan: TreePlan,
     store: Store,
     identify: engine.Identify,

@@ -38,7 +38,7 @@ from models.data.splitting import split
 from models.data.table import read_table
 from pipeline.config.build import load, parse
 from pipeline.config.checks import load_checked
-from pipeline.config.network import NetworkConfig, network_content
+from pipeline.config.imported import ImportedStudent, network_content
 from pipeline.engine.lock import LOCK, read_lock
 from tests.hw.foreign import Foreign
 from tests.locks import write_lock
@@ -142,7 +142,7 @@ def _dataset(path: Path) -> None:
 
 
 def _network(path: Path) -> None:
-    assert network_content(NetworkConfig(path=str(path)))
+    assert network_content(ImportedStudent(kind="imported", path=str(path)))
 
 
 def _report(path: Path) -> None:

@@ -18,9 +18,10 @@ from common.onnx_checks import check_network
 from hw.finn.lowering import Bytes, Folding, lower
 from hw.finn.lowering.reference import integers_of
 from models.data.outline import FIXED
-from pipeline.config.build import BuildConfig, parse
+from pipeline.config.build import parse
 from pipeline.config.checks import check
-from pipeline.config.network import NetworkConfig, network_content
+from pipeline.config.imported import ImportedStudent, network_content
+from pipeline.config.quantized import QuantizedStudent
 from pipeline.sizing import require_feasible
 from tests.fuzz.targets import BUILDS, SECONDS, Target, attempt, mlp
 from tests.fuzz.test_bytes import COMMON, FEW
@@ -96,7 +97,7 @@ def take_build(raw: dict[str, Any]) -> None:
     if config.data is None or config.data.source not in FIXED or getattr(config.data, "folder", None):
         return
     check(config, "x.toml")
-    if isinstance(config, BuildConfig):
+    if isinstance(config.student, QuantizedStudent):
         require_feasible(config, FIXED[config.data.source].shape)
 
 
@@ -225,7 +226,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
 
 def take_network(path: Path) -> None:
     """What stage `network` does with it."""
-    network_content(NetworkConfig(path=str(path)))
+    network_content(ImportedStudent(kind="imported", path=str(path)))
     made = integers_of(path, given=Bytes(1 / 64), log=path.with_suffix(".log"))
     assert min(made.layout.shape) > 0 and made.outputs > 0 and made.meaning.scale > 0
 

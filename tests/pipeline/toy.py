@@ -6,14 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.build import BuildConfig, load
+from pipeline.config.build import Build, load
 from pipeline.engine.stage import Stage, StageContext
 
 ROOT = Path(__file__).parents[2]
 BUILDS = ROOT / "builds"
 
 
-def config(**changes: Any) -> BuildConfig:
+def config(**changes: Any) -> Build:
     return load(BUILDS / "digits-icebreaker.toml").model_copy(update=changes)
 
 

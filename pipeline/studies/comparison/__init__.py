@@ -6,7 +6,8 @@ from typing import Any
 
 from common.errors import ConfigError
 from common.progress import Display
-from pipeline.config.build import BuildConfig
+from pipeline.config.build import Build, needed
+from pipeline.config.quantized import QuantizedStudent
 from pipeline.engine import engine
 from pipeline.engine.store import Store
 from pipeline.studies.comparison.contenders import BASELINE, OWN, at_bits, contender, every_method
@@ -48,7 +49,7 @@ class Plan:
 
 
 def compare(
-    config: BuildConfig,
+    config: Build,
     plan: Plan,
     store: Store,
     identify: Callable[[str], str],
@@ -96,7 +97,7 @@ def compare(
 
 
 def _runs(
-    config: BuildConfig,
+    config: Build,
     plan: Plan,
     methods: Sequence[str],
     inputs: dict[str, str],
@@ -113,7 +114,7 @@ def _runs(
             method=method,
             bits=bits,
             seed=config.seed + index,
-            epochs=plan.epochs or config.student.epochs,
+            epochs=plan.epochs or config.student_as(QuantizedStudent).epochs,
             samples=plan.samples,
         )
         for bits in plan.bits or (None,)
@@ -122,7 +123,7 @@ def _runs(
     ]
 
 
-def _misfits(config: BuildConfig, methods: Sequence[str], plan: Plan) -> dict[str, str]:
+def _misfits(config: Build, methods: Sequence[str], plan: Plan) -> dict[str, str]:
     """Find the methods that do not fit the networks, and why, before anything is trained.
 
     Raises:
@@ -138,8 +139,8 @@ def _misfits(config: BuildConfig, methods: Sequence[str], plan: Plan) -> dict[st
             f"{config.name}: the student leaves {', '.join(config.student.choices)} open; "
             "give one number each to compare"
         )
-    recipes = {method: contender(method, config.distill).recipe for method in methods}
-    dataset = data.load_source(data_source(config.data), config.seed)
+    recipes = {method: contender(method, needed(config.distill, "distill")).recipe for method in methods}
+    dataset = data.load_source(data_source(needed(config.data, "data")), config.seed)
     topology = config.student.topology(dataset.input_shape)
     teacher = teacher_config(config, config.seed).networks[0]
     found: dict[str, str] = {}

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.build import BuildConfig, distilled, parse
+from pipeline.config.build import Build, needed, parse
+from pipeline.config.quantized import QuantizedStudent
 from pipeline.engine.store import Manifest, Store, digest_of
 from pipeline.studies.comparison.contenders import at_bits, contender
 
@@ -39,9 +40,9 @@ class Run:
     samples: int | None
 
     @property
-    def build(self) -> BuildConfig:
+    def build(self) -> Build:
         """The build."""
-        return distilled(parse(self.config, "comparison"))
+        return parse(self.config, "comparison")
 
     def key(self, store: Store) -> str:
         """Digest of all that the student's weights depend on."""
@@ -52,9 +53,11 @@ class Run:
                 "name": STAGE,
                 "version": VERSION,
                 "inputs": [each.to_json()["files"] for each in inputs if each],
-                "recipe": repr(contender(self.method, build.distill).recipe),
+                "recipe": repr(contender(self.method, needed(build.distill, "distill")).recipe),
                 "student": build.student.model_dump(mode="json"),
-                "training": build.training.model_dump(mode="json", exclude={"checkpoint_every"}),
+                "training": needed(build.training, "training").model_dump(
+                    mode="json", exclude={"checkpoint_every"}
+                ),
                 "tools": self.tools,
                 "run": [self.bits, self.seed, self.epochs, self.samples],
             }
@@ -84,7 +87,7 @@ def _train(run: Run, store: Store, key: str) -> Manifest:
     from models.training.evaluation import deterministic, predict
 
     workshop = _workshop(run, store, store.partial(key))
-    recipe = contender(run.method, run.build.distill).recipe
+    recipe = contender(run.method, needed(run.build.distill, "distill")).recipe
     began = time.process_time()
     student, history = recipe.train(workshop)
     seconds = time.process_time() - began
@@ -114,6 +117,7 @@ def _workshop(run: Run, store: Store, checkpoints: Path) -> Any:
     from pipeline.stages.training import augmentation, teacher_config, training_config
 
     build = run.build
+    student = build.student_as(QuantizedStudent)
     dataset = data.load(_input(run, store, "data", "data.safetensors"))
     ensemble = load_ensemble(
         teacher_config(build, build.seed), dataset, _input(run, store, "teacher", "teacher.safetensors")
@@ -121,16 +125,16 @@ def _workshop(run: Run, store: Store, checkpoints: Path) -> Any:
     seen = transfer.load(_input(run, store, "teacher", "transfer.safetensors")).part(run.samples, build.seed)
     if run.samples is not None:  # methods that make samples of the training split start from the same few
         dataset = replace(dataset, train=seen.split)
-    topology = build.student.topology(dataset.input_shape)
-    training = training_config(build, build.student, run.seed)
+    topology = student.topology(dataset.input_shape)
+    training = training_config(build, student, run.seed)
     return Workshop(
         topology=topology if run.bits is None else at_bits(topology, run.bits),
         dataset=dataset,
         transfer=seen,
         members=ensemble.members,
-        loss=build.distill.recipe().loss,
+        loss=needed(build.distill, "distill").recipe().loss,
         training=replace(training, epochs=run.epochs),
-        augmentation=augmentation(build.student.augment),
+        augmentation=augmentation(student.augment),
         checkpoints=checkpoints,
     )
 

@@ -62,7 +62,7 @@ AMBIGUOUS = [
     ((8, 8, 8), (8, 8, 8), "data.layout to 'nhwc' or 'nchw'"),
     ((8, 8), (8, 8), "data.layout to 'nlc' or 'ncl'"),
     ((48,), (3, 4, 4), "data.layout to 'nhwc' or 'nchw'"),
-    ((48,), (4, 4, 3), "network.flattened to 'chw' or 'hwc'"),
+    ((48,), (4, 4, 3), "student.flattened to 'chw' or 'hwc'"),
 ]
 
 
@@ -107,7 +107,7 @@ def test_keys_say_the_order(
         np.testing.assert_array_equal(back, wanted)
     other = x if first != tuple(range(x.ndim)) else np.moveaxis(x, -1, 1)
     refuting = InputContract(shape, PLAIN, flattened, other.reshape(4, *shape)[2:])
-    with pytest.raises(DataError, match=r"2 frames of network\.recorded are in it in another order"):
+    with pytest.raises(DataError, match=r"2 frames of student\.recorded are in it in another order"):
         taken(refuting, x, layout)
 
 
@@ -147,9 +147,9 @@ def test_turned_images_are_refuted(shape: tuple[int, ...], settled: bool) -> Non
 def test_sources_of_known_order_take_no_layout() -> None:
     """CIFAR's are channels last; how a flat network flattened them is still open."""
     x = frames(4, 4, 4, 3)
-    with pytest.raises(DataError, match=r"set network\.flattened to 'chw' or 'hwc'"):
+    with pytest.raises(DataError, match=r"set student\.flattened to 'chw' or 'hwc'"):
         taken(InputContract((48,), PLAIN), x, settled=True)
-    with pytest.raises(DataError, match=r"in another order, that of network\.flattened = \"chw\"; correct"):
+    with pytest.raises(DataError, match=r"in another order, that of student\.flattened = \"chw\"; correct"):
         taken(InputContract((48,), PLAIN, "hwc", x.transpose(0, 3, 1, 2).reshape(4, 48)), x, settled=True)
     cube = frames(4, 3, 3, 3)
     np.testing.assert_array_equal(taken(InputContract((3, 3, 3), PLAIN), cube, settled=True), cube)
@@ -200,7 +200,7 @@ def test_a_flat_network_has_numbers_for_each_value() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (frames(50, 8) / 4, "values are 0 to 63.75, bytes stand for -2 to 1.98438; set network.scale"),
+        (frames(50, 8) / 4, "values are 0 to 63.75, bytes stand for -2 to 1.98438; set student.scale"),
         (frames(50, 8) / 64 - 2 + 0.2, "values are -1.8 to 2.18438, bytes stand for"),
         (np.where(frames(50, 8) > 250, 1e300, 0.0), "values are 0 to 1e.300, bytes stand for"),
         (RNG.random((50, 8)) / 64, "values are .* and a byte's step is 0.015625: rounding loses them; set"),
@@ -232,7 +232,7 @@ def test_recorded_floats_stand_for_bytes_exactly() -> None:
     np.testing.assert_array_equal(contract.exact("x", floats), x)
     np.testing.assert_array_equal(contract.exact("x", x), x)
     for wrong in (floats + 0.05, floats + 600, floats * np.nan):
-        with pytest.raises(DataError, match=r"x: .* stands for no byte; correct network\.scale"):
+        with pytest.raises(DataError, match=r"x: .* stands for no byte; correct student\.scale"):
             contract.exact("x", wrong)
 
 

@@ -16,7 +16,7 @@ from models.students.integer import Weighted
 from models.students.quantizers import quantize_weight, quantize_weight_within, shrink_weight
 from models.students.student import Student
 from models.training import TrainingConfig
-from pipeline.config.student import StudentConfig
+from pipeline.config.quantized import QuantizedStudent
 from tests.models.networks import random_inputs, toy_dataset
 
 seeds = st.integers(0, 10_000)
@@ -166,7 +166,7 @@ def test_a_bounded_student_is_distilled_and_stays_exact():
 def test_the_build_file_has_the_key():
     table = {"epochs": 1, "batch_size": 8, "learning_rate": 0.1, "weight_decay": 0.0}
     conv = {"kind": "conv", "kernel": 3, "outputs": 4, "weight_bits": 4, "activation_bits": 3}
-    config = StudentConfig.model_validate(
+    config = QuantizedStudent.model_validate(
         {
             **table,
             "layers": (

@@ -6,14 +6,14 @@ from pydantic import ValidationError
 from common import topology
 from common.errors import ConfigError
 from common.topology import AveragePool, Conv, Dense, Depthwise, MaxPool, Residual
-from pipeline.config.student import USUAL_BITS, USUAL_OUTPUTS, StudentConfig
+from pipeline.config.quantized import USUAL_BITS, USUAL_OUTPUTS, QuantizedStudent
 
 TRAINING = {"epochs": 1, "batch_size": 2, "learning_rate": 0.1, "weight_decay": 0.0}
 LAST = {"outputs": 10, "weight_bits": 4}
 
 
 def student(*layers):
-    return StudentConfig(layers=layers, **TRAINING)
+    return QuantizedStudent(layers=layers, **TRAINING)
 
 
 def test_every_kind():

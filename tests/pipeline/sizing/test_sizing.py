@@ -12,7 +12,7 @@ from models.data import Dataset, Split
 from models.distill import HardLabels
 from models.distill.training.transfer import TransferSet
 from models.training import TrainingConfig
-from pipeline.config.build import BuildConfig, parse
+from pipeline.config.build import Build, parse
 from pipeline.sizing import assess, load_sized, require_feasible
 from pipeline.sizing.outcome import sized
 from pipeline.sizing.run import size
@@ -28,7 +28,7 @@ OPEN: list[Any] = [{"outputs": [4, 8, 64], "weight_bits": [2, 3], "activation_bi
 SLOW = {"target_cycles": 64}
 
 
-def build(layers: list[Any], size: object = SLOW, compile: object = None, **board: object) -> BuildConfig:
+def build(layers: list[Any], size: object = SLOW, compile: object = None, **board: object) -> Build:
     raw = {**GOOD, "student": {**GOOD["student"], "layers": layers}, "compile": compile or {}}
     raw["board"] = {"name": "icebreaker", **board}
     if size is not None:

@@ -30,7 +30,7 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def build(tiny_file):
-    return config.distilled(config.load(tiny_file))
+    return config.load(tiny_file)
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ def test_numbers_are_those_of_the_built_students(found, tiny_file, tmp_path):
     rows = found[0]["rows"]
     done = retort("build", tiny_file, "--until", "distill", "--store", found[1], "--out", tmp_path)
     assert done.stdout.startswith("tiny: 0 of 4 stages built")
-    build = config.distilled(config.load(tiny_file))
+    build = config.load(tiny_file)
     dataset = data.load(tmp_path / "tiny" / "data.safetensors")
     topology = build.student.topology(dataset.input_shape)
     assert found[0]["samples"] == len(dataset.test) and found[0]["greatest_input"] == dataset.train.x.max()

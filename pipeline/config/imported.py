@@ -1,19 +1,20 @@
-"""`[network]`: a network made elsewhere, what a byte of its input stands for, what it gave there."""
+"""`[student]` of kind "imported": a QONNX file, what its input bytes stand for, what it gave elsewhere."""
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
 
 from common.errors import DataError, ModelFileError
 from pipeline.config.data import Place
-from pipeline.config.section import MAX_WIDTH, Section
+from pipeline.config.section import MAX_WIDTH
+from pipeline.config.student import StudentConfig
 
 if TYPE_CHECKING:
     from hw.finn.lowering import Bytes
-    from pipeline.config.build import NetworkBuild
+    from pipeline.config.build import Build
 
 
 MOST = 1e9
@@ -36,7 +37,7 @@ def _floats(low: float) -> Any:
     return BeforeValidator(check)
 
 
-class NetworkConfig(Section):
+class ImportedStudent(StudentConfig):
     """The network's QONNX file, and the float that a byte of its input stands for: `scale * byte + offset`.
 
     Floats of `[data]` become bytes by the same scale and offset. `flattened` says in which order a network
@@ -45,6 +46,9 @@ class NetworkConfig(Section):
     floats or bytes, and `outputs` (n, classes).
     """
 
+    tables: ClassVar[frozenset[str]] = frozenset()
+    rungs: ClassVar[frozenset[str]] = frozenset({"network_samples", "minimum_agreement", "maximum_apart"})
+    kind: Literal["imported"]
     path: Place
     scale: Annotated[float | tuple[float, ...], _floats(1e-9)] = 1.0
     offset: Annotated[float | tuple[float, ...], _floats(-MOST)] = 0.0
@@ -59,7 +63,7 @@ class NetworkConfig(Section):
         return Bytes(self.scale, self.offset)
 
 
-def network_content(config: NetworkConfig) -> bytes:
+def network_content(config: ImportedStudent) -> bytes:
     """The network in one file, with the weights that its own file may keep in others beside it.
 
     Raises:
@@ -70,7 +74,7 @@ def network_content(config: NetworkConfig) -> bytes:
 
     from common.onnx_checks import check_network
 
-    where = f"network.path: {config.path}"
+    where = f"student.path: {config.path}"
     if Path(config.path).exists() and not Path(config.path).is_file():
         raise ModelFileError(f"{where}: is no file; give an ONNX file")
     try:
@@ -83,37 +87,37 @@ def network_content(config: NetworkConfig) -> bytes:
     return content
 
 
-def network_key(config: NetworkConfig) -> dict[str, Any]:
+def network_key(config: ImportedStudent) -> dict[str, Any]:
     """What the network depends on: the content of its files, wherever they are, and its input.
 
     Raises:
         ModelFileError: the network cannot be read.
         DataError: the recorded tensors cannot be read.
     """
-    asked = config.model_dump(mode="json", exclude={"path", "recorded"})
+    asked = config.model_dump(mode="json", exclude={"kind", "path", "recorded"})
     recorded = {"recorded": _digest(Path(config.recorded))} if config.recorded else {}
     return asked | {"network": hashlib.sha256(network_content(config)).hexdigest()} | recorded
 
 
 def _digest(path: Path) -> str:
     if path.exists() and not path.is_file():
-        raise DataError(f"network.recorded: {path}: is no file; give an .npz file")
+        raise DataError(f"student.recorded: {path}: is no file; give an .npz file")
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         raise DataError(
-            f"network.recorded: {path}: cannot be read ({error.strerror}); give a file"
+            f"student.recorded: {path}: cannot be read ({error.strerror}); give a file"
         ) from error
 
 
-def network_problem(config: "NetworkBuild") -> str | None:
+def imported_problem(config: "Build", student: ImportedStudent) -> str | None:
     """What is wrong with rate and data of a build around such a network, if anything."""
     asked = config.compile
     if (asked.target_cycles is None) == (asked.fold is None):
         found = "neither is" if asked.fold is None else "both are"
         return f"compile: {found} set; give either target_cycles or fold"
-    if config.data is None and config.network.recorded is None:
-        return "data: missing; add it, or network.recorded, for frames to verify with"
+    if config.data is None and student.recorded is None:
+        return "data: missing; add it, or student.recorded, for frames to verify with"
     limits = config.verify
     if limits.minimum_agreement == 0 and limits.maximum_apart == 1:
         return "verify.maximum_apart: with minimum_agreement 0 every network passes; give less than 1"
