@@ -28,7 +28,7 @@ class Hinter(Protocol):
     """Gives each batch what its loss wants beside samples and labels, such as a teacher's logits."""
 
     def of(self, rows: NDArray[np.int64], x: Tensor) -> Any:
-        """Hints for the samples at `rows` of the training set, which after augmentation are `x`."""
+        """TeacherOutputs for the samples at `rows` of the training set, which after augmentation are `x`."""
 
     def digest(self) -> str:
         """Tell one hinter from another, for checkpoints."""

@@ -19,9 +19,9 @@ from pydantic import Field, create_model
 from common.errors import ConfigError
 from models.distill.losses import METHODS
 from models.distill.method import MAX_TEMPERATURE, MIN_TEMPERATURE, WeightedSum
+from models.distill.recipe import Recipe
 from models.distill.schedules import SCHEDULES, OneStep, Schedule
 from models.distill.sources import SOURCES, Source, TrainingData
-from models.distill.training.recipe import Recipe
 from pipeline.config.section import MAX_COUNT, MAX_ITEMS, Count, Section, Weight
 
 Label = Annotated[int, Field(ge=0, le=MAX_COUNT)]

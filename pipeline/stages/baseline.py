@@ -7,7 +7,7 @@ from pipeline.engine.stage import Facts, StageContext
 def run(ctx: StageContext) -> Facts:
     """Train it from the student's initial weights, on the student's share of the training data."""
     from models.distill import HardLabels
-    from models.distill.training.recipe import Recipe
+    from models.distill.recipe import Recipe
     from pipeline.artefacts.training import BASELINE_TRAINING
     from pipeline.stages.training import train_student
 

@@ -15,14 +15,15 @@ def run(ctx: StageContext) -> Facts:
         CurvePoint,
         Training,
     )
-    from pipeline.stages.training import train_student, workshop
+    from pipeline.stages.training import train_student, training_setup
 
     live = ctx.config.student_as(QuantizedStudent).augment is not None
     asked = needed(ctx.config.distill, "distill")
     recipe = asked.recipe()
     student = train_student(ctx, recipe, "student")
     baseline = BASELINE_TRAINING.read(ctx.input("baseline", BASELINE_TRAINING.name))
-    curve = recipe.prepared(workshop(ctx)(None)).temperature_sweep(asked.temperatures, asked.sweep_epochs)
+    setup = recipe.prepared(training_setup(ctx)(None))
+    curve = setup.temperature_sweep(asked.temperatures, asked.sweep_epochs)
     temperatures = [loss.temperature for loss in asked.losses if loss.method == "softened-softmax"]
     found = Training(
         teacher=TEACHER_TRAINING.read(ctx.input("teacher", TEACHER_TRAINING.name)),

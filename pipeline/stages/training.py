@@ -11,9 +11,9 @@ import numpy as np
 from common.errors import ConfigError
 from common.topology import Topology
 from models.data import Dataset, Split
-from models.distill.training.recipe import Recipe
+from models.distill.recipe import Recipe
+from models.distill.training.setup import TrainingSetup
 from models.distill.training.transfer import TransferSet
-from models.distill.training.workshop import Workshop
 from models.teachers import ARCHITECTURES, Architecture, Mlp, TeacherConfig
 from models.training import TrainingConfig
 from models.training.augment import Augmentation
@@ -62,7 +62,7 @@ def augmentation(section: AugmentConfig | None) -> Augmentation | None:
     return Augmentation(**section.model_dump()) if section else None
 
 
-def workshop(ctx: StageContext) -> Callable[[Path | None], Workshop]:
+def training_setup(ctx: StageContext) -> Callable[[Path | None], TrainingSetup]:
     """What the build's student is made from, given the folder for unfinished runs."""
     from models import data
     from models.distill.training import transfer
@@ -77,7 +77,7 @@ def workshop(ctx: StageContext) -> Callable[[Path | None], Workshop]:
     ensemble = load_ensemble(teacher, dataset, ctx.input("teacher", "teacher.safetensors"))
     examples = transfer.load(ctx.input("teacher", "transfer.safetensors"))
     dataset, examples = learned(asked, dataset, examples, ctx.seed)
-    made = Workshop(
+    made = TrainingSetup(
         topology=chosen_topology(ctx, dataset.input_shape),
         dataset=dataset,
         transfer=examples,
@@ -119,11 +119,11 @@ def learned(
 
 def train_student(ctx: StageContext, recipe: Recipe, name: str) -> Trained:
     """Train a student, write `NAME.safetensors`, and log the processor time that it took."""
-    from models.distill.schedules.masks import zero_shares
     from models.distill.training.student_training import save_student
     from models.students.freeze import freeze
+    from models.students.masks import zero_shares
 
-    made = workshop(ctx)(ctx.partial)
+    made = training_setup(ctx)(ctx.partial)
     began = time.process_time()
     student, history = recipe.train(made)
     seconds = time.process_time() - began
@@ -139,11 +139,10 @@ def check_recipe(config: Build, teacher: TeacherConfig, dataset: Dataset) -> Non
     Raises:
         ConfigError: says which are missing or do not fit.
     """
-    from models.distill.training.student_training import check
 
     first = {key: values[-1] for key, values in config.student.choices.items()}
     topology = config.student.topology(dataset.input_shape, first)
-    check(needed(config.distill, "distill").recipe(), topology, teacher.networks[0])
+    needed(config.distill, "distill").recipe().check(topology, teacher.networks[0])
 
 
 def _architectures(section: TeacherSection) -> tuple[Architecture, ...]:

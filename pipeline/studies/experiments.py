@@ -20,10 +20,10 @@ from common.errors import ConfigError
 from common.progress import Display, Step, track
 from models.data import Split
 from models.distill import HardLabels
+from models.distill.recipe import Recipe
 from models.distill.sources import TrainingData
-from models.distill.training.recipe import Recipe
+from models.distill.training.setup import TrainingSetup
 from models.distill.training.transfer import TransferSet
-from models.distill.training.workshop import Workshop
 from models.metrics import accuracy, best_offset, combine
 from models.students.freeze import freeze
 from models.students.integer import IntegerNetwork
@@ -35,7 +35,7 @@ from pipeline.engine import engine
 from pipeline.engine.stage import StageContext
 from pipeline.engine.store import Store
 from pipeline.stages import STAGES
-from pipeline.stages.training import workshop
+from pipeline.stages.training import training_setup
 from pipeline.studies.comparison import TOOLS
 from pipeline.studies.comparison.kept import UNKEPT, Training
 from pipeline.studies.comparison.summary import summarize
@@ -74,15 +74,17 @@ class Experiment(ABC):
         """
 
     @abstractmethod
-    def run(self, made: Workshop, recipe: Recipe, step: Step, train: Training = UNKEPT) -> dict[str, Any]:
+    def run(
+        self, made: TrainingSetup, recipe: Recipe, step: Step, train: Training = UNKEPT
+    ) -> dict[str, Any]:
         """Train the students by `train`; plain data as for JSON."""
 
-    def prepared(self, made: Workshop) -> Workshop:
-        """The workshop with this experiment's epochs."""
+    def prepared(self, made: TrainingSetup) -> TrainingSetup:
+        """The setup with this experiment's epochs."""
         return _trained(made, epochs=self.epochs or made.training.epochs)
 
-    def seeded(self, made: Workshop) -> list[Workshop]:
-        """The workshop of each student."""
+    def seeded(self, made: TrainingSetup) -> list[TrainingSetup]:
+        """The setup of each student."""
         return [_trained(made, seed=made.training.seed + each) for each in range(self.seeds)]
 
 
@@ -110,7 +112,9 @@ class TemperatureSearch(Experiment):
         for each in self.temperatures:
             loss.at_temperature(each)
 
-    def run(self, made: Workshop, recipe: Recipe, step: Step, train: Training = UNKEPT) -> dict[str, Any]:
+    def run(
+        self, made: TrainingSetup, recipe: Recipe, step: Step, train: Training = UNKEPT
+    ) -> dict[str, Any]:
         """Distil `seeds` students at each temperature."""
         jobs = [(value, each) for value in sorted(set(self.temperatures)) for each in self.seeded(made)]
         found: dict[float, list[tuple[float, float]]] = {}
@@ -163,7 +167,9 @@ class MissingClass(Experiment):
                 "left out; take another source"
             )
 
-    def run(self, made: Workshop, recipe: Recipe, step: Step, train: Training = UNKEPT) -> dict[str, Any]:
+    def run(
+        self, made: TrainingSetup, recipe: Recipe, step: Step, train: Training = UNKEPT
+    ) -> dict[str, Any]:
         """Distil `seeds` students, and correct each."""
         test, runs = made.dataset.test, []
         for each in track(step, "students", self.seeded(self._without(made))):
@@ -178,7 +184,7 @@ class MissingClass(Experiment):
             "runs": runs,
         }
 
-    def _without(self, made: Workshop) -> Workshop:
+    def _without(self, made: TrainingSetup) -> TrainingSetup:
         """As if the class were in none of the samples that students are trained and chosen by."""
 
         def kept(split: Split) -> Split:
@@ -193,7 +199,7 @@ class MissingClass(Experiment):
             transfer=TransferSet(kept(transfer.split), logits),
         )
 
-    def _corrected(self, network: IntegerNetwork, made: Workshop) -> dict[str, Any]:
+    def _corrected(self, network: IntegerNetwork, made: TrainingSetup) -> dict[str, Any]:
         """Accuracies on the test split before and after the offset that the validation split wants."""
         test, validation = made.dataset.test, made.dataset.validation
         before, chosen = (network.forward(split.x) * network.logit_scale for split in (test, validation))
@@ -234,15 +240,17 @@ class SoftTargets(Experiment):
         if needed(config.distill, "distill").recipe().loss.needs <= {"labels"}:
             raise ConfigError("distill: the losses are of labels alone; give one that learns from a teacher")
 
-    def prepared(self, made: Workshop) -> Workshop:
-        """The workshop with epochs for as many steps on the share as the build has on all samples."""
+    def prepared(self, made: TrainingSetup) -> TrainingSetup:
+        """The setup with epochs for as many steps on the share as the build has on all samples."""
         if self.epochs:
             return super().prepared(made)
         batch, count = made.training.batch_size, len(made.transfer.split)
         whole, part = (max(1, int(share * count) // batch) for share in (1.0, self.share))
         return _trained(made, epochs=math.ceil(made.training.epochs * whole / part))
 
-    def run(self, made: Workshop, recipe: Recipe, step: Step, train: Training = UNKEPT) -> dict[str, Any]:
+    def run(
+        self, made: TrainingSetup, recipe: Recipe, step: Step, train: Training = UNKEPT
+    ) -> dict[str, Any]:
         """Train `seeds` pairs of students, in one step each, whatever the build's source and schedule."""
         source, test = TrainingData(self.share), made.dataset.test
         ways = {"hard": Recipe(HardLabels(), source), "soft": Recipe(recipe.loss, source)}
@@ -278,7 +286,7 @@ def perform(
     built = engine.build(config, STAGES, store, identify, until=until, progress=display)
     with tempfile.TemporaryDirectory(prefix="retort-experiment-") as name:
         work = Path(name)
-        made = workshop(StageContext(config, work, work, store, work / "inputs", built.manifests))(None)
+        made = training_setup(StageContext(config, work, work, store, work / "inputs", built.manifests))(None)
         made = experiment.prepared(replace(made, progress=silent))
     train = Training(store, {name: identify(name) for name in TOOLS})
     return {
@@ -290,8 +298,8 @@ def perform(
     }
 
 
-def _trained(made: Workshop, **settings: int) -> Workshop:
-    """The workshop with other settings of its training."""
+def _trained(made: TrainingSetup, **settings: int) -> TrainingSetup:
+    """The setup with other settings of its training."""
     return replace(made, training=replace(made.training, **settings))  # type: ignore[arg-type]
 
 

@@ -21,8 +21,8 @@ from common.topology import AveragePool, Conv, Dense, Topology
 from hw.boards.boards import BOARDS, find_open
 from models import export
 from models.data.scenes import ANSWERS, TEMPLATES, Questions, scenes
-from models.distill.training.specialists import independent, specialize
-from models.distill.training.specialize import (
+from models.distill.training.ensembles import independent, specialize
+from models.distill.training.multiple_choice import (
     ConfidentMultipleChoice,
     DistilledMultipleChoice,
     MultipleChoice,
@@ -58,7 +58,7 @@ class Specialization:
         overlap: k, members assigned to each sample.
         temperature: of MCL-KD's targets.
         beta: weight of what members learn, in CMCL and MCL-KD, that are not assigned.
-        assign: see `models.distill.training.specialize.MultipleChoice`.
+        assign: see `models.distill.training.multiple_choice.MultipleChoice`.
         seeds: ensembles of each kind.
         samples: questions to train on.
         base_epochs: of the base models.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from common.topology import Topology
-    from models.distill.training.workshop import Workshop
+    from models.distill.training.setup import TrainingSetup
     from models.students.student import Student
     from models.training import History
 
@@ -53,7 +53,7 @@ class Schedule(ABC):
         return
 
     @abstractmethod
-    def run(self, workshop: Workshop) -> tuple[Student, History]:
+    def run(self, setup: TrainingSetup) -> tuple[Student, History]:
         """Train the student by all steps; gives it in evaluation mode, and the history of the last step.
 
         Raises:
@@ -74,6 +74,6 @@ class OneStep(Schedule):
     kind: ClassVar[str] = "one-step"
     paper: ClassVar[str] = "none: the plain way"
 
-    def run(self, workshop: Workshop) -> tuple[Student, History]:
+    def run(self, setup: TrainingSetup) -> tuple[Student, History]:
         """Train once."""
-        return workshop.distill()
+        return setup.distill()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from common.topology import Topology
-    from models.distill.training.workshop import Workshop
+    from models.distill.training.setup import TrainingSetup
     from models.students.student import Student
     from models.training import History
 
@@ -56,20 +56,24 @@ class BornAgain(Schedule):
 
     def check(self, topology: Topology, teacher: nn.Module, loss: Distillation) -> None:
         """Check that the losses learn from students."""
-        from models.distill.schedules.other_teachers import require_teaching
+        from models.distill.schedules.intermediate_teachers import require_teaching
 
         require_teaching(self.kind, loss, topology)
 
-    def run(self, workshop: Workshop) -> tuple[Student, History]:
+    def run(self, setup: TrainingSetup) -> tuple[Student, History]:
         """Train all generations."""
-        from models.distill.schedules.other_teachers import require_teaching, taught_by, validation_score
+        from models.distill.schedules.intermediate_teachers import (
+            require_teaching,
+            taught_by,
+            validation_score,
+        )
 
-        require_teaching(self.kind, workshop.loss, workshop.topology)
-        whole = workshop.training.epochs
+        require_teaching(self.kind, setup.loss, setup.topology)
+        whole = setup.training.epochs
         students: list[Student] = []
         measured: dict[str, float] = {}
         for place in range(self.generations):
-            shop = taught_by(workshop, students[-1:]) if students else workshop
+            shop = taught_by(setup, students[-1:]) if students else setup
             is_result = place + 1 == self.generations and not self.ensemble
             student, history = replace(
                 shop, training=replace(shop.training, seed=shop.training.seed + place)
@@ -80,9 +84,9 @@ class BornAgain(Schedule):
             )
             students.append(student)
             measured[f"generation {place + 1}"] = history.validation_score
-        measured["all generations"] = validation_score(workshop, students)
+        measured["all generations"] = validation_score(setup, students)
         if self.ensemble:
-            student, history = taught_by(workshop, students).distill("student of all generations")
+            student, history = taught_by(setup, students).distill("student of all generations")
         return student, replace(history, measured=measured)
 
 
@@ -113,16 +117,16 @@ class SelfTraining(Schedule):
 
     def check(self, topology: Topology, teacher: nn.Module, loss: Distillation) -> None:
         """Check that the losses learn from students."""
-        from models.distill.schedules.other_teachers import require_teaching
+        from models.distill.schedules.intermediate_teachers import require_teaching
 
         require_teaching(self.kind, loss, topology)
 
-    def run(self, workshop: Workshop) -> tuple[Student, History]:
+    def run(self, setup: TrainingSetup) -> tuple[Student, History]:
         """Train both."""
-        from models.distill.schedules.other_teachers import require_teaching, taught_by
+        from models.distill.schedules.intermediate_teachers import require_teaching, taught_by
 
-        require_teaching(self.kind, workshop.loss, workshop.topology)
-        epochs = part_of(workshop.training.epochs, self.share)
-        alone, before = workshop.distill("self", loss=HardLabels(), epochs=epochs)
-        student, history = taught_by(workshop, [alone]).distill("student")
+        require_teaching(self.kind, setup.loss, setup.topology)
+        epochs = part_of(setup.training.epochs, self.share)
+        alone, before = setup.distill("self", loss=HardLabels(), epochs=epochs)
+        student, history = taught_by(setup, [alone]).distill("student")
         return student, replace(history, measured={"self": before.validation_score})

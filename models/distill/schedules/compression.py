@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.distill.schedules import saliency, surgeon
+from models.distill.schedules import brain_surgeon, saliency
 from models.distill.schedules.channels import Channels, Kept, taps_of
-from models.distill.schedules.masks import Masks, weights_of
 from models.distill.schedules.pruning import Criterion
+from models.students.masks import Masks, weights_of
 from models.students.student import Student
 
 State = dict[str, Tensor]
@@ -34,7 +34,7 @@ def prune_weights(
         for name, weight in weights.items():
             count = min(round(sparsity * weight.numel()), weight.numel() - 1)
             shaped = weight.reshape(len(moments[name]), -1, moments[name].shape[1])
-            new, kept = surgeon.prune_layer(shaped, moments[name], count, damping)
+            new, kept = brain_surgeon.prune_layer(shaped, moments[name], count, damping)
             changed[name], keep[name] = new.reshape(weight.shape), kept.reshape(weight.shape)
     else:
         found = saliency.magnitude(student) if criterion == "magnitude" else saliency.brain_damage(student, x)
@@ -65,7 +65,7 @@ def prune_channels(
             moments = saliency.input_moments(wide, x)
             for group in channels.free:
                 for step in channels.consumers(group):
-                    inverses[step.name] = surgeon.damped_inverse(moments[step.name][0], damping)
+                    inverses[step.name] = brain_surgeon.damped_inverse(moments[step.name][0], damping)
             costs = {group: _surgery(wide, channels, group, weights, inverses) for group in channels.free}
     kept: Kept = {
         group: torch.argsort(cost, descending=True, stable=True)[: channels.free[group]].sort().values
@@ -121,7 +121,7 @@ def _surgery(
 ) -> Tensor:
     names = [step.name for step in channels.consumers(group)]
     parts = [
-        surgeon.group_costs(weights[name].flatten(1), inverses[name], _wide_taps(wide, name))
+        brain_surgeon.group_costs(weights[name].flatten(1), inverses[name], _wide_taps(wide, name))
         for name in names
     ]
     return torch.stack(parts).sum(dim=0)
@@ -141,7 +141,7 @@ def _adjusted(
             rows = weights[step.name].flatten(1)
             keep = torch.zeros(rows.shape[1], dtype=torch.bool)
             keep[_wide_taps(wide, step.name)[kept[group]].flatten()] = True
-            rows = surgeon.without(rows, keep.expand_as(rows), inverses[step.name])
+            rows = brain_surgeon.without(rows, keep.expand_as(rows), inverses[step.name])
             changed[step.name] = rows.reshape(weights[step.name].shape)
     other = Student(wide.topology)
     other.load_state_dict(_state(wide, changed))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from common.topology import Topology
     from models.distill.features import Shapes
-    from models.distill.training.workshop import Workshop
+    from models.distill.training.setup import TrainingSetup
     from models.students.student import Student
     from models.training import History
 
@@ -24,7 +24,7 @@ FeatureLoss = FitNetHints | FlowOfSolution
 
 @dataclass(frozen=True)
 class FitNets(Schedule):
-    """Hints first: the layers up to the guided one learn to give the teacher's hint layer, alone.
+    """TeacherOutputs first: the layers up to the guided one learn to give the teacher's hint layer, alone.
 
     Then the losses of the build file train the whole student from there, the later layers from drawn weights.
     The regressor stays behind.
@@ -49,9 +49,9 @@ class FitNets(Schedule):
         """Check that both networks have the layers."""
         _check(FitNetHints(self.pairs), topology, teacher)
 
-    def run(self, workshop: Workshop) -> tuple[Student, History]:
+    def run(self, setup: TrainingSetup) -> tuple[Student, History]:
         """Train by hints, then by the losses."""
-        return workshop.distill(start=_begun(workshop, "hints", FitNetHints(self.pairs), self.hint_epochs))
+        return setup.distill(start=_begun(setup, "hints", FitNetHints(self.pairs), self.hint_epochs))
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,9 @@ class FspStages(Schedule):
         """Check that both networks have the layers."""
         _check(FlowOfSolution(self.pairs), topology, teacher)
 
-    def run(self, workshop: Workshop) -> tuple[Student, History]:
+    def run(self, setup: TrainingSetup) -> tuple[Student, History]:
         """Train by flows, then by the losses."""
-        return workshop.distill(start=_begun(workshop, "flows", FlowOfSolution(self.pairs), self.flow_epochs))
+        return setup.distill(start=_begun(setup, "flows", FlowOfSolution(self.pairs), self.flow_epochs))
 
 
 def _check(loss: FeatureLoss, topology: Topology, teacher: nn.Module) -> None:
@@ -91,15 +91,15 @@ def _check(loss: FeatureLoss, topology: Topology, teacher: nn.Module) -> None:
     _matched(loss, Student(topology), teacher)
 
 
-def _begun(workshop: Workshop, name: str, loss: FeatureLoss, epochs: int) -> dict[str, Tensor]:
+def _begun(setup: TrainingSetup, name: str, loss: FeatureLoss, epochs: int) -> dict[str, Tensor]:
     """Train by `loss` alone; give the weights of all layers up to the last that it reaches.
 
     No gradient comes to the layers behind, nor decay, but they gathered statistics: they are left out.
     """
     # The classes are not learned yet, so that no epoch is better at them than another but by chance.
-    training = replace(workshop.training, keep_best=False)
-    student, _ = replace(workshop, training=training).distill(name, loss=loss, epochs=epochs)
-    matched = _matched(loss, student, workshop.members[0])
+    training = replace(setup.training, keep_best=False)
+    student, _ = replace(setup, training=training).distill(name, loss=loss, epochs=epochs)
+    matched = _matched(loss, student, setup.members[0])
     places = {step.name: place for place, step in enumerate(student.topology.steps)}
     reached = max(places[own] for own, _ in matched)
     return {

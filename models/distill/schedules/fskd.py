@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from common.topology import Topology
     from models.distill.features import Pairs, Shapes
+    from models.distill.training.setup import TrainingSetup
     from models.distill.training.transfer import TransferSet
-    from models.distill.training.workshop import Workshop
     from models.students.student import Student
     from models.training import History
 
@@ -91,25 +91,25 @@ class Fskd(Schedule):
             raise ConfigError(f"{name}: no layers found to align; name them in `pairs`, of {', '.join(able)}")
         return found
 
-    def run(self, workshop: Workshop) -> tuple[Student, History]:
+    def run(self, setup: TrainingSetup) -> tuple[Student, History]:
         """Distil, align, distil."""
         from models.distill.features import shapes_of
         from models.distill.schedules.alignment import align
         from models.training.evaluation import deterministic
 
-        if not workshop.members:
+        if not setup.members:
             raise ConfigError(f"schedule {self.kind}: there is no teacher to align with; train one")
-        few = replace(workshop, transfer=self.few(workshop))
-        epochs = workshop.training.epochs
+        few = replace(setup, transfer=self.few(setup))
+        epochs = setup.training.epochs
         first = min(max(1, round(self.start_share * epochs)), max(1, epochs - 1))
         student, _ = few.distill("before alignment", epochs=first)
-        teacher = workshop.members[0]
-        pairs = self.matched(workshop.topology, shapes_of(student, teacher))
-        with deterministic(workshop.training.threads):
+        teacher = setup.members[0]
+        pairs = self.matched(setup.topology, shapes_of(student, teacher))
+        with deterministic(setup.training.threads):
             align(student, teacher, pairs, torch.from_numpy(few.transfer.split.x).float(), self.ridge)
         return few.distill(epochs=max(1, epochs - first), start=student.state_dict())
 
-    def few(self, workshop: Workshop) -> TransferSet:
+    def few(self, setup: TrainingSetup) -> TransferSet:
         """Take some samples of each class that the teacher sees in the transfer set.
 
         Raises:
@@ -118,9 +118,9 @@ class Fskd(Schedule):
         from models.data import Split
         from models.distill.training.transfer import TransferSet
 
-        whole = workshop.transfer
+        whole = setup.transfer
         classes = torch.softmax(torch.from_numpy(whole.logits), dim=-1).mean(dim=0).argmax(dim=-1).numpy()
-        rng = np.random.default_rng(workshop.training.seed)
+        rng = np.random.default_rng(setup.training.seed)
         shuffled = rng.permutation(len(classes))
         taken = [shuffled[classes[shuffled] == each][: self.samples_per_class] for each in np.unique(classes)]
         rows = np.sort(np.concatenate(taken))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from common.topology import Topology
-    from models.distill.training.workshop import Workshop
+    from models.distill.training.setup import TrainingSetup
     from models.students.student import Student
     from models.training import History
 
@@ -69,18 +69,18 @@ class Prune(Schedule):
                     f"{self.kind}: {step.name} has 1-bit weights, which have no zero; give it 2 bits or more"
                 )
 
-    def run(self, workshop: Workshop) -> tuple[Student, History]:
+    def run(self, setup: TrainingSetup) -> tuple[Student, History]:
         """Train densely, then prune and train again in each round."""
         from models.distill.schedules.compression import prune_weights
         from models.training.evaluation import deterministic
 
-        self._check_weights(workshop.topology)
-        student, history = workshop.distill("dense")
-        again = _slower(workshop, self.rate)
-        x = _drawn(workshop, self.samples)
+        self._check_weights(setup.topology)
+        student, history = setup.distill("dense")
+        again = _slower(setup, self.rate)
+        x = _drawn(setup, self.samples)
         for number in range(1, self.rounds + 1):
             share = 1 - (1 - self.sparsity) ** (number / self.rounds)
-            with deterministic(workshop.training.threads):
+            with deterministic(setup.training.threads):
                 start, masks = prune_weights(student, self.criterion, share, x, self.damping)
             student, history = again.distill(f"pruned {number}", start=start, masks=masks)
         return student, history
@@ -117,18 +117,18 @@ class PruneChannels(Schedule):
         """Refuse students that have nothing to remove."""
         self._wider(topology)
 
-    def run(self, workshop: Workshop) -> tuple[Student, History]:
+    def run(self, setup: TrainingSetup) -> tuple[Student, History]:
         """Train the wider student, prune it, train again."""
         from models.distill.schedules.channels import Channels
         from models.distill.schedules.compression import prune_channels
         from models.training.evaluation import deterministic
 
-        wider = replace(workshop, topology=self._wider(workshop.topology))
+        wider = replace(setup, topology=self._wider(setup.topology))
         wide, _ = wider.distill("wide")
-        channels, x = Channels(workshop.topology), _drawn(workshop, self.samples)
-        with deterministic(workshop.training.threads):
+        channels, x = Channels(setup.topology), _drawn(setup, self.samples)
+        with deterministic(setup.training.threads):
             start = prune_channels(wide, channels, self.criterion, x, self.damping)
-        return _slower(workshop, self.rate).distill("narrow", start=start)
+        return _slower(setup, self.rate).distill("narrow", start=start)
 
     def _wider(self, topology: Topology) -> Topology:
         from models.distill.schedules.channels import Channels
@@ -141,12 +141,12 @@ class PruneChannels(Schedule):
         return channels.widened(self.factor)
 
 
-def _slower(workshop: Workshop, rate: float) -> Workshop:
-    slower = replace(workshop.training, learning_rate=rate * workshop.training.learning_rate)
-    return replace(workshop, training=slower)
+def _slower(setup: TrainingSetup, rate: float) -> TrainingSetup:
+    slower = replace(setup.training, learning_rate=rate * setup.training.learning_rate)
+    return replace(setup, training=slower)
 
 
-def _drawn(workshop: Workshop, samples: int) -> NDArray[np.uint8]:
+def _drawn(setup: TrainingSetup, samples: int) -> NDArray[np.uint8]:
     """Samples of the transfer set, the same for the same seed."""
-    x = workshop.transfer.split.x
-    return x[np.random.default_rng(workshop.training.seed).permutation(len(x))[:samples]]
+    x = setup.transfer.split.x
+    return x[np.random.default_rng(setup.training.seed).permutation(len(x))[:samples]]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from common.topology import Topology
-    from models.distill.training.workshop import Workshop
+    from models.distill.training.setup import TrainingSetup
     from models.students.student import Student
     from models.training import History
 
@@ -64,33 +64,33 @@ class QuantizationAware(Schedule):
 
     def check(self, topology: Topology, teacher: nn.Module, loss: Distillation) -> None:
         """Check that the losses learn from a teacher."""
-        from models.distill.schedules.other_teachers import require_teaching
+        from models.distill.schedules.intermediate_teachers import require_teaching
 
         require_teaching(self.kind, loss)
 
-    def run(self, workshop: Workshop) -> tuple[Student, History]:
+    def run(self, setup: TrainingSetup) -> tuple[Student, History]:
         """Train through all phases."""
-        from models.distill.schedules.co_study import co_study
-        from models.distill.schedules.other_teachers import (
+        from models.distill.schedules.intermediate_teachers import (
             require_teaching,
             taught_by,
             teacher_shape,
             validation_score,
         )
+        from models.distill.schedules.joint_training import train_jointly
 
-        require_teaching(self.kind, workshop.loss)
-        teacher_shape(self.kind, workshop)
-        whole = workshop.training.epochs
+        require_teaching(self.kind, setup.loss)
+        teacher_shape(self.kind, setup)
+        whole = setup.training.epochs
         first, second = part_of(whole, self.self_study), part_of(whole, self.co_study)
-        alone, history = workshop.distill("self-study", loss=HardLabels(), epochs=first)
+        alone, history = setup.distill("self-study", loss=HardLabels(), epochs=first)
         measured = {"self-study": history.validation_score}
-        student, members, history = co_study(workshop, "co-study", alone, self.temperature, second)
+        student, members, history = train_jointly(setup, "co-study", alone, self.temperature, second)
         measured |= {
             "co-study": history.validation_score,
-            "teacher before": validation_score(workshop, workshop.members),
-            "teacher after": validation_score(workshop, members),
+            "teacher before": validation_score(setup, setup.members),
+            "teacher after": validation_score(setup, members),
         }
-        student, history = taught_by(workshop, members).distill(
+        student, history = taught_by(setup, members).distill(
             "tutoring", epochs=max(1, whole - first - second), start=student.state_dict()
         )
         return student, replace(history, measured=measured)

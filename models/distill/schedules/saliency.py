@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from common.topology import Conv, Depthwise, Step
-from models.distill.schedules.masks import weighted_layers, weights_of
+from models.students.masks import weighted_layers, weights_of
 from models.students.student import Student
 
 BATCH = 32

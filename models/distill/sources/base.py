@@ -12,8 +12,8 @@ from models.lazy import np, torch
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from models.distill.training.setup import TrainingSetup
     from models.distill.training.transfer import TransferSet
-    from models.distill.training.workshop import Workshop
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Source(ABC):
         check_settings(self, f"data {self.source}")
 
     @abstractmethod
-    def transfer(self, workshop: Workshop) -> TransferSet:
-        """Make the transfer set, the same for the same seed of `workshop.training`.
+    def transfer(self, setup: TrainingSetup) -> TransferSet:
+        """Make the transfer set, the same for the same seed of `setup.training`.
 
         Raises:
             ConfigError: the settings do not fit the data set.
@@ -57,15 +57,15 @@ class TrainingData(Source):
 
     share: Part = 1.0
 
-    def transfer(self, workshop: Workshop) -> TransferSet:
+    def transfer(self, setup: TrainingSetup) -> TransferSet:
         """Take the share of each class, with all views of each sample that is taken."""
-        whole = workshop.transfer
+        whole = setup.transfer
         if self.share == 1:
             return whole
-        count = len(workshop.dataset.train)
-        rng = np.random.default_rng(workshop.training.seed)
+        count = len(setup.dataset.train)
+        rng = np.random.default_rng(setup.training.seed)
         taken = []
-        for label in range(workshop.dataset.classes):
+        for label in range(setup.dataset.classes):
             (rows,) = np.nonzero(whole.split.y[:count] == label)
             taken.append(rng.permutation(rows)[: max(1, round(self.share * len(rows)))])
         first = np.sort(np.concatenate(taken))
@@ -73,7 +73,7 @@ class TrainingData(Source):
         return whole.rows(rows)
 
 
-def labelled_by(workshop: Workshop, x: NDArray[np.uint8]) -> TransferSet:
+def labelled_by(setup: TrainingSetup, x: NDArray[np.uint8]) -> TransferSet:
     """Let the teacher speak on samples x (n, features) that have no labels.
 
     In the place of each label stands the class that the mean of the members' probabilities gives.
@@ -83,7 +83,7 @@ def labelled_by(workshop: Workshop, x: NDArray[np.uint8]) -> TransferSet:
     from models.teachers import ensemble_logits
     from models.training.evaluation import deterministic
 
-    with deterministic(workshop.training.threads):
-        logits = ensemble_logits(workshop.members, x)
+    with deterministic(setup.training.threads):
+        logits = ensemble_logits(setup.members, x)
     likely = torch.softmax(torch.from_numpy(logits), dim=-1).mean(dim=0).argmax(dim=-1)
     return TransferSet(Split(x, likely.numpy()), logits)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
+    from models.distill.training.setup import TrainingSetup
     from models.distill.training.transfer import TransferSet
-    from models.distill.training.workshop import Workshop
 
 BATCH = 256
 """Impressions that are optimized together."""
@@ -62,7 +62,7 @@ class DataImpressions(Source):
     steps: Count = 50
     learning_rate: Positive = 0.1
 
-    def transfer(self, workshop: Workshop) -> TransferSet:
+    def transfer(self, setup: TrainingSetup) -> TransferSet:
         """Draw what the teacher shall say, and find the inputs for which it does.
 
         Raises:
@@ -71,22 +71,22 @@ class DataImpressions(Source):
         """
         from models.training.evaluation import deterministic
 
-        classes, seed = workshop.topology.outputs, workshop.training.seed
+        classes, seed = setup.topology.outputs, setup.training.seed
         if self.count < classes * len(self.betas):
             raise ConfigError(
                 f"data {self.source}: count is {self.count}; with {classes} classes and {len(self.betas)} "
                 f"betas give at least {classes * len(self.betas)}"
             )
-        similarity = class_similarity(workshop.members, classes)
-        with deterministic(workshop.training.threads):
+        similarity = class_similarity(setup.members, classes)
+        with deterministic(setup.training.threads):
             rng = np.random.default_rng(seed)
             wanted = self.draw(similarity, rng)
-            noise = rng.standard_normal((self.count, workshop.topology.inputs))
+            noise = rng.standard_normal((self.count, setup.topology.inputs))
             parts = [
-                self.impressions(workshop.members, noise[at : at + BATCH], wanted[at : at + BATCH])
+                self.impressions(setup.members, noise[at : at + BATCH], wanted[at : at + BATCH])
                 for at in range(0, self.count, BATCH)
             ]
-        return labelled_by(workshop, np.concatenate(parts))
+        return labelled_by(setup, np.concatenate(parts))
 
     def draw(self, similarity: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
         """Draw softmax vectors (count, classes), the classes in turn, the betas in turn after each round."""

@@ -15,8 +15,8 @@ from models.lazy import np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from models.distill.training.setup import TrainingSetup
     from models.distill.training.transfer import TransferSet
-    from models.distill.training.workshop import Workshop
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,13 @@ class Munge(Source):
     categorical: tuple[Annotated[int, Ge(0)], ...] = ()
     keep_real: bool = True
 
-    def transfer(self, workshop: Workshop) -> TransferSet:
+    def transfer(self, setup: TrainingSetup) -> TransferSet:
         """Make the pseudo samples, and let the teacher speak on them.
 
         Raises:
             ConfigError: a categorical place beyond the sample, or fewer than two samples.
         """
-        real = workshop.dataset.train.x
+        real = setup.dataset.train.x
         if len(real) < 2:
             raise ConfigError(f"data {self.source}: {len(real)} training sample; neighbours need at least 2")
         beyond = [place for place in self.categorical if place >= real.shape[1]]
@@ -65,8 +65,8 @@ class Munge(Source):
                 f"data {self.source}: categorical names place {beyond[0]}; a sample has {real.shape[1]} "
                 f"values, the last at {real.shape[1] - 1}"
             )
-        passes = [self.one_pass(real, (workshop.training.seed, each)) for each in range(self.multiple)]
-        return labelled_by(workshop, np.concatenate([real, *passes] if self.keep_real else passes))
+        passes = [self.one_pass(real, (setup.training.seed, each)) for each in range(self.multiple)]
+        return labelled_by(setup, np.concatenate([real, *passes] if self.keep_real else passes))
 
     def one_pass(self, real: NDArray[np.uint8], seed: tuple[int, ...]) -> NDArray[np.uint8]:
         """Munge every one of the samples (n, attributes) once: as many pseudo samples, in their order.

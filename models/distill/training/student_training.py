@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from common.errors import CheckpointError, ConfigError
@@ -13,22 +12,20 @@ from common.topology import Topology
 from models.data import Dataset
 from models.distill.features import shapes_of, student_features
 from models.distill.method import Distillation, Signals, is_live
-from models.distill.schedules.masks import Masks, weights_of
-from models.distill.training.recipe import Recipe
-from models.distill.training.teaching import CachedTeacher, Hints, LiveTeacher
+from models.distill.training.teacher_outputs import CachedTeacher, LiveTeacher, TeacherOutputs
 from models.distill.training.transfer import TransferSet
+from models.students.masks import Masks, weights_of
 from models.students.student import Student
 from models.tasks import CLASSIFICATION, Task
-from models.teachers import Architecture, Teacher
 from models.training import Batch, Hinter, History, Job, Progress, TrainingConfig, fit, silent
 from models.training import checkpoint as checkpoints
 from models.training.augment import Augmentation
 
 PREFIX = "student."
-"""Of the student's weights in a `Trainee`."""
+"""Of the student's weights in a `StudentInTraining`."""
 
 
-class Trainee(nn.Module):
+class StudentInTraining(nn.Module):
     """A student in training, and what its loss trains beside it and throws away."""
 
     def __init__(
@@ -59,7 +56,7 @@ class Trainee(nn.Module):
         """Evaluate the student on a batch, whose hints are the teacher's: all that its loss may look at."""
         values = self.student.values(x)
         logits = values[-1].permute(0, 2, 3, 1).flatten(1)
-        hints = batch.hints or Hints(logits.new_empty(0, *logits.shape), {}, None)
+        hints = batch.hints or TeacherOutputs(logits.new_empty(0, *logits.shape), {}, None)
         return Signals(
             student=logits,
             teacher=hints.logits,
@@ -96,8 +93,8 @@ class _Build:
     samples: int
     masks: Masks | None
 
-    def __call__(self) -> Trainee:
-        return Trainee(self.topology, self.loss, self.teacher, self.samples, self.masks)
+    def __call__(self) -> StudentInTraining:
+        return StudentInTraining(self.topology, self.loss, self.teacher, self.samples, self.masks)
 
     def __repr__(self) -> str:
         return repr((self.topology, self.loss))
@@ -158,7 +155,7 @@ def distill(
         checkpoint=checkpoint,
     )
     trainee, history = fit(job, progress)
-    assert isinstance(trainee, Trainee)
+    assert isinstance(trainee, StudentInTraining)
     return trainee.student, history
 
 
@@ -183,19 +180,6 @@ def teacher_of(
             "leave out the augmentation and methods that want features or networks"
         )
     return LiveTeacher(members, "features" in loss.needs)
-
-
-def check(recipe: Recipe, topology: Topology, architecture: Architecture) -> None:
-    """Check that losses and schedule have the layers that they want, before anything is trained.
-
-    Raises:
-        ConfigError: says which are missing or do not fit.
-    """
-    with torch.random.fork_rng():
-        teacher = Teacher(architecture, topology.input_shape, topology.outputs)
-        if recipe.schedule.asks_teacher:
-            Trainee(topology, recipe.loss, teacher)
-        recipe.schedule.check(topology, teacher, recipe.loss)
 
 
 def save_student(student: Student, path: Path) -> None:

@@ -130,7 +130,6 @@ def _misfits(config: Build, methods: Sequence[str], plan: Plan) -> dict[str, str
         ConfigError: the student is left open, or a method is unknown.
     """
     from models import data
-    from models.distill.training.student_training import check
     from pipeline.config.data import data_source
     from pipeline.stages.training import teacher_config
 
@@ -147,7 +146,7 @@ def _misfits(config: Build, methods: Sequence[str], plan: Plan) -> dict[str, str
     for method, recipe in recipes.items():
         try:
             for bits in plan.bits or (None,):
-                check(recipe, topology if bits is None else at_bits(topology, bits), teacher)
+                recipe.check(topology if bits is None else at_bits(topology, bits), teacher)
         except ConfigError as error:
             found[method] = str(error)
     return found

@@ -8,9 +8,9 @@ from common.errors import ConfigError
 from common.topology import AveragePool, Conv, Dense, Depthwise, Residual, Topology
 from models.distill.losses import METHODS, HardLabels, SoftenedSoftmax
 from models.distill.method import Distillation, WeightedSum
+from models.distill.recipe import Recipe
 from models.distill.schedules import SCHEDULES, OneStep, Schedule
 from models.distill.sources import SOURCES, Source, TrainingData
-from models.distill.training.recipe import Recipe
 from pipeline.config.distill import DistillConfig
 
 BASELINE = HardLabels.method

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from models.distill.training.recipe import Recipe
-from models.distill.training.workshop import Workshop
+from models.distill.recipe import Recipe
+from models.distill.training.setup import TrainingSetup
 from models.students.student import Student
 from pipeline.engine.store import Manifest, Store, digest_of
 
@@ -36,7 +36,7 @@ class Training:
     store: Store | None = None
     tools: Mapping[str, str] | None = None
 
-    def __call__(self, recipe: Recipe, made: Workshop) -> Trained:
+    def __call__(self, recipe: Recipe, made: TrainingSetup) -> Trained:
         """Train a student, or find it in the store.
 
         Raises:
@@ -54,7 +54,7 @@ class Training:
         student = load_student(made.topology, self.store.path(found, FILE))
         return Trained(student, float(found.facts["validation_score"]))
 
-    def _train(self, recipe: Recipe, made: Workshop, store: Store, key: str) -> Manifest:
+    def _train(self, recipe: Recipe, made: TrainingSetup, store: Store, key: str) -> Manifest:
         from models.distill.training.student_training import save_student
 
         student, history = recipe.train(replace(made, checkpoints=store.partial(key)))
@@ -63,7 +63,7 @@ class Training:
             save_student(student, folder / FILE)
             return store.publish(key, STAGE, VERSION, {FILE: folder / FILE}, facts)
 
-    def _key(self, recipe: Recipe, made: Workshop) -> str:
+    def _key(self, recipe: Recipe, made: TrainingSetup) -> str:
         """Digest of all that the student's weights depend on."""
         training = replace(made.training, checkpoint_every=1)
         settings = (recipe, made.topology, training, made.augmentation, made.dataset.name)
@@ -82,7 +82,7 @@ UNKEPT = Training()
 """Keeps no students."""
 
 
-def _samples(made: Workshop) -> str:
+def _samples(made: TrainingSetup) -> str:
     """Digest of what is learned from, and of the teacher."""
     dataset, transfer = made.dataset, made.transfer
     splits = (dataset.train, dataset.validation, transfer.split)

@@ -86,16 +86,16 @@ def _train(run: Run, store: Store, key: str) -> Manifest:
     from models.teachers import ensemble_logits
     from models.training.evaluation import deterministic, predict
 
-    workshop = _workshop(run, store, store.partial(key))
+    setup = _training_setup(run, store, store.partial(key))
     recipe = contender(run.method, needed(run.build.distill, "distill")).recipe
     began = time.process_time()
-    student, history = recipe.train(workshop)
+    student, history = recipe.train(setup)
     seconds = time.process_time() - began
-    training, test = workshop.training, workshop.dataset.test
-    steps = run.epochs * max(1, len(workshop.transfer.split) // training.batch_size)
+    training, test = setup.training, setup.dataset.test
+    steps = run.epochs * max(1, len(setup.transfer.split) // training.batch_size)
     with deterministic(training.threads):
         logits = predict(student, test.x)
-        teacher = combine(ensemble_logits(workshop.members, test.x))
+        teacher = combine(ensemble_logits(setup.members, test.x))
     facts = {
         "accuracy": accuracy(logits, test.y),
         "agreement": agreement(logits, teacher),
@@ -109,10 +109,10 @@ def _train(run: Run, store: Store, key: str) -> Manifest:
         return store.publish(key, STAGE, VERSION, files, facts)
 
 
-def _workshop(run: Run, store: Store, checkpoints: Path) -> Any:
+def _training_setup(run: Run, store: Store, checkpoints: Path) -> Any:
     from models import data
     from models.distill.training import transfer
-    from models.distill.training.workshop import Workshop
+    from models.distill.training.setup import TrainingSetup
     from models.teachers import load_ensemble
     from pipeline.stages.training import augmentation, teacher_config, training_config
 
@@ -127,7 +127,7 @@ def _workshop(run: Run, store: Store, checkpoints: Path) -> Any:
         dataset = replace(dataset, train=seen.split)
     topology = student.topology(dataset.input_shape)
     training = training_config(build, student, run.seed)
-    return Workshop(
+    return TrainingSetup(
         topology=topology if run.bits is None else at_bits(topology, run.bits),
         dataset=dataset,
         transfer=seen,

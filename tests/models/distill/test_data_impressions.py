@@ -12,7 +12,7 @@ from common.errors import ConfigError
 from common.topology import Dense, Topology
 from models.distill.sources import DataImpressions
 from models.distill.sources.data_impressions import LEAST, class_similarity, input_statistics, last_weights
-from models.distill.training.workshop import Workshop
+from models.distill.training.setup import TrainingSetup
 from models.teachers import Cnn, Mlp, ResNet, SqueezeNet, Teacher, TeacherConfig, train_ensemble
 from models.training import TrainingConfig
 from tests.models.networks import toy_dataset
@@ -44,7 +44,7 @@ class Untouchable:
 
 
 def test_no_data_is_touched(members):
-    closed = Workshop(TOPOLOGY, Untouchable(), Untouchable(), members, None, TRAINING)
+    closed = TrainingSetup(TOPOLOGY, Untouchable(), Untouchable(), members, None, TRAINING)
     made = DataImpressions(count=12, steps=2).transfer(closed)
     assert made.split.x.shape == (12, 16) and made.split.x.dtype == np.uint8
     assert made.logits.shape == (2, 12, 3)

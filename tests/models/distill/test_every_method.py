@@ -8,11 +8,11 @@ import torch
 
 from common.topology import Conv, Dense, MaxPool, Topology
 from models.distill import METHODS, HardLabels, SoftenedSoftmax
+from models.distill.recipe import Recipe
 from models.distill.schedules import SCHEDULES
 from models.distill.sources import SOURCES
 from models.distill.training import transfer
-from models.distill.training.recipe import Recipe
-from models.distill.training.workshop import Workshop
+from models.distill.training.setup import TrainingSetup
 from models.students.freeze import freeze
 from models.students.student import Student
 from models.teachers import Cnn, TeacherConfig, make_transfer_set, train_ensemble
@@ -31,12 +31,12 @@ TOPOLOGY = Topology(
 
 
 @pytest.fixture(scope="module")
-def workshop():
+def setup():
     dataset = toy_dataset()
     config = TeacherConfig((Cnn(((8,), (12,)), dense=(16,)),), TRAINING, members=2)
     members = train_ensemble(config, dataset).members
     examples = make_transfer_set(members, dataset, views=1)
-    return Workshop(TOPOLOGY, dataset, examples, members, SoftenedSoftmax(), TRAINING)
+    return TrainingSetup(TOPOLOGY, dataset, examples, members, SoftenedSoftmax(), TRAINING)
 
 
 def check_trained(student, history):
@@ -49,21 +49,21 @@ def check_trained(student, history):
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
-def test_every_loss_trains_a_quantized_student(workshop, method):
-    student, history = Recipe(method()).train(workshop)
+def test_every_loss_trains_a_quantized_student(setup, method):
+    student, history = Recipe(method()).train(setup)
     check_trained(student, history)
 
 
 @pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
-def test_every_source_trains_a_quantized_student(workshop, source):
-    student, history = Recipe(SoftenedSoftmax(hard_label_weight=0.0), source=source()).train(workshop)
+def test_every_source_trains_a_quantized_student(setup, source):
+    student, history = Recipe(SoftenedSoftmax(hard_label_weight=0.0), source=source()).train(setup)
     check_trained(student, history)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
-def test_every_schedule_trains_a_quantized_student_and_resumes(workshop, schedule, tmp_path):
+def test_every_schedule_trains_a_quantized_student_and_resumes(setup, schedule, tmp_path):
     recipe = Recipe(SoftenedSoftmax(), schedule=schedule())
-    whole, history = recipe.train(workshop)
+    whole, history = recipe.train(setup)
     check_trained(whole, history)
 
     class Killed(Exception):
@@ -76,7 +76,7 @@ def test_every_schedule_trains_a_quantized_student_and_resumes(workshop, schedul
         if len(calls) == 3:
             raise Killed
 
-    kept = replace(workshop, checkpoints=tmp_path)
+    kept = replace(setup, checkpoints=tmp_path)
     with pytest.raises(Killed):
         recipe.train(replace(kept, progress=kill))
     resumed, _ = recipe.train(kept)
@@ -117,7 +117,7 @@ def test_every_loss_says_what_it_needs(method):
     assert method.paper and method.__doc__
 
 
-def test_no_teacher_in_the_step_without_need(workshop):
+def test_no_teacher_in_the_step_without_need(setup):
     """The cached logits serve; with an augmentation, the teacher sees what the student sees."""
     from models.distill.training.student_training import distill
     from models.training.augment import Augmentation
@@ -130,17 +130,17 @@ def test_no_teacher_in_the_step_without_need(workshop):
             return torch.zeros(len(x), 3)
 
     one = replace(TRAINING, epochs=1)
-    args = (TOPOLOGY, workshop.dataset, workshop.transfer)
+    args = (TOPOLOGY, setup.dataset, setup.transfer)
     distill(*args, SoftenedSoftmax(), one, members=[Counted()])
     assert not seen
     distill(*args, HardLabels(), one, members=[Counted()], augmentation=Augmentation(shift=1))
     assert not seen
     distill(*args, SoftenedSoftmax(), one, members=[Counted()], augmentation=Augmentation(shift=1))
-    assert len(seen) == len(workshop.transfer.split) // 32
+    assert len(seen) == len(setup.transfer.split) // 32
 
 
-def test_sources_are_the_same_for_the_same_seed(workshop):
+def test_sources_are_the_same_for_the_same_seed(setup):
     for source in SOURCES.values():
-        first, second = (source().transfer(workshop) for _ in range(2))
+        first, second = (source().transfer(setup) for _ in range(2))
         assert np.array_equal(first.split.x, second.split.x) and np.array_equal(first.logits, second.logits)
         assert isinstance(first, transfer.TransferSet) and first.logits.dtype == np.float32

@@ -15,10 +15,9 @@ from models.distill.losses import (
     HardLabels,
     VariationalInformation,
 )
+from models.distill.recipe import Recipe
 from models.distill.schedules import FitNets, FspStages
-from models.distill.training.recipe import Recipe
-from models.distill.training.student_training import check
-from models.distill.training.workshop import Workshop
+from models.distill.training.setup import TrainingSetup
 from models.students.student import Student
 from models.teachers import Cnn, Mlp, TeacherConfig, make_transfer_set, train_ensemble
 from models.training import TrainingConfig
@@ -41,8 +40,8 @@ NETWORK = Cnn(((8,), (12,)), dense=(16,))
 
 
 @dataclass(frozen=True, eq=False)
-class Recorded(Workshop):
-    """A workshop that keeps what it trained."""
+class Recorded(TrainingSetup):
+    """A setup that keeps what it trained."""
 
     runs: list = field(default_factory=list)
 
@@ -60,7 +59,7 @@ def parts():
 
 
 @pytest.fixture
-def workshop(parts):
+def setup(parts):
     dataset, examples, members = parts
     return Recorded(TOPOLOGY, dataset, examples, members, SoftenedSoftmax(), TRAINING)
 
@@ -86,10 +85,10 @@ def untrained():
     ],
     ids=["hints", "early hint", "flows", "named flow"],
 )
-def test_first_by_features_then_by_the_losses(workshop, schedule, name, loss, reached):
-    longer = replace(workshop, training=replace(TRAINING, epochs=10))
+def test_first_by_features_then_by_the_losses(setup, schedule, name, loss, reached):
+    longer = replace(setup, training=replace(TRAINING, epochs=10))
     student, history = Recipe(HardLabels(), schedule=schedule).train(longer)
-    (first, second), drawn = workshop.runs, untrained()
+    (first, second), drawn = setup.runs, untrained()
     assert (first[0], first[1]["loss"], first[1]["epochs"]) == (name, loss, 8)
     losses = [epoch.loss for epoch in first[4].epochs]
     assert losses[-1] < 0.9 * losses[0]
@@ -119,10 +118,10 @@ def test_first_by_features_then_by_the_losses(workshop, schedule, name, loss, re
     ],
 )
 def test_layers_are_checked_before_any_training(loss, schedule, message):
-    check(Recipe(HardLabels(), schedule=FitNets()), TOPOLOGY, NETWORK)
-    check(Recipe(FlowOfSolution(), schedule=FspStages()), TOPOLOGY, Mlp((20, 20)))
+    Recipe(HardLabels(), schedule=FitNets()).check(TOPOLOGY, NETWORK)
+    Recipe(FlowOfSolution(), schedule=FspStages()).check(TOPOLOGY, Mlp((20, 20)))
     with pytest.raises(ConfigError, match=message):
-        check(Recipe(loss, schedule=schedule), TOPOLOGY, NETWORK)
+        Recipe(loss, schedule=schedule).check(TOPOLOGY, NETWORK)
 
 
 @pytest.mark.parametrize("make", [lambda: FitNets(0), lambda: FspStages(0)])
@@ -139,7 +138,7 @@ LOSSES = [
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=["contrast", "contrast of samples", "sum"])
-def test_killed_and_run_again_to_the_same_bits(workshop, tmp_path, loss):
+def test_killed_and_run_again_to_the_same_bits(setup, tmp_path, loss):
     """Memory banks and adapters are in the checkpoint; what is drawn depends on seed and epoch alone."""
 
     class Killed(Exception):
@@ -149,9 +148,9 @@ def test_killed_and_run_again_to_the_same_bits(workshop, tmp_path, loss):
         if done == 2:
             raise Killed
 
-    whole, _ = workshop.distill(loss=loss)
-    again, _ = workshop.distill(loss=loss)
-    kept = replace(workshop, checkpoints=tmp_path)
+    whole, _ = setup.distill(loss=loss)
+    again, _ = setup.distill(loss=loss)
+    kept = replace(setup, checkpoints=tmp_path)
     with pytest.raises(Killed):
         replace(kept, progress=kill).distill(loss=loss)
     resumed, _ = kept.distill(loss=loss)
@@ -161,6 +160,6 @@ def test_killed_and_run_again_to_the_same_bits(workshop, tmp_path, loss):
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=["contrast", "contrast of samples", "sum"])
-def test_training_lowers_the_loss(workshop, loss):
-    _, history = workshop.distill(loss=loss, epochs=10)
+def test_training_lowers_the_loss(setup, loss):
+    _, history = setup.distill(loss=loss, epochs=10)
     assert history.epochs[-1].loss < history.epochs[0].loss

@@ -13,7 +13,7 @@ from models.distill import SoftenedSoftmax
 from models.distill.features import shapes_of, tapped
 from models.distill.schedules import Fskd
 from models.distill.schedules.alignment import align, aligned_layers, can_align, least_squares
-from models.distill.training.workshop import Workshop
+from models.distill.training.setup import TrainingSetup
 from models.students.freeze import freeze
 from models.students.student import Student
 from models.teachers import Cnn, Mlp, Teacher, TeacherConfig, make_transfer_set, train_ensemble
@@ -28,13 +28,13 @@ TOPOLOGY = Topology(
 
 
 @pytest.fixture(scope="module")
-def workshop():
+def setup():
     dataset = toy_dataset()
     config = TeacherConfig((Cnn(((8,), (12,)), dense=(16,)),), TRAINING)
     members = train_ensemble(config, dataset).members
     examples = make_transfer_set(members, dataset, views=1)
     loss = SoftenedSoftmax(hard_label_weight=0.0)
-    return Workshop(TOPOLOGY, dataset, examples, members, loss, TRAINING)
+    return TrainingSetup(TOPOLOGY, dataset, examples, members, loss, TRAINING)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -125,10 +125,10 @@ def target_of(student, teacher, pair, x, ridge):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_every_layer_comes_nearer_to_its_target(workshop, seed):
+def test_every_layer_comes_nearer_to_its_target(setup, seed):
     student = random_student(seed, TOPOLOGY)
-    x = torch.from_numpy(workshop.transfer.split.x[:100]).float()
-    teacher, pairs = workshop.members[0], (("layer0", "layers.4"), ("layer2", "layers.13"))
+    x = torch.from_numpy(setup.transfer.split.x[:100]).float()
+    teacher, pairs = setup.members[0], (("layer0", "layers.4"), ("layer2", "layers.13"))
     assert {name for _, name in pairs} <= set(shapes_of(student, teacher).teacher)
     z, target = target_of(student, teacher, pairs[0], x, 0.01)
     untouched = student.layers[3].linear.weight.clone()
@@ -143,16 +143,16 @@ def test_every_layer_comes_nearer_to_its_target(workshop, seed):
     gram = np.column_stack([z, np.ones(len(z))])
     best = ((gram @ np.linalg.lstsq(gram, target, rcond=None)[0] - target) ** 2).mean()
     assert results[0].before - results[0].after > 0.8 * (results[0].before - best)
-    assert freeze(student).forward(workshop.dataset.test.x).shape == (80, 3)
+    assert freeze(student).forward(setup.dataset.test.x).shape == (80, 3)
 
 
-def test_a_layer_that_would_come_out_worse_is_left_alone(workshop):
+def test_a_layer_that_would_come_out_worse_is_left_alone(setup):
     """One bit a weight cannot follow a 1 by 1 map that hardly moves anything."""
     topology = Topology((4, 4, 1), (Conv(6, (3, 3), 1, 8, padding=(1, 1)), Dense(3, 4, None)))
     student = random_student(0, topology)
     before = {name: tensor.clone() for name, tensor in student.state_dict().items()}
-    x = torch.from_numpy(workshop.transfer.split.x[:100]).float()
-    (result,) = align(student, workshop.members[0], (("layer0", "layers.4"),), x, 1e6)
+    x = torch.from_numpy(setup.transfer.split.x[:100]).float()
+    (result,) = align(student, setup.members[0], (("layer0", "layers.4"),), x, 1e6)
     kept = [torch.equal(before[name], tensor) for name, tensor in student.state_dict().items()]
     assert result.kept or all(kept)
     assert result.kept == (result.after < result.before)
@@ -173,28 +173,26 @@ def test_what_can_be_aligned():
     assert sum(map(can_align, topology.steps)) == 2
 
 
-def test_few_samples_of_each_class_of_the_teacher(workshop):
-    few = Fskd(samples_per_class=7).few(workshop)
+def test_few_samples_of_each_class_of_the_teacher(setup):
+    few = Fskd(samples_per_class=7).few(setup)
     said = few.logits[0].argmax(axis=-1)
     assert np.bincount(said).tolist() == [7, 7, 7]
     again, other = (
-        Fskd(samples_per_class=7).few(replace(workshop, training=replace(TRAINING, seed=seed)))
+        Fskd(samples_per_class=7).few(replace(setup, training=replace(TRAINING, seed=seed)))
         for seed in (3, 4)
     )
     np.testing.assert_array_equal(few.split.x, again.split.x)
     assert (few.split.x != other.split.x).any()
     blind = replace(
-        workshop,
-        transfer=replace(
-            workshop.transfer, split=replace(workshop.transfer.split, y=few.split.y[:1].repeat(160))
-        ),
+        setup,
+        transfer=replace(setup.transfer, split=replace(setup.transfer.split, y=few.split.y[:1].repeat(160))),
     )
     np.testing.assert_array_equal(Fskd(samples_per_class=7).few(blind).split.x, few.split.x)
 
 
-def test_the_student_learns_from_few_samples(workshop):
+def test_the_student_learns_from_few_samples(setup):
     training = replace(TRAINING, epochs=30)
-    student, history = Fskd(samples_per_class=10).run(replace(workshop, training=training))
+    student, history = Fskd(samples_per_class=10).run(replace(setup, training=training))
     assert type(student) is Student and not student.training
     assert len(history.epochs) == 15
     assert history.validation_score > 0.8
@@ -234,6 +232,6 @@ def test_networks_that_do_not_fit(layers, pairs, message):
         Fskd(pairs=pairs).check(Topology((4, 4, 1), layers), teacher, SoftenedSoftmax())
 
 
-def test_no_teacher(workshop):
+def test_no_teacher(setup):
     with pytest.raises(ConfigError, match="there is no teacher to align with"):
-        Fskd().run(replace(workshop, members=()))
+        Fskd().run(replace(setup, members=()))

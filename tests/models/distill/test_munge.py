@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from common.errors import ConfigError
 from models.data import Split
 from models.distill import SoftenedSoftmax
+from models.distill.recipe import Recipe
 from models.distill.sources import Munge, neighbours
-from models.distill.training.recipe import Recipe
 from models.metrics import combine
 from models.teachers import Mlp, Teacher
 from models.training import TrainingConfig
@@ -118,7 +118,7 @@ def test_values_stay_in_the_cloud_and_categories_among_those_known():
     np.testing.assert_array_equal(narrow, x)
 
 
-def workshop(dataset=None, seed=3):
+def setup(dataset=None, seed=3):
     dataset = dataset or toy_dataset(samples=60)
     members = [Teacher(Mlp((8,)), dataset.input_shape, dataset.classes).eval() for _ in range(2)]
     return SimpleNamespace(
@@ -127,7 +127,7 @@ def workshop(dataset=None, seed=3):
 
 
 def test_the_transfer_set_is_multiples_of_the_real_samples():
-    shop = workshop()
+    shop = setup()
     made = Munge(multiple=3).transfer(shop)
     real = shop.dataset.train.x
     assert made.split.x.shape == (4 * len(real), 16) and made.logits.shape == (2, 4 * len(real), 3)
@@ -136,12 +136,12 @@ def test_the_transfer_set_is_multiples_of_the_real_samples():
     np.testing.assert_array_equal(alone.split.x, made.split.x[len(real) :])
     passes = alone.split.x.reshape(3, *real.shape)
     assert (passes[0] != passes[1]).any() and (passes[1] != passes[2]).any()
-    other = Munge(multiple=3).transfer(workshop(seed=4))
+    other = Munge(multiple=3).transfer(setup(seed=4))
     assert (other.split.x != made.split.x).any()
 
 
 def test_labels_are_never_looked_at():
-    shop = workshop()
+    shop = setup()
     blind = replace(shop.dataset, train=Split(shop.dataset.train.x, None))
     first = Munge().transfer(shop)
     second = Munge().transfer(SimpleNamespace(**{**vars(shop), "dataset": blind}))
@@ -173,8 +173,8 @@ def test_what_does_not_fit_the_samples():
     with pytest.raises(
         ConfigError, match="categorical names place 16; a sample has 16 values, the last at 15"
     ):
-        Munge(categorical=(3, 16)).transfer(workshop())
+        Munge(categorical=(3, 16)).transfer(setup())
     dataset = toy_dataset(samples=60)
     lonely = replace(dataset, train=Split(dataset.train.x[:1], dataset.train.y[:1]))
     with pytest.raises(ConfigError, match="1 training sample; neighbours need at least 2"):
-        Munge().transfer(workshop(lonely))
+        Munge().transfer(setup(lonely))

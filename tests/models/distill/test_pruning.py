@@ -9,18 +9,18 @@ import torch
 from common.errors import ConfigError
 from common.topology import AveragePool, Conv, Dense, Depthwise, MaxPool, Residual, Topology
 from models.distill import HardLabels, SoftenedSoftmax
+from models.distill.recipe import Recipe
 from models.distill.schedules import Prune, PruneChannels
 from models.distill.schedules.channels import FIXED, Channels
 from models.distill.schedules.compression import prune_channels, prune_weights
-from models.distill.schedules.masks import Masks, weights_of, zero_shares
 from models.distill.schedules.saliency import input_moments
-from models.distill.training.recipe import Recipe
 from models.students.freeze import freeze, student_integers
+from models.students.masks import Masks, weights_of, zero_shares
 from models.students.student import Student
 from models.training.evaluation import deterministic
 from tests.models.networks import toy_dataset
 
-from .test_every_method import TOPOLOGY, TRAINING, workshop  # noqa: F401 (a fixture)
+from .test_every_method import TOPOLOGY, TRAINING, setup  # noqa: F401 (a fixture)
 from .test_saliency import fitted, frames, made
 
 
@@ -60,9 +60,9 @@ NARROW = Topology(
 
 
 @pytest.mark.parametrize("criterion", CRITERIA)
-def test_zeros_stay_to_the_integer_network(workshop, criterion):  # noqa: F811
+def test_zeros_stay_to_the_integer_network(setup, criterion):  # noqa: F811
     schedule = Prune(criterion, sparsity=0.7, rounds=2, rate=0.5, samples=64)
-    student, _ = Recipe(SoftenedSoftmax(), schedule=schedule).train(workshop)
+    student, _ = Recipe(SoftenedSoftmax(), schedule=schedule).train(setup)
     weights = weights_of(student)
     count = sum(weight.numel() for weight in weights.values())
     zeros = sum(int((weight == 0).sum()) for weight in weights.values())
@@ -80,9 +80,9 @@ def test_zeros_stay_to_the_integer_network(workshop, criterion):  # noqa: F811
 
 
 @pytest.mark.parametrize("criterion", CRITERIA)
-def test_a_killed_run_goes_on_to_the_same_bits(workshop, tmp_path, criterion):  # noqa: F811
+def test_a_killed_run_goes_on_to_the_same_bits(setup, tmp_path, criterion):  # noqa: F811
     recipe = Recipe(SoftenedSoftmax(), schedule=Prune(criterion, rounds=2, samples=32))
-    whole, _ = recipe.train(workshop)
+    whole, _ = recipe.train(setup)
 
     class Killed(Exception):
         pass
@@ -91,7 +91,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(workshop, tmp_path, criterion):  
         if "pruned 2" in label and done == 2:
             raise Killed
 
-    kept = replace(workshop, checkpoints=tmp_path)
+    kept = replace(setup, checkpoints=tmp_path)
     with pytest.raises(Killed):
         recipe.train(replace(kept, progress=kill))
     resumed, _ = recipe.train(kept)
@@ -206,20 +206,20 @@ def test_channels_without_effect_go_and_nothing_else_changes(criterion, seed):
 
 
 @pytest.mark.parametrize("criterion", CRITERIA)
-def test_a_pruned_student_is_as_narrow_as_asked_and_exact(workshop, criterion):  # noqa: F811
+def test_a_pruned_student_is_as_narrow_as_asked_and_exact(setup, criterion):  # noqa: F811
     schedule = PruneChannels(criterion, factor=1.5, samples=64)
-    student, history = Recipe(SoftenedSoftmax(), schedule=schedule).train(workshop)
+    student, history = Recipe(SoftenedSoftmax(), schedule=schedule).train(setup)
     assert student.topology == TOPOLOGY and len(history.epochs) == TRAINING.epochs
     network, x = freeze(student), toy_dataset().test.x
     assert np.array_equal(student_integers(student, network, x)[-1], network.forward(x))
 
 
-def test_training_starts_from_the_wider_students_weights(workshop):  # noqa: F811
+def test_training_starts_from_the_wider_students_weights(setup):  # noqa: F811
     """With no rate to speak of, nothing but batch-norm moves: the kept weights come out as they went in."""
     schedule = PruneChannels(rate=1e-9)
-    student, _ = Recipe(SoftenedSoftmax(), schedule=schedule).train(workshop)
+    student, _ = Recipe(SoftenedSoftmax(), schedule=schedule).train(setup)
     topology = Channels(TOPOLOGY).widened(2.0)
-    wide, _ = replace(workshop, topology=topology).distill("wide", loss=SoftenedSoftmax())
+    wide, _ = replace(setup, topology=topology).distill("wide", loss=SoftenedSoftmax())
     rows = weights_of(wide)["layer0"].detach().flatten(1)
     for row in weights_of(student)["layer0"].detach().flatten(1):
         assert (rows - row).abs().max(dim=1).values.min() < 1e-6

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.topology import Conv, Dense, Depthwise, MaxPool, Residual, Topology
-from models.distill.schedules.masks import weighted_layers, weights_of
+from models.distill.schedules.brain_surgeon import damped_inverse, group_costs, prune_layer, removal, without
 from models.distill.schedules.saliency import brain_damage, curvature, input_moments, magnitude, patches
-from models.distill.schedules.surgeon import damped_inverse, group_costs, prune_layer, removal, without
+from models.students.masks import weighted_layers, weights_of
 from models.students.student import Student
 from models.training.evaluation import deterministic
 

@@ -9,8 +9,8 @@ import torch
 from common.errors import ConfigError
 from common.topology import Dense, Topology
 from models.distill import HardLabels
-from models.distill.training.specialists import independent, specialize
-from models.distill.training.specialize import (
+from models.distill.training.ensembles import independent, specialize
+from models.distill.training.multiple_choice import (
     ConfidentMultipleChoice,
     DistilledMultipleChoice,
     MultipleChoice,

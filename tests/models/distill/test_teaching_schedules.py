@@ -12,6 +12,7 @@ from models.distill import HardLabels, Signals, SoftenedSoftmax, WeightedSum
 from models.distill.features import shapes_of
 from models.distill.losses import FitNetHints
 from models.distill.method import Distillation
+from models.distill.recipe import Recipe
 from models.distill.schedules import (
     BornAgain,
     DefectiveTeacher,
@@ -19,11 +20,9 @@ from models.distill.schedules import (
     ReversedTeacher,
     SelfTraining,
 )
-from models.distill.schedules.co_study import CoStudy, co_study
-from models.distill.schedules.other_teachers import taught_by, train_network, validation_score
-from models.distill.training.recipe import Recipe
-from models.distill.training.student_training import check
-from models.distill.training.workshop import Workshop
+from models.distill.schedules.intermediate_teachers import taught_by, train_network, validation_score
+from models.distill.schedules.joint_training import JointTraining, train_jointly
+from models.distill.training.setup import TrainingSetup
 from models.metrics import accuracy
 from models.students.student import Student
 from models.teachers import Cnn, TeacherConfig, make_transfer_set, train_ensemble
@@ -49,15 +48,15 @@ SCHEDULES = {
 
 
 @pytest.fixture(scope="module")
-def workshop():
+def setup():
     dataset = toy_dataset()
     members = train_ensemble(TeacherConfig((TEACHER,), TRAINING, members=2), dataset).members
     examples = make_transfer_set(members, dataset, views=1)
-    return Workshop(TOPOLOGY, dataset, examples, members, SoftenedSoftmax(), TRAINING)
+    return TrainingSetup(TOPOLOGY, dataset, examples, members, SoftenedSoftmax(), TRAINING)
 
 
-def validated(workshop, module):
-    validation = workshop.dataset.validation
+def validated(setup, module):
+    validation = setup.dataset.validation
     return accuracy(predict(module, validation.x), validation.y)
 
 
@@ -78,12 +77,12 @@ class Killed(Exception):
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
-def test_killed_anywhere_it_ends_with_the_same_bits(workshop, schedule, tmp_path):
+def test_killed_anywhere_it_ends_with_the_same_bits(setup, schedule, tmp_path):
     calls = []
     whole, history = Recipe(SoftenedSoftmax(), schedule=schedule).train(
-        replace(workshop, progress=lambda *call: calls.append(call))
+        replace(setup, progress=lambda *call: calls.append(call))
     )
-    kept = replace(workshop, checkpoints=tmp_path)
+    kept = replace(setup, checkpoints=tmp_path)
     # Each run dies at the first epoch that none before it has reached.
     for call in calls:
         if call[1] == 0:
@@ -100,44 +99,44 @@ def test_killed_anywhere_it_ends_with_the_same_bits(workshop, schedule, tmp_path
     for name, weight in whole.state_dict().items():
         assert torch.equal(weight, resumed.state_dict()[name]), name
     assert len(list(tmp_path.iterdir())) == sum(call[1] == 0 for call in calls)  # a name each
-    assert history.validation_score == validated(workshop, whole)
+    assert history.validation_score == validated(setup, whole)
 
 
-def test_generations_learn_from_each_other(workshop):
+def test_generations_learn_from_each_other(setup):
     SEEN.clear()
-    watched = replace(workshop, loss=Watched())
+    watched = replace(setup, loss=Watched())
     student, history = BornAgain(2).run(watched)
     steps = len(SEEN) // 2
     first, second = SEEN[:steps], SEEN[steps:]
     for rows, logits in first:
-        assert np.array_equal(logits, workshop.transfer.logits[:, rows])
-    parent, _ = replace(workshop, loss=Watched()).distill("generation 1")
-    expected = predict(parent, workshop.transfer.split.x)
+        assert np.array_equal(logits, setup.transfer.logits[:, rows])
+    parent, _ = replace(setup, loss=Watched()).distill("generation 1")
+    expected = predict(parent, setup.transfer.split.x)
     for rows, logits in second:
         assert np.array_equal(logits[0], expected[rows]) and len(logits) == 1
     assert history.measured.keys() == {"generation 1", "generation 2", "all generations"}
-    assert history.measured["generation 1"] == validated(workshop, parent)
-    both = [predict(each, workshop.dataset.validation.x) for each in (parent, student)]
+    assert history.measured["generation 1"] == validated(setup, parent)
+    both = [predict(each, setup.dataset.validation.x) for each in (parent, student)]
     mean = softmax(np.stack(both)).mean(axis=0)
-    assert history.measured["all generations"] == accuracy(mean, workshop.dataset.validation.y)
+    assert history.measured["all generations"] == accuracy(mean, setup.dataset.validation.y)
 
 
-def test_an_ensemble_of_generations_teaches_the_last_student(workshop):
+def test_an_ensemble_of_generations_teaches_the_last_student(setup):
     SEEN.clear()
-    BornAgain(3, ensemble=True).run(replace(workshop, loss=Watched()))
+    BornAgain(3, ensemble=True).run(replace(setup, loss=Watched()))
     assert [len(logits) for _, logits in SEEN[:: len(SEEN) // 4]][:4] == [2, 1, 1, 3]
 
 
-def test_self_training_never_looks_at_the_teacher(workshop):
-    liar = replace(workshop.transfer, logits=-workshop.transfer.logits)
-    honest, first = SelfTraining().run(workshop)
-    deceived, second = SelfTraining().run(replace(workshop, transfer=liar, members=()))
+def test_self_training_never_looks_at_the_teacher(setup):
+    liar = replace(setup.transfer, logits=-setup.transfer.logits)
+    honest, first = SelfTraining().run(setup)
+    deceived, second = SelfTraining().run(replace(setup, transfer=liar, members=()))
     assert first == second
     for name, weight in honest.state_dict().items():
         assert torch.equal(weight, deceived.state_dict()[name]), name
 
 
-def test_features_of_students_can_be_learned_from(workshop):
+def test_features_of_students_can_be_learned_from(setup):
     """Live teachers, tapped: the last generation sees the one before it, layer by layer."""
 
     @dataclass(frozen=True)
@@ -157,41 +156,41 @@ def test_features_of_students_can_be_learned_from(workshop):
             return {"soft": functional.mse_loss(signals.student, signals.teacher.mean(dim=0))}
 
     names = []
-    BornAgain(2, share=0.3).run(replace(workshop, loss=Features()))
+    BornAgain(2, share=0.3).run(replace(setup, loss=Features()))
     assert names[-1] == {"layers.0": (6, 4, 4), "layers.1": (6, 2, 2), "layers.2": (8, 1, 1)}
     assert names[-1] != names[1]
 
 
-def test_networks_of_the_teachers_shape_are_drawn_anew(workshop):
-    like = workshop.members[0]
+def test_networks_of_the_teachers_shape_are_drawn_anew(setup):
+    like = setup.members[0]
     before = {name: weight.clone() for name, weight in like.state_dict().items()}
-    network, history = train_network(workshop, "fresh", like, HardLabels(), 1)
-    other, _ = train_network(workshop, "fresh", workshop.members[1], HardLabels(), 1)
-    assert history.validation_score == validated(workshop, network)
+    network, history = train_network(setup, "fresh", like, HardLabels(), 1)
+    other, _ = train_network(setup, "fresh", setup.members[1], HardLabels(), 1)
+    assert history.validation_score == validated(setup, network)
     for name, weight in network.state_dict().items():
         assert torch.equal(weight, other.state_dict()[name])  # nothing is left of what they are like
         assert torch.equal(before[name], like.state_dict()[name])
-    taught, _ = train_network(taught_by(workshop, [like]), "taught", like, SoftenedSoftmax(4.0, 0.0), 3)
-    assert validation_score(workshop, [taught]) > 0.9
+    taught, _ = train_network(taught_by(setup, [like]), "taught", like, SoftenedSoftmax(4.0, 0.0), 3)
+    assert validation_score(setup, [taught]) > 0.9
 
 
-def test_reversed_measures_all_three(workshop):
-    _, history = ReversedTeacher().run(workshop)
+def test_reversed_measures_all_three(setup):
+    _, history = ReversedTeacher().run(setup)
     assert history.measured.keys() == {"student alone", "reversed teacher", "teacher"}
-    assert history.measured["teacher"] == validation_score(workshop, workshop.members)
+    assert history.measured["teacher"] == validation_score(setup, setup.members)
 
 
-def test_defective_teachers_are_hardly_trained(workshop):
-    long = replace(workshop, training=replace(TRAINING, epochs=20))
+def test_defective_teachers_are_hardly_trained(setup):
+    long = replace(setup, training=replace(TRAINING, epochs=20))
     labels = []
     DefectiveTeacher().run(replace(long, progress=lambda *call: labels.append(call)))
     assert ("defective teacher", 1, 1) in labels and ("student (student)", 20, 20) in labels
 
 
-def test_co_study_s_terms_are_the_paper_s(workshop):
+def test_co_study_s_terms_are_the_paper_s(setup):
     """Against numpy, with both networks in training mode, whose batch-norms look at the batch."""
     rng = np.random.default_rng(0)
-    network = CoStudy(TOPOLOGY, SoftenedSoftmax(3.0, 0.25), workshop.members, 2.0, 10).train()
+    network = JointTraining(TOPOLOGY, SoftenedSoftmax(3.0, 0.25), setup.members, 2.0, 10).train()
     x = torch.from_numpy(rng.integers(0, 256, (12, 16))).float()
     y = torch.from_numpy(rng.integers(0, 3, 12))
     student = network.trainee.student(x).detach().numpy().astype(np.float64)
@@ -208,8 +207,8 @@ def test_co_study_s_terms_are_the_paper_s(workshop):
     assert terms["hard"].item() == pytest.approx(own["hard"].item(), rel=1e-4)
 
 
-def test_in_co_study_no_gradient_crosses_over(workshop):
-    network = CoStudy(TOPOLOGY, SoftenedSoftmax(), workshop.members, 2.0, 10).train()
+def test_in_co_study_no_gradient_crosses_over(setup):
+    network = JointTraining(TOPOLOGY, SoftenedSoftmax(), setup.members, 2.0, 10).train()
     x = torch.randint(0, 256, (12, 16)).float()
     terms = network(x, Batch(x, torch.arange(12) % 3, torch.arange(12), 0.0, None))
 
@@ -223,28 +222,28 @@ def test_in_co_study_no_gradient_crosses_over(workshop):
     assert reached(others, network.members) and not reached(others, network.trainee)
 
 
-def test_co_study_begins_where_both_are_and_leaves_the_build_s_teacher_alone(workshop):
-    before = {name: weight.clone() for name, weight in workshop.members[0].state_dict().items()}
-    start, _ = workshop.distill("start", loss=HardLabels(), epochs=1)
-    still = replace(workshop, training=replace(TRAINING, learning_rate=1e-12, weight_decay=0.0))
-    student, members, history = co_study(still, "co-study", start, 4.0, 1)
+def test_co_study_begins_where_both_are_and_leaves_the_build_s_teacher_alone(setup):
+    before = {name: weight.clone() for name, weight in setup.members[0].state_dict().items()}
+    start, _ = setup.distill("start", loss=HardLabels(), epochs=1)
+    still = replace(setup, training=replace(TRAINING, learning_rate=1e-12, weight_decay=0.0))
+    student, members, history = train_jointly(still, "co-study", start, 4.0, 1)
     for name, weight in dict(student.named_parameters()).items():
         torch.testing.assert_close(weight, start.get_parameter(name), rtol=0, atol=1e-9)
-    for found, given in zip(members, workshop.members, strict=True):
+    for found, given in zip(members, setup.members, strict=True):
         for name, weight in found.named_parameters():
             torch.testing.assert_close(weight, given.get_parameter(name), rtol=0, atol=1e-9)
-    moved, teachers, _ = co_study(workshop, "co-study", start, 4.0, 1)
+    moved, teachers, _ = train_jointly(setup, "co-study", start, 4.0, 1)
     assert type(moved) is Student and not moved.training and len(teachers) == 2
     pairs = zip(teachers[0].parameters(), members[0].parameters(), strict=True)
     assert any(not torch.equal(now, then) for now, then in pairs)
     for name, weight in before.items():
-        assert torch.equal(weight, workshop.members[0].state_dict()[name]), name
-    assert history.validation_score == validated(workshop, student)
+        assert torch.equal(weight, setup.members[0].state_dict()[name]), name
+    assert history.validation_score == validated(setup, student)
 
 
-def test_qkd_shares_out_the_epochs(workshop):
+def test_qkd_shares_out_the_epochs(setup):
     calls = []
-    long = replace(workshop, training=replace(TRAINING, epochs=10), progress=lambda *call: calls.append(call))
+    long = replace(setup, training=replace(TRAINING, epochs=10), progress=lambda *call: calls.append(call))
     _, history = QuantizationAware(0.2, 0.5).run(long)
     totals = {label: total for label, _, total in calls}
     assert totals == {"student (self-study)": 2, "co-study": 5, "student (tutoring)": 3}
@@ -253,19 +252,19 @@ def test_qkd_shares_out_the_epochs(workshop):
 
 
 @pytest.mark.parametrize("schedule", [*SCHEDULES.values()], ids=SCHEDULES)
-def test_losses_without_a_teacher_are_refused(workshop, schedule):
+def test_losses_without_a_teacher_are_refused(setup, schedule):
     with pytest.raises(ConfigError, match="no loss learns from a teacher"):
-        schedule.run(replace(workshop, loss=HardLabels()))
+        schedule.run(replace(setup, loss=HardLabels()))
 
 
 @pytest.mark.parametrize("schedule", [*SCHEDULES.values()], ids=SCHEDULES)
 def test_losses_without_a_teacher_are_refused_before_any_training(schedule):
     with pytest.raises(ConfigError, match="no loss learns from a teacher"):
-        check(Recipe(HardLabels(), schedule=schedule), TOPOLOGY, TEACHER)
+        Recipe(HardLabels(), schedule=schedule).check(TOPOLOGY, TEACHER)
 
 
-def test_layers_that_students_lack_are_refused_before_any_training(workshop):
-    taught = shapes_of(Student(TOPOLOGY), workshop.members[0])
+def test_layers_that_students_lack_are_refused_before_any_training(setup):
+    taught = shapes_of(Student(TOPOLOGY), setup.members[0])
     among = shapes_of(Student(TOPOLOGY), Student(TOPOLOGY))
     first = next(iter(taught.student))
     of_teacher, of_student = (
@@ -276,7 +275,7 @@ def test_layers_that_students_lack_are_refused_before_any_training(workshop):
 
     def checked(loss, schedule):
         losses = WeightedSum(((1.0, SoftenedSoftmax()), (1.0, loss)))
-        check(Recipe(losses, schedule=schedule), TOPOLOGY, TEACHER)
+        Recipe(losses, schedule=schedule).check(TOPOLOGY, TEACHER)
 
     for schedule in (BornAgain(), BornAgain(first="labels"), SelfTraining()):
         with pytest.raises(ConfigError, match=f"{schedule.kind}: here students teach: .*'{of_teacher}'"):
@@ -290,9 +289,9 @@ def test_layers_that_students_lack_are_refused_before_any_training(workshop):
 
 
 @pytest.mark.parametrize("schedule", [DefectiveTeacher(), ReversedTeacher(), QuantizationAware()])
-def test_a_teacher_of_logits_alone_is_refused_where_its_network_is_wanted(workshop, schedule):
+def test_a_teacher_of_logits_alone_is_refused_where_its_network_is_wanted(setup, schedule):
     with pytest.raises(ConfigError, match="only its logits"):
-        schedule.run(replace(workshop, members=()))
+        schedule.run(replace(setup, members=()))
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ import torch
 
 from models.distill import SoftenedSoftmax, WeightedSum
 from models.distill.losses import ContrastiveRepresentation, FitNetHints
+from models.distill.recipe import Recipe
 from models.distill.schedules import SCHEDULES
-from models.distill.training.recipe import Recipe
-from models.distill.training.workshop import Workshop
+from models.distill.training.setup import TrainingSetup
 from models.metrics import accuracy
 from models.students.student import Student
 from models.teachers import Cnn, TeacherConfig, make_transfer_set, train_ensemble
@@ -34,7 +34,7 @@ def on_two_devices(school, loss, folder):
     dataset, members = school
     examples = make_transfer_set(members, dataset, views=1)
     several = replace(TRAINING, devices=2)
-    return Workshop(TOPOLOGY, dataset, examples, members, loss, several, checkpoints=folder)
+    return TrainingSetup(TOPOLOGY, dataset, examples, members, loss, several, checkpoints=folder)
 
 
 @pytest.mark.slow

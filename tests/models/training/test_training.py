@@ -10,8 +10,8 @@ from common.errors import CheckpointError, ConfigError
 from common.topology import Conv, Dense, MaxPool, Topology
 from models.distill import HardLabels, SoftenedSoftmax
 from models.distill.training import transfer
+from models.distill.training.setup import TrainingSetup
 from models.distill.training.student_training import distill, load_student, save_student
-from models.distill.training.workshop import Workshop
 from models.metrics import accuracy
 from models.training import Job, NetworkTerms, TrainingConfig, fit
 from models.training.augment import Augmentation
@@ -193,8 +193,8 @@ def test_two_devices(tmp_path, dataset, hints):
 
 
 def test_temperature_sweep(dataset, hints):
-    workshop = Workshop(TOPOLOGY, dataset, hints, (), SoftenedSoftmax(), TRAINING)
-    curve = workshop.temperature_sweep([1.0, 4.0], epochs=1)
+    setup = TrainingSetup(TOPOLOGY, dataset, hints, (), SoftenedSoftmax(), TRAINING)
+    curve = setup.temperature_sweep([1.0, 4.0], epochs=1)
     assert [point["temperature"] for point in curve] == [1.0, 4.0]
     assert all(0 <= point["validation_score"] <= 1 for point in curve)
 

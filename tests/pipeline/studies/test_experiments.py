@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 from common.errors import ConfigError
 from common.topology import Dense, Topology
 from models.distill import HardLabels, SoftenedSoftmax, WeightedSum
+from models.distill.recipe import Recipe
 from models.distill.schedules import OneStep
 from models.distill.sources import Source, TrainingData
-from models.distill.training.recipe import Recipe
-from models.distill.training.workshop import Workshop
+from models.distill.training.setup import TrainingSetup
 from models.metrics import accuracy
 from models.students.freeze import freeze
 from models.teachers import Mlp, TeacherConfig, make_transfer_set, train_ensemble
@@ -39,7 +39,7 @@ def made():
     members = train_ensemble(TeacherConfig((Mlp((16,)),), TRAINING, members=2), dataset).members
     examples = make_transfer_set(members, dataset, views=2)
     topology = Topology((4, 4, 1), (Dense(8, 3, 2), Dense(3, 4, None)))
-    return Workshop(topology, dataset, examples, members, SoftenedSoftmax(), TRAINING)
+    return TrainingSetup(topology, dataset, examples, members, SoftenedSoftmax(), TRAINING)
 
 
 def seeded(made, seed):
@@ -77,12 +77,12 @@ class Looking(OneStep):
     kind: ClassVar[str] = "looking"
     seen: tuple[list, ...] = field(default_factory=lambda: ([], [], []))
 
-    def run(self, workshop):
-        splits = (workshop.dataset.train, workshop.dataset.validation, workshop.transfer.split)
+    def run(self, setup):
+        splits = (setup.dataset.train, setup.dataset.validation, setup.transfer.split)
         for seen, split in zip(self.seen, splits, strict=True):
             seen.extend(split.y)
-        assert workshop.transfer.logits.shape[1] == len(workshop.transfer.split)
-        return super().run(workshop)
+        assert setup.transfer.logits.shape[1] == len(setup.transfer.split)
+        return super().run(setup)
 
 
 def test_missing_class(made):
@@ -181,8 +181,8 @@ class Unlabelled(Source):
     paper: ClassVar[str] = "none"
     labelled: ClassVar[bool] = False
 
-    def transfer(self, workshop):
-        return workshop.transfer
+    def transfer(self, setup):
+        return setup.transfer
 
 
 def test_refuses(tiny_file, monkeypatch):

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from models.distill.features import tapped
 
 
-class Hints(NamedTuple):
+class TeacherOutputs(NamedTuple):
     """What the teacher says of a batch: logits (members, batch, classes), the first member's features.
 
     `ask` gives the logits of all members on other samples (batch, features); None where they are not at hand.
@@ -33,9 +33,9 @@ class CachedTeacher:
 
     logits: NDArray[np.float32]
 
-    def of(self, rows: NDArray[np.int64], x: Tensor) -> Hints:
+    def of(self, rows: NDArray[np.int64], x: Tensor) -> TeacherOutputs:
         """Look up the rows."""
-        return Hints(torch.from_numpy(self.logits[:, rows]).to(x.device), {}, None)
+        return TeacherOutputs(torch.from_numpy(self.logits[:, rows]).to(x.device), {}, None)
 
     def digest(self) -> str:
         """Tell one cache from another."""
@@ -52,11 +52,11 @@ class LiveTeacher:
     features: bool = False
     _digest: list[str] = field(default_factory=list)
 
-    def of(self, rows: NDArray[np.int64], x: Tensor) -> Hints:
+    def of(self, rows: NDArray[np.int64], x: Tensor) -> TeacherOutputs:
         """Evaluate all members on `x`."""
         with torch.no_grad(), tapped(self.members[0]) if self.features else nullcontext() as found:
             logits = self.ask(x)
-        return Hints(logits, dict(found.features) if found else {}, self.ask)
+        return TeacherOutputs(logits, dict(found.features) if found else {}, self.ask)
 
     def ask(self, x: Tensor) -> Tensor:
         """The logits of all members on samples (batch, features): (members, batch, classes)."""

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from common.topology import Topology
 from models.distill.features import tapped
 from models.distill.method import Distillation
-from models.distill.training.student_training import PREFIX, Trainee
-from models.distill.training.teaching import Hints
-from models.distill.training.workshop import Workshop
+from models.distill.training.setup import TrainingSetup
+from models.distill.training.student_training import PREFIX, StudentInTraining
+from models.distill.training.teacher_outputs import TeacherOutputs
 from models.students.student import Student
 from models.training import Batch, History, Job, fit
 
 
-class CoStudy(nn.Module):
+class JointTraining(nn.Module):
     """A student, its loss and all members of the teacher in one network, whose output is the student's.
 
     Args:
@@ -39,7 +39,7 @@ class CoStudy(nn.Module):
         samples: int,
     ) -> None:
         super().__init__()
-        self.trainee = Trainee(topology, loss, members[0], samples)
+        self.trainee = StudentInTraining(topology, loss, members[0], samples)
         self.members = nn.ModuleList(deepcopy(member) for member in members)
         for parameter in self.members.parameters():
             parameter.requires_grad_()
@@ -52,7 +52,7 @@ class CoStudy(nn.Module):
         with tapped(self.members[0]) as found:
             logits = self._ask(x)
         features = {name: value.detach() for name, value in found.features.items()}
-        hints = Hints(logits.detach(), features, self._ask_quietly)
+        hints = TeacherOutputs(logits.detach(), features, self._ask_quietly)
         signals = self.trainee.signals(x, batch._replace(hints=hints))
         terms: dict[str, Tensor] = dict(self.trainee.loss.terms(signals, self.trainee.adapters))
         return terms | self._teacher_terms(logits, signals.student.detach(), batch.y)
@@ -87,8 +87,8 @@ class _Build:
     temperature: float
     samples: int
 
-    def __call__(self) -> CoStudy:
-        return CoStudy(self.topology, self.loss, self.members, self.temperature, self.samples)
+    def __call__(self) -> JointTraining:
+        return JointTraining(self.topology, self.loss, self.members, self.temperature, self.samples)
 
     def __repr__(self) -> str:
         return repr((self.topology, self.loss, list(self.members), self.temperature))
@@ -103,8 +103,8 @@ class _Terms:
         return terms
 
 
-def co_study(
-    workshop: Workshop, name: str, student: Student, temperature: float, epochs: int
+def train_jointly(
+    setup: TrainingSetup, name: str, student: Student, temperature: float, epochs: int
 ) -> tuple[Student, tuple[nn.Module, ...], History]:
     """Train student and teacher together, from their weights as they are; gives both, in evaluation mode.
 
@@ -115,23 +115,21 @@ def co_study(
         CheckpointError: the checkpoint is corrupt or another run's.
     """
     weights = {f"trainee.{PREFIX}{key}": tensor for key, tensor in student.state_dict().items()}
-    for place, member in enumerate(workshop.members):
+    for place, member in enumerate(setup.members):
         weights |= {f"members.{place}.{key}": tensor for key, tensor in member.state_dict().items()}
     job = Job(
-        build=_Build(
-            workshop.topology, workshop.loss, workshop.members, temperature, len(workshop.transfer.split)
-        ),
+        build=_Build(setup.topology, setup.loss, setup.members, temperature, len(setup.transfer.split)),
         loss=_Terms(),
-        train=workshop.transfer.split,
-        validation=workshop.dataset.validation,
-        config=replace(workshop.training, epochs=epochs),
-        input_shape=workshop.dataset.input_shape,
-        augmentation=workshop.augmentation,
-        task=workshop.task,
+        train=setup.transfer.split,
+        validation=setup.dataset.validation,
+        config=replace(setup.training, epochs=epochs),
+        input_shape=setup.dataset.input_shape,
+        augmentation=setup.augmentation,
+        task=setup.task,
         start=weights,
         label=name,
-        checkpoint=workshop.checkpoints / f"{name}.safetensors" if workshop.checkpoints else None,
+        checkpoint=setup.checkpoints / f"{name}.safetensors" if setup.checkpoints else None,
     )
-    network, history = fit(job, workshop.progress)
-    assert isinstance(network, CoStudy)
+    network, history = fit(job, setup.progress)
+    assert isinstance(network, JointTraining)
     return network.trainee.student, tuple(network.members), history

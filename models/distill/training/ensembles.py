@@ -12,9 +12,9 @@ from common.topology import Topology
 from models.data import Dataset
 from models.distill.losses import HardLabels
 from models.distill.losses.logits import ensemble_target
-from models.distill.training.specialize import MultipleChoice
+from models.distill.training.multiple_choice import MultipleChoice
 from models.distill.training.student_training import distill
-from models.distill.training.teaching import CachedTeacher
+from models.distill.training.teacher_outputs import CachedTeacher
 from models.distill.training.transfer import TransferSet
 from models.students.student import Student
 from models.teachers import ensemble_logits

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from common.topology import Topology
-    from models.distill.training.workshop import Workshop
+    from models.distill.training.setup import TrainingSetup
     from models.students.student import Student
     from models.training import History
 
@@ -42,24 +42,24 @@ class DefectiveTeacher(Schedule):
 
     def check(self, topology: Topology, teacher: nn.Module, loss: Distillation) -> None:
         """Check that the losses learn from a teacher."""
-        from models.distill.schedules.other_teachers import require_teaching
+        from models.distill.schedules.intermediate_teachers import require_teaching
 
         require_teaching(self.kind, loss)
 
-    def run(self, workshop: Workshop) -> tuple[Student, History]:
+    def run(self, setup: TrainingSetup) -> tuple[Student, History]:
         """Train the teacher, and the student from it."""
-        from models.distill.schedules.other_teachers import (
+        from models.distill.schedules.intermediate_teachers import (
             require_teaching,
             taught_by,
             teacher_shape,
             train_network,
         )
 
-        require_teaching(self.kind, workshop.loss)
-        shape = teacher_shape(self.kind, workshop)
-        epochs = part_of(workshop.training.epochs, self.share)
-        teacher, before = train_network(workshop, "defective teacher", shape, HardLabels(), epochs)
-        student, history = taught_by(workshop, [teacher]).distill("student")
+        require_teaching(self.kind, setup.loss)
+        shape = teacher_shape(self.kind, setup)
+        epochs = part_of(setup.training.epochs, self.share)
+        teacher, before = train_network(setup, "defective teacher", shape, HardLabels(), epochs)
+        student, history = taught_by(setup, [teacher]).distill("student")
         return student, replace(history, measured={"defective teacher": before.validation_score})
 
 
@@ -92,13 +92,13 @@ class ReversedTeacher(Schedule):
 
     def check(self, topology: Topology, teacher: nn.Module, loss: Distillation) -> None:
         """Check that the losses learn from a teacher."""
-        from models.distill.schedules.other_teachers import require_teaching
+        from models.distill.schedules.intermediate_teachers import require_teaching
 
         require_teaching(self.kind, loss)
 
-    def run(self, workshop: Workshop) -> tuple[Student, History]:
+    def run(self, setup: TrainingSetup) -> tuple[Student, History]:
         """Train the student alone, the network from it, and the student from that."""
-        from models.distill.schedules.other_teachers import (
+        from models.distill.schedules.intermediate_teachers import (
             require_teaching,
             taught_by,
             teacher_shape,
@@ -106,18 +106,18 @@ class ReversedTeacher(Schedule):
             validation_score,
         )
 
-        require_teaching(self.kind, workshop.loss)
-        shape = teacher_shape(self.kind, workshop)
-        epochs = part_of(workshop.training.epochs, self.share)
-        alone, first = workshop.distill("student alone", loss=HardLabels(), epochs=epochs)
+        require_teaching(self.kind, setup.loss)
+        shape = teacher_shape(self.kind, setup)
+        epochs = part_of(setup.training.epochs, self.share)
+        alone, first = setup.distill("student alone", loss=HardLabels(), epochs=epochs)
         network, second = train_network(
-            taught_by(workshop, [alone]), "reversed teacher", shape, self._loss(), epochs
+            taught_by(setup, [alone]), "reversed teacher", shape, self._loss(), epochs
         )
-        student, history = taught_by(workshop, [network]).distill("student")
+        student, history = taught_by(setup, [network]).distill("student")
         measured = {
             "student alone": first.validation_score,
             "reversed teacher": second.validation_score,
-            "teacher": validation_score(workshop, workshop.members),
+            "teacher": validation_score(setup, setup.members),
         }
         return student, replace(history, measured=measured)
 

@@ -10,9 +10,9 @@ from torch import nn
 from common.errors import ConfigError
 from common.topology import Topology
 from models.distill.method import Distillation
-from models.distill.training.student_training import Trainee, teacher_of
+from models.distill.training.setup import TrainingSetup
+from models.distill.training.student_training import StudentInTraining, teacher_of
 from models.distill.training.transfer import TransferSet
-from models.distill.training.workshop import Workshop
 from models.students.student import Student
 from models.teachers import ensemble_logits
 from models.training import History, Job, NetworkTerms, fit
@@ -32,36 +32,36 @@ def require_teaching(kind: str, loss: Distillation, topology: Topology | None = 
     if topology is not None:
         with torch.random.fork_rng():
             try:
-                Trainee(topology, loss, Student(topology))
+                StudentInTraining(topology, loss, Student(topology))
             except ConfigError as error:
                 raise ConfigError(
                     f"schedule {kind}: here students teach: {error}; or name no `pairs`, to match what fits"
                 ) from error
 
 
-def teacher_shape(kind: str, workshop: Workshop) -> nn.Module:
+def teacher_shape(kind: str, setup: TrainingSetup) -> nn.Module:
     """Give the first of the teacher's networks, for others of its shape.
 
     Raises:
         ConfigError: only the teacher's logits are there.
     """
-    if not workshop.members:
+    if not setup.members:
         raise ConfigError(f"schedule {kind}: wants the teacher's network, and only its logits are there")
-    return workshop.members[0]
+    return setup.members[0]
 
 
-def taught_by(workshop: Workshop, members: Sequence[nn.Module]) -> Workshop:
-    """The workshop with other teachers: from samples (batch, features) to logits (batch, classes)."""
-    split = workshop.transfer.split
-    with deterministic(workshop.training.threads):
+def taught_by(setup: TrainingSetup, members: Sequence[nn.Module]) -> TrainingSetup:
+    """The setup with other teachers: from samples (batch, features) to logits (batch, classes)."""
+    split = setup.transfer.split
+    with deterministic(setup.training.threads):
         logits = ensemble_logits(members, split.x)
-    return replace(workshop, transfer=TransferSet(split, logits), members=tuple(members))
+    return replace(setup, transfer=TransferSet(split, logits), members=tuple(members))
 
 
-def validation_score(workshop: Workshop, members: Sequence[nn.Module]) -> float:
+def validation_score(setup: TrainingSetup, members: Sequence[nn.Module]) -> float:
     """Score (0 to 1) of an ensemble on the validation split."""
-    task, validation = workshop.task, workshop.dataset.validation
-    with deterministic(workshop.training.threads):
+    task, validation = setup.task, setup.dataset.validation
+    with deterministic(setup.training.threads):
         return task.score(task.combine(ensemble_logits(members, validation.x)), validation)
 
 
@@ -89,11 +89,11 @@ class _Fresh:
 
 
 def train_network(
-    workshop: Workshop, name: str, like: nn.Module, loss: Distillation, epochs: int
+    setup: TrainingSetup, name: str, like: nn.Module, loss: Distillation, epochs: int
 ) -> tuple[nn.Module, History]:
-    """Train a fresh network of the same shape as `like`, from the workshop's teacher or labels.
+    """Train a fresh network of the same shape as `like`, from the setup's teacher or labels.
 
-    It is trained as the workshop's students are, on the same samples, `epochs` long. `name` tells its
+    It is trained as the setup's students are, on the same samples, `epochs` long. `name` tells its
     checkpoint from others. Gives it in evaluation mode.
 
     Raises:
@@ -105,14 +105,14 @@ def train_network(
     job = Job(
         build=_Fresh(like),
         loss=NetworkTerms(loss),
-        train=workshop.transfer.split,
-        validation=workshop.dataset.validation,
-        config=replace(workshop.training, epochs=epochs),
-        input_shape=workshop.dataset.input_shape,
-        augmentation=workshop.augmentation,
-        hinter=teacher_of(loss, workshop.transfer, workshop.members, workshop.augmentation),
-        task=workshop.task,
+        train=setup.transfer.split,
+        validation=setup.dataset.validation,
+        config=replace(setup.training, epochs=epochs),
+        input_shape=setup.dataset.input_shape,
+        augmentation=setup.augmentation,
+        hinter=teacher_of(loss, setup.transfer, setup.members, setup.augmentation),
+        task=setup.task,
         label=name,
-        checkpoint=workshop.checkpoints / f"{name}.safetensors" if workshop.checkpoints else None,
+        checkpoint=setup.checkpoints / f"{name}.safetensors" if setup.checkpoints else None,
     )
-    return fit(job, workshop.progress)
+    return fit(job, setup.progress)

@@ -18,12 +18,12 @@ from models.training.augment import Augmentation
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from models.distill.schedules.masks import Masks
+    from models.students.masks import Masks
     from models.students.student import Student
 
 
 @dataclass(frozen=True, eq=False)
-class Workshop:
+class TrainingSetup:
     """What a student is made from; `replace` gives another.
 
     Attributes:
@@ -62,8 +62,8 @@ class Workshop:
         """Train one student, in evaluation mode; `name` tells its checkpoint and progress from others.
 
         Args:
-            name: unique in this workshop.
-            loss: in place of the workshop's.
+            name: unique in this setup.
+            loss: in place of the setup's.
             epochs: in place of the training's.
             start: a student's weights to begin from (its `state_dict`), in place of drawn ones.
             masks: the weights that stay zero.

@@ -9,10 +9,13 @@ from common.errors import ConfigError
 from models.distill.method import Distillation, Need
 from models.distill.schedules import OneStep, Schedule
 from models.distill.sources import Source, TrainingData
+from models.lazy import torch
 
 if TYPE_CHECKING:
-    from models.distill.training.workshop import Workshop
+    from common.topology import Topology
+    from models.distill.training.setup import TrainingSetup
     from models.students.student import Student
+    from models.teachers import Architecture
     from models.training import History
 
 
@@ -40,17 +43,32 @@ class Recipe:
         """Of losses and schedule together."""
         return self.loss.needs | self.schedule.needs
 
-    def prepared(self, workshop: Workshop) -> Workshop:
-        """The workshop with this recipe's losses and samples."""
-        workshop = replace(workshop, loss=self.loss)
-        training = replace(workshop.training, keep_best=workshop.training.keep_best and self.source.labelled)
-        return replace(workshop, transfer=self.source.transfer(workshop), training=training)
+    def check(self, topology: Topology, architecture: Architecture) -> None:
+        """Check that losses and schedule have the layers that they want, before anything is trained.
 
-    def train(self, workshop: Workshop) -> tuple[Student, History]:
+        Raises:
+            ConfigError: says which are missing or do not fit.
+        """
+        from models.distill.training.student_training import StudentInTraining
+        from models.teachers import Teacher
+
+        with torch.random.fork_rng():
+            teacher = Teacher(architecture, topology.input_shape, topology.outputs)
+            if self.schedule.asks_teacher:
+                StudentInTraining(topology, self.loss, teacher)
+            self.schedule.check(topology, teacher, self.loss)
+
+    def prepared(self, setup: TrainingSetup) -> TrainingSetup:
+        """The training setup with this recipe's losses and samples."""
+        setup = replace(setup, loss=self.loss)
+        training = replace(setup.training, keep_best=setup.training.keep_best and self.source.labelled)
+        return replace(setup, transfer=self.source.transfer(setup), training=training)
+
+    def train(self, setup: TrainingSetup) -> tuple[Student, History]:
         """Train the student.
 
         Raises:
             ConfigError: the settings do not fit the data set or the networks.
             CheckpointError: a checkpoint is corrupt or another run's.
         """
-        return self.schedule.run(self.prepared(workshop))
+        return self.schedule.run(self.prepared(setup))
