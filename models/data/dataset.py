@@ -104,6 +104,11 @@ class Dataset:
     scaling: Scaling | None = None
 
     @property
+    def splits(self) -> tuple[Split, Split, Split]:
+        """All three, in the order of `SPLITS`."""
+        return self.train, self.validation, self.test
+
+    @property
     def features(self) -> int:
         """Number of values in one sample."""
         return int(np.prod(self.input_shape))
@@ -166,8 +171,8 @@ def check_split(where: str, split: Split, features: int, classes: int) -> None:
         raise DataError(f"{where}: x is {x.dtype} and y {y.dtype}; give uint8 and int64")
     if x.ndim != 2 or x.shape[1] != features:
         raise DataError(f"{where}: x has shape {x.shape}; give (samples, {features})")
-    if y.shape != (len(x),) or not len(x):
+    if y.shape[:1] != (len(x),) or not len(x):
         raise DataError(f"{where}: {len(x)} samples but labels of shape {y.shape}; give one label a sample")
-    if y.min() < 0 or y.max() >= classes:
+    if y.ndim == 1 and (y.min() < 0 or y.max() >= classes):
         row = int(np.argmax((y < 0) | (y >= classes)))
         raise DataError(f"{where}: sample {row} has label {y[row]}; labels are 0 to {classes - 1}")

@@ -5,7 +5,8 @@ Imports data and losses; loads numpy and torch at their first use.
 
 from models.tasks.base import Task
 from models.tasks.classification import CLASSIFICATION, Classification
+from models.tasks.detection import Detection
 
-TASKS: dict[str, type[Task]] = {Classification.kind: Classification}
+TASKS: dict[str, type[Task]] = {each.kind: each for each in (Classification, Detection)}
 
 __all__ = ["CLASSIFICATION", "TASKS", "Classification", "Task"]

@@ -59,6 +59,14 @@ class Frames(nn.Module):
         return x.view(len(x), shape.height, shape.width, shape.channels).permute(0, 3, 1, 2)
 
 
+class Pixels(nn.Module):
+    """From (batch, channels, height, width) to the values of each pixel in a row, (batch, values)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Order height, width, channels."""
+        return x.permute(0, 2, 3, 1).flatten(1)
+
+
 class PixelMean(nn.Module):
     """From (batch, channels, height, width) to the means over all pixels, (batch, channels)."""
 
@@ -188,6 +196,20 @@ class Stack:
     def finish(self, classes: int) -> nn.Sequential:
         """End with a fully connected layer that gives the logits."""
         return self.sequential(nn.Linear(self.values, classes))
+
+    def map(self, outputs: int) -> nn.Sequential:
+        """End with a 1 by 1 convolution; its `outputs` values come pixel by pixel, row by row.
+
+        Raises:
+            ConfigError: the pixels cannot share them evenly.
+        """
+        pixels = self.shape.height * self.shape.width
+        if outputs % pixels:
+            raise ConfigError(
+                f"teacher {self.kind}: gives a map of {self.shape.height} by {self.shape.width}, which"
+                f" {outputs} outputs do not share evenly; give more or fewer blocks"
+            )
+        return self.sequential(nn.Conv2d(self.shape.channels, outputs // pixels, 1), Pixels())
 
     def sequential(self, *last: nn.Module) -> nn.Sequential:
         """All layers, with weights in channels-last memory."""

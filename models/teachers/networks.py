@@ -22,8 +22,8 @@ class Architecture(ABC):
     kind: ClassVar[str]
 
     @abstractmethod
-    def layers(self, input_shape: tuple[int, ...], classes: int) -> nn.Sequential:
-        """Make the untrained network: from values (batch, prod(input_shape)) to logits (batch, classes).
+    def layers(self, input_shape: tuple[int, ...], outputs: int) -> nn.Sequential:
+        """Make the untrained network: from values (batch, prod(input_shape)) to outputs (batch, outputs).
 
         Raises:
             ConfigError: it does not fit samples of this shape; says where.
@@ -45,14 +45,14 @@ class Mlp(Architecture):
     def __post_init__(self) -> None:
         _check_sizes(self.kind, "hidden", self.hidden)
 
-    def layers(self, input_shape: tuple[int, ...], classes: int) -> nn.Sequential:
+    def layers(self, input_shape: tuple[int, ...], outputs: int) -> nn.Sequential:
         """Make the untrained network."""
         width = prod(input_shape)
         layers: list[nn.Module] = [nn.BatchNorm1d(width)]
         for units in self.hidden:
             layers += [nn.Linear(width, units, bias=False), nn.BatchNorm1d(units), nn.ReLU()]
             width = units
-        return nn.Sequential(*layers, nn.Linear(width, classes))
+        return nn.Sequential(*layers, nn.Linear(width, outputs))
 
 
 @dataclass(frozen=True)
@@ -80,18 +80,18 @@ class Cnn(Architecture):
         _check_sizes(self.kind, "dense", self.dense)
         _check_dropout(self.kind, self.dropout)
 
-    def layers(self, input_shape: tuple[int, ...], classes: int) -> nn.Sequential:
+    def layers(self, input_shape: tuple[int, ...], outputs: int) -> nn.Sequential:
         """Make the untrained network."""
         stack = Stack(self.kind, Spatial.of(self.kind, input_shape), self.activation)
         for index, block in enumerate(self.blocks):
-            for outputs in block:
-                stack.convolution(outputs)
+            for channels in block:
+                stack.convolution(channels)
             stack.pool(f"blocks[{index}]")
         stack.flatten()
         for units in self.dense:
             stack.dense(units)
         stack.dropout(self.dropout)
-        return stack.finish(classes)
+        return stack.finish(outputs)
 
 
 @dataclass(frozen=True)
@@ -134,18 +134,18 @@ class ResNet(Architecture):
         if self.blocks < 1:
             raise ConfigError(f"teacher resnet: blocks is {self.blocks}; give at least 1")
 
-    def layers(self, input_shape: tuple[int, ...], classes: int) -> nn.Sequential:
+    def layers(self, input_shape: tuple[int, ...], outputs: int) -> nn.Sequential:
         """Make the untrained network."""
         stack = Stack(self.kind, Spatial.of(self.kind, input_shape))
         stack.convolution(self.channels[0])
         if self.stem_pool:
             stack.pool("stem_pool")
-        for stage, outputs in enumerate(self.channels):
+        for stage, channels in enumerate(self.channels):
             for block in range(self.blocks):
                 stride = 2 if stage and not block else 1
-                stack.add(f"stage {stage}", ResidualBlock, outputs, stride)
+                stack.add(f"stage {stage}", ResidualBlock, channels, stride)
         stack.average()
-        return stack.finish(classes)
+        return stack.finish(outputs)
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ class SqueezeNet(Architecture):
         _check_blocks(self.kind, "squeeze", self.squeeze)
         _check_dropout(self.kind, self.dropout)
 
-    def layers(self, input_shape: tuple[int, ...], classes: int) -> nn.Sequential:
+    def layers(self, input_shape: tuple[int, ...], outputs: int) -> nn.Sequential:
         """Make the untrained network."""
         stack = Stack(self.kind, Spatial.of(self.kind, input_shape))
         stack.convolution(self.stem)
@@ -185,26 +185,57 @@ class SqueezeNet(Architecture):
             for squeezed in group:
                 stack.add(f"squeeze[{index}]", Fire, squeezed)
         stack.dropout(self.dropout)
-        stack.convolution(classes, kernel=1, bare=True)
+        stack.convolution(outputs, kernel=1, bare=True)
         stack.average()
         return stack.sequential()
 
 
-class Teacher(nn.Module):
-    """An architecture's network: from values (batch, features) in 0 to 255 to logits (batch, classes)."""
+@dataclass(frozen=True)
+class FullyConvolutional(Architecture):
+    """Blocks of 3 by 3 convolutions, a 2 by 2 max-pool between blocks, and a 1 by 1 convolution to a map.
 
-    def __init__(self, architecture: Architecture, input_shape: tuple[int, ...], classes: int) -> None:
+    For tasks whose outputs belong to places, such as detection.
+
+    Attributes:
+        blocks: output channels of the convolutions of each block.
+
+    Raises:
+        ConfigError: no blocks, or a size below 1.
+    """
+
+    kind: ClassVar[str] = "fully-convolutional"
+
+    blocks: tuple[tuple[int, ...], ...] = ((16, 16), (32, 32), (64, 64))
+
+    def __post_init__(self) -> None:
+        _check_blocks(self.kind, "blocks", self.blocks)
+
+    def layers(self, input_shape: tuple[int, ...], outputs: int) -> nn.Sequential:
+        """Make the untrained network."""
+        stack = Stack(self.kind, Spatial.of(self.kind, input_shape))
+        for index, block in enumerate(self.blocks):
+            if index:
+                stack.pool(f"blocks[{index}]")
+            for channels in block:
+                stack.convolution(channels)
+        return stack.map(outputs)
+
+
+class Teacher(nn.Module):
+    """An architecture's network: from values (batch, features) in 0 to 255 to outputs (batch, outputs)."""
+
+    def __init__(self, architecture: Architecture, input_shape: tuple[int, ...], outputs: int) -> None:
         super().__init__()
-        self.layers = architecture.layers(input_shape, classes)
+        self.layers = architecture.layers(input_shape, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Compute the logits."""
-        logits: Tensor = self.layers(x)
-        return logits
+        """Compute the outputs."""
+        outputs: Tensor = self.layers(x)
+        return outputs
 
 
 ARCHITECTURES: dict[str, type[Architecture]] = {
-    each.kind: each for each in (Mlp, Cnn, ResNet, SqueezeNet, SwishCnn)
+    each.kind: each for each in (Mlp, Cnn, ResNet, SqueezeNet, SwishCnn, FullyConvolutional)
 }
 
 

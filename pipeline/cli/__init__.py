@@ -5,7 +5,6 @@ from pipeline.cli.app import app, say_interrupted_once
 from pipeline.cli.building import build, plan
 from pipeline.cli.comparing import compare
 from pipeline.cli.deploying import deploy
-from pipeline.cli.detection import detect
 from pipeline.cli.experiments import experiment
 from pipeline.cli.folder import flash, report, verify
 from pipeline.cli.inference import infer
@@ -31,7 +30,6 @@ COMMANDS = (
     compare,
     robustness,
     tree,
-    detect,
 )
 for command in COMMANDS:
     app.command()(command)

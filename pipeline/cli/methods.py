@@ -28,8 +28,11 @@ def methods(as_json: AsJson = False) -> None:
         return
     for key, (tag, _) in TABLES.items():
         typer.echo(f"[distill] {key}, by their {tag}")
-        rows = [(each["name"], each["paper"], _needs(each), _settings(each)) for each in found[key]]
-        table = [("name", "paper", "needs", "settings"), *rows]
+        rows = [
+            (each["name"], each["paper"], ", ".join(each["tasks"]) or "all", _needs(each), _settings(each))
+            for each in found[key]
+        ]
+        table = [("name", "paper", "tasks", "needs", "settings"), *rows]
         print_table([(f"  {name}", *more) for name, *more in table])
         typer.echo("")
 
@@ -41,6 +44,7 @@ def _about(kind: Any, tag: str) -> dict[str, Any]:
         "name": getattr(kind, tag),
         "paper": kind.paper,
         "about": (inspect.getdoc(kind) or "").splitlines()[0],
+        "tasks": sorted(kind.tasks or ()),
         "needs": needs,
         "settings": {each.name: None if each.default is MISSING else each.default for each in fields(kind)},
     }

@@ -1,6 +1,5 @@
-"""The rungs of cores that compute no build's student: a decision tree's, a detector's."""
+"""The rungs of cores that compute no build's student: a decision tree's."""
 
-import json
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -10,16 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from common.errors import StoreError
 from common.progress import Step
 from hw.boards.boards import find_open
 from hw.interface import CoreInterface, load_weights
 from models import data
 from models.students.tree import DecisionTree
-from models.tasks.detection.scenes import Scenes
 from pipeline.config.build import BoardConfig, Build, VerifyConfig
 from pipeline.ladder import chip
-from pipeline.ladder.artefacts import run_onnx
 from pipeline.ladder.chip import Chip
 from pipeline.ladder.climbing import Climbed, Rungs, climb_side_by_side, performance
 
@@ -55,21 +51,9 @@ def _tree(folder: Path, interface: CoreInterface) -> Reference:
     return Reference(x, labels[:, None], "tree", interface.input.words)
 
 
-def _detector(folder: Path, _interface: CoreInterface) -> Reference:
-    """Golden's integers of the test scenes."""
-    x = Scenes.load(folder / "scenes.safetensors").x
-    (golden,) = run_onnx(folder / "golden.onnx", {"x": x}, ["logits"])
-    path = folder / "detection.json"
-    try:
-        bound = int(json.loads(path.read_text())["hardware"]["interval_bound_cycles"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{path}: tells no interval ({error!r}); run retort detect again") from error
-    return Reference(x, golden.astype(np.int64), "golden", bound)
-
-
-OWN: Mapping[str, Callable[[Path, CoreInterface], Reference]] = {"tree": _tree, "detector": _detector}
+OWN: Mapping[str, Callable[[Path, CoreInterface], Reference]] = {"tree": _tree}
 """By the stage that makes the core, what the core has to give."""
-COMMANDS: Mapping[str, str] = {"tree": "retort tree", "detector": "retort detect"}
+COMMANDS: Mapping[str, str] = {"tree": "retort tree"}
 
 
 def own_stage(stages: Iterable[str]) -> str | None:
@@ -96,7 +80,7 @@ def climb_own(
     `keys` are the stages', one of `OWN` among them; the rest is as `climb` has it.
     """
     name = own_stage(keys)
-    assert name is not None, "a folder of `retort tree` or `retort detect`"
+    assert name is not None, "a folder of `retort tree`"
     reference = OWN[name](folder, CoreInterface.load(folder / "io.json"))
     key, placed = keys.get("bitstream", keys[name]), "bitstream" in keys
     return climb_core(

@@ -2,6 +2,7 @@
 
 from models.distill.losses.attention_graph import AttentionGraph
 from models.distill.losses.contrastive import ContrastiveRepresentation
+from models.distill.losses.detection import DetectionLoss
 from models.distill.losses.hidden_layers import (
     AttentionTransfer,
     FitNetHints,
@@ -50,6 +51,7 @@ METHODS: dict[str, type[Distillation]] = {
         AttentionGraph,
         Robust,
         WeightCost,
+        DetectionLoss,
     )
 }
 

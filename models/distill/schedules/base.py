@@ -30,6 +30,8 @@ class Schedule(ABC):
     """Its name in the build file."""
     paper: ClassVar[str]
     """Authors, year, and arXiv number or venue."""
+    tasks: ClassVar[frozenset[str] | None] = frozenset({"classification"})
+    """The kinds of task that it serves; None for all."""
 
     def __post_init__(self) -> None:
         check_settings(self, f"schedule {self.kind}")
@@ -73,6 +75,7 @@ class OneStep(Schedule):
 
     kind: ClassVar[str] = "one-step"
     paper: ClassVar[str] = "none: the plain way"
+    tasks: ClassVar[frozenset[str] | None] = None
 
     def run(self, setup: TrainingSetup) -> tuple[Student, History]:
         """Train once."""

@@ -28,6 +28,8 @@ class Source(ABC):
     """Its name in the build file."""
     paper: ClassVar[str]
     """Authors, year, and arXiv number or venue."""
+    tasks: ClassVar[frozenset[str] | None] = frozenset({"classification"})
+    """The kinds of task that it serves; None for all."""
     labelled: ClassVar[bool] = True
     """Whether its samples have true labels. Those without are trained without looking at any label: no loss
     may need them, and the last epoch is kept, not the best on labelled samples."""
@@ -54,6 +56,7 @@ class TrainingData(Source):
 
     source: ClassVar[str] = "training"
     paper: ClassVar[str] = "none: real samples"
+    tasks: ClassVar[frozenset[str] | None] = None
 
     share: Part = 1.0
 

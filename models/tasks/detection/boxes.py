@@ -3,20 +3,28 @@
 Boxes are (left, top, right, bottom) in pixels.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from common.errors import DataError
-from models.tasks.detection.scenes import NONE, Scenes
+from models.lazy import np
+from models.tasks.detection.scenes import NONE
 
-Boxes = NDArray[np.floating[Any]] | NDArray[np.integer[Any]]
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from numpy.typing import NDArray
+
+    Boxes: TypeAlias = NDArray[np.floating[Any]] | NDArray[np.integer[Any]]
 
 THRESHOLD = 0.01
 """Scores below are no detections."""
+OVERLAP = 0.5
+"""A box that overlaps a better one of its class by more is no detection; one that overlaps an object by less
+misses it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +46,7 @@ def overlaps(first: Boxes, second: Boxes) -> NDArray[np.float64]:
     return np.asarray(shared / np.where(together > 0, together, 1.0))
 
 
-def suppress(boxes: Boxes, scores: NDArray[np.floating[Any]], limit: float = 0.5) -> NDArray[np.int64]:
+def suppress(boxes: Boxes, scores: NDArray[np.floating[Any]], limit: float = OVERLAP) -> NDArray[np.int64]:
     """Places of the boxes (n, 4) that stay, best first: none overlaps a better one by more than `limit`.
 
     Of equal scores (n,) the first counts as better.
@@ -78,35 +86,39 @@ def average_precision(hits: NDArray[np.bool_], objects: int) -> float:
     return float(falling[hits].sum() / objects)
 
 
-def mean_average_precision(detections: Sequence[Detections], scenes: Scenes, limit: float = 0.5) -> float:
-    """The mean over all classes that occur in `scenes` of their average precision, 0 to 1.
+def mean_average_precision(
+    detections: Sequence[Detections], objects: NDArray[np.int64], limit: float = OVERLAP
+) -> float:
+    """The mean over all classes that occur in `objects` of their average precision, 0 to 1.
 
     A detection, best first over all scenes, hits where the object of its class that it overlaps most, by at
-    least `limit`, was not hit before (PASCAL VOC's rule).
+    least `limit`, was not hit before (PASCAL VOC's rule). `objects` (n, most, 5) are class and box.
 
     Raises:
         DataError: not as many detections as scenes, or no object at all.
     """
-    if len(detections) != len(scenes):
-        raise DataError(f"detections of {len(detections)} scenes, not {len(scenes)}; give one each")
-    present = np.unique(scenes.labels[scenes.labels != NONE])
+    if len(detections) != len(objects):
+        raise DataError(f"detections of {len(detections)} scenes, not {len(objects)}; give one each")
+    present = np.unique(objects[..., 0][objects[..., 0] != NONE])
     if not len(present):
         raise DataError("scenes: no object in any of them; give scenes with objects")
-    return float(np.mean([_of_class(int(label), detections, scenes, limit) for label in present]))
+    return float(np.mean([_of_class(int(label), detections, objects, limit) for label in present]))
 
 
-def _of_class(label: int, detections: Sequence[Detections], scenes: Scenes, limit: float) -> float:
+def _of_class(
+    label: int, detections: Sequence[Detections], objects: NDArray[np.int64], limit: float
+) -> float:
     hits: list[bool] = []
     scores: list[float] = []
-    for found, labels, boxes in zip(detections, scenes.labels, scenes.boxes, strict=True):
-        own, objects = found.labels == label, boxes[labels == label]
+    for found, all_objects in zip(detections, objects, strict=True):
+        own, wanted = found.labels == label, all_objects[all_objects[:, 0] == label, 1:]
         scores += found.scores[own].tolist()
         taken: set[int] = set()
-        for row in overlaps(found.boxes[own], objects):
+        for row in overlaps(found.boxes[own], wanted):
             best = int(row.argmax()) if len(row) else NONE
             hit = best != NONE and row[best] >= limit and best not in taken
             hits.append(hit)
             if hit:
                 taken.add(best)
     order = np.argsort(-np.array(scores), kind="stable")
-    return average_precision(np.array(hits, np.bool_)[order], int((scenes.labels == label).sum()))
+    return average_precision(np.array(hits, np.bool_)[order], int((objects[..., 0] == label).sum()))

@@ -4,21 +4,22 @@ One box a cell, relative to a square anchor around its centre, as arXiv:1506.014
 3.1.2, but centres in cells: x = (centre - cell's centre) / stride, w = ln(width / anchor).
 """
 
-from dataclasses import dataclass
+from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from common.errors import ConfigError
+from models.distill.losses.detection import BACKGROUND, BOX
+from models.lazy import np
 from models.metrics import softened
 from models.tasks.detection.boxes import Detections, select
-from models.tasks.detection.scenes import NONE, SceneConfig, Scenes
+from models.tasks.detection.scenes import NONE
 
-BACKGROUND = 0
-"""The class of a cell without object; class c of the data set is c + 1."""
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
-BOX = 4
-"""Values of a box."""
+    from models.metrics import Logits
 
 EXTENT = 4.0
 """No box is further than e to the power of this from the anchor, whatever a network gives."""
@@ -26,31 +27,21 @@ EXTENT = 4.0
 
 @dataclass(frozen=True)
 class Grid:
-    """Cells of `stride` pixels over scenes of `side` pixels; each gives logits of all classes, and a box.
+    """Cells of `stride` pixels over scenes of `side` pixels, boxes relative to `anchor` pixels.
 
-    A network gives the cells row by row: `classes` + 1 logits, background first, then the box.
+    A network gives the cells row by row: logits of background and of all classes, then the box.
 
     Raises:
-        ConfigError: scenes that are no whole number of cells, or no classes.
+        ConfigError: scenes that are no whole number of cells.
     """
 
     side: int
     stride: int
     anchor: float
-    classes: int
 
     def __post_init__(self) -> None:
         if self.stride < 1 or self.side % self.stride or self.side < self.stride:
-            raise ConfigError(
-                f"detection: scenes of {self.side} pixels, cells of {self.stride}; give a multiple as side"
-            )
-        if self.classes < 1:
-            raise ConfigError(f"detection: {self.classes} classes; give at least 1, background not counted")
-
-    @classmethod
-    def of(cls, scenes: SceneConfig, stride: int, classes: int) -> "Grid":
-        """The grid whose anchor is the geometric mean of the objects' sides."""
-        return cls(scenes.side, stride, float(np.sqrt(scenes.smallest * scenes.largest)), classes)
+            raise ConfigError(f"task: side {self.side} is no multiple of stride {self.stride}; give one")
 
     @property
     def cells(self) -> int:
@@ -58,38 +49,32 @@ class Grid:
         return self.side // self.stride
 
     @property
-    def channels(self) -> int:
-        """Values a cell."""
-        return self.classes + 1 + BOX
-
-    @property
     def centres(self) -> NDArray[np.float64]:
         """Column and row of every cell's centre, (cells^2, 2), in pixels."""
         along = (np.arange(self.cells) + 0.5) * self.stride
         return np.stack([np.tile(along, self.cells), np.repeat(along, self.cells)], axis=1)
 
-    def assign(self, scenes: Scenes) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """What each cell should give: classes (n, cells^2), `BACKGROUND` or more, boxes (n, cells^2, 4).
+    def assign(self, objects: NDArray[np.int64]) -> NDArray[np.float32]:
+        """What each cell should give, (n, cells^2, 5), of objects (n, most, 5): its class, then its box.
 
-        An object belongs to the cell of its box's centre; of several there, the smallest has it. Boxes of the
-        background are 0.
+        An object belongs to the cell of its box's centre; of several there, the smallest has it. Classes are
+        `BACKGROUND` or that of the object plus 1. Boxes of the background are 0.
         """
-        classes = np.full((len(scenes), self.cells**2), BACKGROUND, np.int64)
-        boxes = np.zeros((len(scenes), self.cells**2, BOX), np.float32)
-        sides = scenes.boxes[..., 2:] - scenes.boxes[..., :2]
-        centres = (scenes.boxes[..., :2] + scenes.boxes[..., 2:]) / 2
+        found = np.zeros((len(objects), self.cells**2, 1 + BOX), np.float32)
+        labels, low, high = objects[..., 0], objects[..., 1:3], objects[..., 3:]
+        sides, centres = high - low, (low + high) / 2
         places = np.minimum(centres // self.stride, self.cells - 1).astype(np.int64)
         cells = places[..., 1] * self.cells + places[..., 0]
         for row, number in sorted(
-            zip(*np.nonzero(scenes.labels != NONE), strict=True), key=lambda at: -sides[at].prod()
+            zip(*np.nonzero(labels != NONE), strict=True), key=lambda at: -sides[at].prod()
         ):
             cell = cells[row, number]
-            classes[row, cell] = scenes.labels[row, number] + 1
             offset = (centres[row, number] - self.centres[cell]) / self.stride
-            boxes[row, cell] = np.concatenate([offset, np.log(sides[row, number] / self.anchor)])
-        return classes, boxes
+            extent = np.log(sides[row, number] / self.anchor)
+            found[row, cell] = [labels[row, number] + 1, *offset, *extent]
+        return found
 
-    def boxes(self, encoded: NDArray[np.floating]) -> NDArray[np.float64]:
+    def boxes(self, encoded: NDArray[Any]) -> NDArray[np.float64]:
         """Boxes in pixels, within the scene, of encoded ones; both (n, cells^2, 4)."""
         values = encoded.astype(np.float64)
         centres = self.centres + values[..., :2] * self.stride
@@ -97,8 +82,8 @@ class Grid:
         corners = np.concatenate([centres - halves, centres + halves], axis=-1)
         return np.asarray(corners.clip(0, self.side))
 
-    def detections(self, outputs: NDArray[np.floating]) -> list[Detections]:
-        """What a network found in each scene, of its outputs (n, cells^2 * channels), scales applied."""
-        cells = outputs.reshape(len(outputs), self.cells**2, self.channels)
+    def detections(self, outputs: Logits) -> list[Detections]:
+        """What a network found in each scene, of its outputs (n, cells^2 * values), scales applied."""
+        cells = outputs.reshape(len(outputs), self.cells**2, -1)
         scores = softened(cells[..., :-BOX])[..., BACKGROUND + 1 :]
         return [select(*each) for each in zip(self.boxes(cells[..., -BOX:]), scores, strict=True)]

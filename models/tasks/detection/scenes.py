@@ -1,30 +1,32 @@
-"""Pictures of several objects with their boxes, made of the pictures of a classification data set.
+"""Images of several objects with their boxes, made of the images of a classification data set.
 
 Everything is drawn from a seed and computed in integers: the same seed gives the same bytes anywhere.
 """
 
-from dataclasses import dataclass
-from pathlib import Path
+from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from common.errors import ConfigError, DataError
-from common.tensorfile import read_tensors, write_tensors
-from models.data import Split
+from models.lazy import np
 
-KIND = "scenes"
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from models.data import Split
+
 NONE = -1
 """In place of the class of an object that is not there."""
 
 TRIES = 20
-"""Places that are tried for an object before it is left out."""
+"""Corners that are tried for an object before it is left out."""
 
 OVERLAP = 0.1
 """Of the smaller of two boxes, what both may share."""
 
 INK = 4
-"""An object is where a picture is brighter than its greatest value over this."""
+"""An object is where an image is brighter than its greatest value over this."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class SceneConfig:
 
     Attributes:
         side: pixels each way.
-        smallest, largest: sides to which pictures are scaled, drawn evenly.
+        smallest, largest: sides to which images are scaled, drawn evenly.
         most: objects a scene, from 1 on, drawn evenly.
         noise: greatest value of the noise, drawn evenly for each value; seen where no object is brighter.
 
@@ -41,165 +43,101 @@ class SceneConfig:
         ConfigError: a size out of range, or scenes too small for their objects.
     """
 
-    side: int
-    smallest: int
-    largest: int
+    side: int = 24
+    smallest: int = 8
+    largest: int = 12
     most: int = 3
     noise: int = 32
 
     def __post_init__(self) -> None:
         if not 4 <= self.smallest <= self.largest:
             raise ConfigError(
-                f"scenes: objects of {self.smallest} to {self.largest} pixels; give at least 4, lesser first"
+                f"task: smallest is {self.smallest}, largest {self.largest}; give at least 4 pixels, the"
+                " lesser first"
             )
         if self.side < self.largest:
             raise ConfigError(
-                f"scenes: {self.side} pixels a side are too small for objects of {self.largest};"
-                " give larger scenes or smaller objects"
+                f"task: side is {self.side}, too small for objects of {self.largest} pixels; give larger"
+                " scenes or smaller objects"
             )
         if self.most < 1 or not 0 <= self.noise <= 255:
             raise ConfigError(
-                f"scenes: {self.most} objects, noise {self.noise}; give at least 1 object, noise of 0 to 255"
+                f"task: most is {self.most}, noise {self.noise}; give at least 1 object, noise of 0 to 255"
             )
 
-    @classmethod
-    def of(cls, picture: tuple[int, ...], side: int | None = None) -> "SceneConfig":
-        """Scenes three times as wide as their smallest objects: 24 pixels, or 48 for larger pictures.
 
-        Raises:
-            ConfigError: samples are no pictures, or `side` is too small.
-        """
-        check_pictures(picture)
-        smallest = 16 if min(picture[:2]) > 16 else 8
-        return cls(3 * smallest if side is None else side, smallest, smallest * 3 // 2)
-
-
-@dataclass(frozen=True, eq=False)
-class Scenes:
-    """Scenes with what is in them.
-
-    Attributes:
-        x: uint8 (n, height * width * channels).
-        labels: int64 (n, most), 0 to `classes` - 1, `NONE` where there is no object.
-        boxes: int64 (n, most, 4): first column and row, and those behind the last; 0 without object.
-        shape: of a scene, (height, width, channels).
-        classes: number of classes, background not counted.
-
-    Raises:
-        DataError: no classes, or a label beyond them.
-    """
-
-    x: NDArray[np.uint8]
-    labels: NDArray[np.int64]
-    boxes: NDArray[np.int64]
-    shape: tuple[int, int, int]
-    classes: int
-
-    def __post_init__(self) -> None:
-        if self.classes < 1:
-            raise DataError(f"scenes: {self.classes} classes; give at least 1")
-        if self.labels.max(initial=NONE) >= self.classes or self.labels.min(initial=NONE) < NONE:
-            raise DataError(
-                f"scenes: labels {self.labels.min()} to {self.labels.max()} of {self.classes} classes;"
-                " give the number of classes of the data set"
-            )
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def save(self, path: Path) -> None:
-        """Write the scenes to one safetensors file."""
-        header = {"shape": self.shape, "classes": self.classes}
-        write_tensors(path, KIND, header, {"x": self.x, "labels": self.labels, "boxes": self.boxes})
-
-    @classmethod
-    def load(cls, path: Path) -> "Scenes":
-        """Read what `save` wrote.
-
-        Raises:
-            DataError: the file is missing, truncated, or of another kind.
-        """
-        header, tensors = read_tensors(path, KIND, DataError)
-        try:
-            height, width, channels = header["shape"]
-            shape = (height, width, channels)
-            return cls(tensors["x"], tensors["labels"], tensors["boxes"], shape, header["classes"])
-        except (KeyError, ValueError, TypeError) as error:
-            raise DataError(f"{path}: scenes without {error!r}; make them again") from error
-
-
-def check_pictures(shape: tuple[int, ...]) -> None:
-    """Check that samples of a shape are pictures.
+def check_images(shape: tuple[int, ...]) -> None:
+    """Check that samples of a shape are images.
 
     Raises:
         ConfigError: they are not.
     """
     if len(shape) != 3 or min(shape[:2]) < 2:
-        raise ConfigError(f"scenes: samples have shape {shape}; give a build whose samples are pictures")
+        raise ConfigError(f"task: detection composes scenes of images; samples of {shape} are none")
 
 
 def make_scenes(
-    split: Split, shape: tuple[int, ...], classes: int, config: SceneConfig, count: int, seed: int | list[int]
-) -> Scenes:
-    """Make `count` scenes of the pictures of `split`, uint8 (n, features) of `shape`.
+    split: Split, shape: tuple[int, ...], config: SceneConfig, count: int, seed: int | list[int]
+) -> Split:
+    """Make `count` scenes of the images of `split`, uint8 (n, features) of `shape`.
 
-    Brightness is stretched to 0..255. An object that finds no free place is left out, never the first.
+    Gives scenes uint8 (count, side^2 * channels) with their objects int64 (count, most, 5): class, left, top,
+    right, bottom (the last two behind the object); class `NONE` where there is none. Brightness is stretched
+    to 0..255. An object that finds no free place is left out, never the first.
 
     Raises:
-        ConfigError: samples are no pictures, or no scenes are wanted.
-        DataError: a label is not of `classes`, or no picture has an object.
+        ConfigError: samples are no images.
+        DataError: no image has an object.
     """
-    check_pictures(shape)
-    if count < 1:
-        raise ConfigError(f"scenes: {count} are wanted; give at least 1")
-    pictures = split.x.reshape(-1, *shape).astype(np.int64)
-    greatest = int(pictures.max(initial=0))
-    rows = np.flatnonzero(pictures.reshape(len(pictures), -1).max(axis=1) * INK > greatest)
+    from models.data import Split
+
+    check_images(shape)
+    images = split.x.reshape(-1, *shape).astype(np.int64)
+    greatest = int(images.max(initial=0))
+    rows = np.flatnonzero(images.reshape(len(images), -1).max(axis=1) * INK > greatest)
     if not len(rows):
-        raise DataError("scenes: all pictures are dark; give a data set with objects")
-    pictures = pictures[rows] * 255 // greatest
+        raise DataError("scenes: all images are dark; give a data set with objects")
+    images = images[rows] * 255 // greatest
     rng = np.random.default_rng(seed)
-    drawn = [_scene(pictures, split.y[rows], config, rng) for _ in range(count)]
-    x, labels, boxes = (np.stack(part) for part in zip(*drawn, strict=True))
-    size = (config.side, config.side, shape[2])
-    return Scenes(x.reshape(count, -1).astype(np.uint8), labels, boxes, size, classes)
+    x, objects = zip(*(_scene(images, split.y[rows], config, rng) for _ in range(count)), strict=True)
+    return Split(np.stack(x).reshape(count, -1).astype(np.uint8), np.stack(objects))
 
 
 def _scene(
-    pictures: NDArray[np.int64], y: NDArray[np.int64], config: SceneConfig, rng: np.random.Generator
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """One scene (side, side, channels), its labels (most,) and boxes (most, 4)."""
-    canvas = rng.integers(0, config.noise + 1, (config.side, config.side, pictures.shape[3]))
-    labels = np.full(config.most, NONE, np.int64)
-    boxes = np.zeros((config.most, 4), np.int64)
+    images: NDArray[np.int64], y: NDArray[np.int64], config: SceneConfig, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """One scene (side, side, channels), and its objects (most, 5)."""
+    canvas = rng.integers(0, config.noise + 1, (config.side, config.side, images.shape[3]))
+    objects = np.zeros((config.most, 5), np.int64)
+    objects[:, 0] = NONE
     placed = 0
     for _ in range(int(rng.integers(1, config.most + 1))):
-        row, size = int(rng.integers(len(pictures))), int(rng.integers(config.smallest, config.largest + 1))
-        patch = resized(pictures[row], size)
+        row, size = int(rng.integers(len(images))), int(rng.integers(config.smallest, config.largest + 1))
+        patch = resized(images[row], size)
         box = _ink(patch)
-        for place in rng.integers(0, config.side - size + 1, (TRIES, 2)):
-            moved = box + np.tile(place, 2)
-            if all(_shared(moved, other) <= OVERLAP for other in boxes[:placed]):
-                left, top = place
+        for corner in rng.integers(0, config.side - size + 1, (TRIES, 2)):
+            moved = box + np.tile(corner, 2)
+            if all(_shared(moved, other) <= OVERLAP for other in objects[:placed, 1:]):
+                left, top = corner
                 under = canvas[top : top + size, left : left + size]
                 np.maximum(under, patch, out=under)
-                labels[placed], boxes[placed] = y[row], moved
+                objects[placed] = [y[row], *moved]
                 placed += 1
                 break
-    return canvas, labels, boxes
+    return canvas, objects
 
 
-def resized(picture: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    """Scale a picture (height, width, channels) to (size, size, channels), bilinear, in 1/256 of a pixel."""
+def resized(image: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+    """Scale an image (height, width, channels) to (size, size, channels), bilinear, in 1/256 of a pixel."""
     for axis in (0, 1):
-        last = picture.shape[axis] - 1
+        last = image.shape[axis] - 1
         # Centres of the new pixels among the old, in 1/256.
         at = ((2 * np.arange(size) + 1) * 128 * (last + 1) // size - 128).clip(0, last * 256)
         low, part = at >> 8, at & 255
         part = part.reshape([-1 if each == axis else 1 for each in range(3)])
-        first, second = picture.take(low, axis), picture.take(np.minimum(low + 1, last), axis)
-        picture = (first * (256 - part) + second * part + 128) >> 8
-    return picture
+        first, second = image.take(low, axis), image.take(np.minimum(low + 1, last), axis)
+        image = (first * (256 - part) + second * part + 128) >> 8
+    return image
 
 
 def _ink(patch: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -11,6 +11,7 @@ from models.distill.method import Distillation, WeightedSum
 from models.distill.recipe import Recipe
 from models.distill.schedules import SCHEDULES, OneStep, Schedule
 from models.distill.sources import SOURCES, Source, TrainingData
+from models.tasks import CLASSIFICATION
 from pipeline.config.distill import DistillConfig
 
 BASELINE = HardLabels.method
@@ -29,7 +30,7 @@ class Contender:
 
 def every_method() -> tuple[str, ...]:
     """The baseline, then every loss, source and schedule by itself, but for the plain ones."""
-    names = [*METHODS, *SOURCES, *SCHEDULES]
+    names = [*(name for name, each in METHODS.items() if CLASSIFICATION.accepts(each)), *SOURCES, *SCHEDULES]
     plain = (BASELINE, TrainingData.source, OneStep.kind)
     return (BASELINE, *(name for name in names if name not in plain))
 

@@ -452,8 +452,6 @@ def test_infer_refuses_files_of_no_arrays(core: Path, content: bytes) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("detect", "--scenes", "1000000000000"),
-        ("detect", "--bits", "1000"),
         ("tree", "--depth", "1000000"),
         ("compare", "--workers", "99999999"),
         ("robustness", "--pgd-steps", "1000000"),

@@ -12,17 +12,17 @@ from models.tasks.detection.boxes import (
     select,
     suppress,
 )
-from models.tasks.detection.scenes import NONE, Scenes
+from models.tasks.detection.scenes import NONE
 
 
-def scenes(*contents, classes=2):
+def scenes(*contents):
     """Of lists of (label, box)."""
-    most = max(1, *map(len, contents))
-    labels, boxes = np.full((len(contents), most), NONE), np.zeros((len(contents), most, 4), np.int64)
-    for row, objects in enumerate(contents):
-        for place, (label, box) in enumerate(objects):
-            labels[row, place], boxes[row, place] = label, box
-    return Scenes(np.zeros((len(contents), 64), np.uint8), labels, boxes, (8, 8, 1), classes)
+    objects = np.zeros((len(contents), max(1, *map(len, contents)), 5), np.int64)
+    objects[..., 0] = NONE
+    for row, each in enumerate(contents):
+        for place, (label, box) in enumerate(each):
+            objects[row, place] = label, *box
+    return objects
 
 
 def found(*detections):
@@ -74,7 +74,7 @@ def test_average_precision_by_hand(hits, objects, expected):
 
 
 def test_the_mean_is_over_classes_that_occur():
-    given = scenes([(0, (0, 0, 4, 4)), (1, (4, 4, 8, 8))], [(0, (2, 2, 6, 6))], classes=3)
+    given = scenes([(0, (0, 0, 4, 4)), (1, (4, 4, 8, 8))], [(0, (2, 2, 6, 6))])
     best = [
         found((0, 0.9, (0, 0, 4, 4)), (1, 0.8, (4, 4, 8, 8))),
         found((0, 0.7, (2, 2, 6, 6)), (2, 0.5, (0, 0, 8, 8))),
