@@ -68,8 +68,10 @@ class TrainingData(Source):
         count = len(setup.dataset.train)
         rng = np.random.default_rng(setup.training.seed)
         taken = []
-        for label in range(setup.dataset.classes):
-            (rows,) = np.nonzero(whole.split.y[:count] == label)
+        y = whole.split.y[:count]
+        strata = y if y.ndim == 1 else np.zeros(count, np.int64)
+        for stratum in np.unique(strata):
+            (rows,) = np.nonzero(strata == stratum)
             taken.append(rng.permutation(rows)[: max(1, round(self.share * len(rows)))])
         first = np.sort(np.concatenate(taken))
         rows = np.concatenate([first + start for start in range(0, len(whole.split), count)])

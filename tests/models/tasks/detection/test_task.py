@@ -11,7 +11,7 @@ from common.topology import Conv, Dense, MaxPool, Topology
 from models import data
 from models.data import Dataset
 from models.distill.losses.detection import DetectionLoss
-from models.distill.training.student_training import Trainee, distill
+from models.distill.training.student_training import StudentInTraining, distill
 from models.distill.training.transfer import TransferSet
 from models.students.freeze import freeze
 from models.tasks import TASKS
@@ -127,9 +127,9 @@ def test_a_student_learns_other_things_by_each_term(dataset, teacher, transfer):
 
 def test_students_of_a_seed_begin_alike(teacher):
     torch.manual_seed(3)
-    plain = Trainee(TOPOLOGY, TASK.labels_only())
+    plain = StudentInTraining(TOPOLOGY, TASK.labels_only())
     torch.manual_seed(3)
-    hinted = Trainee(TOPOLOGY, DetectionLoss(), teacher.members[0])
+    hinted = StudentInTraining(TOPOLOGY, DetectionLoss(), teacher.members[0])
     assert hinted.adapters is not None and plain.adapters is None
     for first, second in zip(plain.student.parameters(), hinted.student.parameters(), strict=True):
         assert torch.equal(first, second)
