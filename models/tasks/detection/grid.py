@@ -40,7 +40,7 @@ class Grid:
     anchor: float
 
     def __post_init__(self) -> None:
-        if self.stride < 1 or self.side % self.stride or self.side < self.stride:
+        if self.stride < 1 or self.side % self.stride:
             raise ConfigError(f"task: side {self.side} is no multiple of stride {self.stride}; give one")
 
     @property

@@ -6,9 +6,12 @@ Everything is drawn from a seed and computed in integers: the same seed gives th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from annotated_types import Ge, Le
 
 from common.errors import ConfigError, DataError
+from common.settings import check_settings
 from models.lazy import np
 
 if TYPE_CHECKING:
@@ -29,6 +32,9 @@ INK = 4
 """An object is where an image is brighter than its greatest value over this."""
 
 
+Pixels = Annotated[int, Ge(4), Le(1024)]
+
+
 @dataclass(frozen=True)
 class SceneConfig:
     """What scenes look like.
@@ -43,26 +49,22 @@ class SceneConfig:
         ConfigError: a size out of range, or scenes too small for their objects.
     """
 
-    side: int = 24
-    smallest: int = 8
-    largest: int = 12
-    most: int = 3
-    noise: int = 32
+    side: Pixels = 24
+    smallest: Pixels = 8
+    largest: Pixels = 12
+    most: Annotated[int, Ge(1), Le(100)] = 3
+    noise: Annotated[int, Ge(0), Le(255)] = 32
 
     def __post_init__(self) -> None:
-        if not 4 <= self.smallest <= self.largest:
+        check_settings(self, "task")
+        if self.smallest > self.largest:
             raise ConfigError(
-                f"task: smallest is {self.smallest}, largest {self.largest}; give at least 4 pixels, the"
-                " lesser first"
+                f"task: smallest is {self.smallest}, largest {self.largest}; give the lesser first"
             )
         if self.side < self.largest:
             raise ConfigError(
                 f"task: side is {self.side}, too small for objects of {self.largest} pixels; give larger"
                 " scenes or smaller objects"
-            )
-        if self.most < 1 or not 0 <= self.noise <= 255:
-            raise ConfigError(
-                f"task: most is {self.most}, noise {self.noise}; give at least 1 object, noise of 0 to 255"
             )
 
 

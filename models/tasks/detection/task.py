@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from annotated_types import Ge, Le
 
 from common.errors import ConfigError
+from common.settings import Count
 from models.distill.losses.detection import BACKGROUND, BOX, DetectionLoss
 from models.lazy import np
 from models.metrics import softened
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
     from models.data import Dataset, Split
     from models.distill.method import Distillation
     from models.metrics import Logits
+
+
+Scenes = Annotated[int, Ge(1), Le(100_000)]
 
 
 @dataclass(frozen=True)
@@ -44,15 +50,12 @@ class Detection(SceneConfig, Task):
     metric: ClassVar[str] = "mean average precision"
     augmentable: ClassVar[bool] = False
 
-    stride: int = 4
-    scenes: int = 1500
-    test_scenes: int = 300
+    stride: Count = 4
+    scenes: Scenes = 1500
+    test_scenes: Scenes = 300
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for key in ("scenes", "test_scenes"):
-            if getattr(self, key) < 1:
-                raise ConfigError(f"task: {key} is {getattr(self, key)}; give at least 1")
         self.grid  # noqa: B018 (checks side and stride)
 
     @property

@@ -164,9 +164,9 @@ def test_scenes_without_objects_have_no_boxes_to_learn():
     [
         ({"temperature": 0.0}, "temperature is 0.0; give"),
         ({"temperature": float("nan")}, "temperature is nan"),
-        ({"background_weight": -1.0}, "background_weight is -1.0; give a number above 0"),
+        ({"background_weight": -1.0}, "background_weight is -1.0; give"),
         ({"hard_label_weight": 1.5}, "hard_label_weight is 1.5; give"),
-        ({"margin": -0.1}, "margin is -0.1; give a number of 0 or more"),
+        ({"margin": -0.1}, "margin is -0.1; give at least 0"),
         ({"bounded_weight": float("inf")}, "bounded_weight is inf"),
     ],
 )

@@ -85,10 +85,10 @@ def test_colours_stay():
     ("bad", "message"),
     [
         ({"side": 11}, r"task: side is 11, too small for objects of 12 pixels; give larger"),
-        ({"smallest": 3}, r"smallest is 3, largest 12; give at least 4"),
+        ({"smallest": 3}, r"task: smallest is 3; give at least 4, up to 1024"),
         ({"smallest": 13}, r"smallest is 13, largest 12"),
-        ({"most": 0}, r"most is 0, noise 32; give at least 1"),
-        ({"noise": 256}, r"noise 256"),
+        ({"most": 0}, r"task: most is 0; give at least 1"),
+        ({"noise": 256}, r"task: noise is 256"),
     ],
 )
 def test_refuses_sizes(bad, message):
