@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from hw.boards.boards import find_open
+from hw.boards.boards import find
 from hw.interface import CoreInterface
 from hw.shells.protocol import design_identity
 from hw.simulation import netlist, virtual_board
@@ -117,7 +117,7 @@ def test_builds_of_one_network_share_its_training(icebreaker, ulx3s):
 
 
 def test_infer_speaks_to_the_virtual_board(icebreaker, tmp_path):
-    board, folder = find_open("icebreaker"), icebreaker.folder
+    board, folder = find("icebreaker"), icebreaker.folder
     interface = CoreInterface.load(folder / "io.json")
     identity = design_identity((folder / "core.v").read_bytes())
     model = netlist.rtl_model(board, folder / "core.v", interface, identity, tmp_path)

@@ -5,6 +5,7 @@ from math import floor
 from typing import Literal
 
 from hw.boards.budget import Budget
+from hw.boards.families.base import ChipFamily
 from hw.dataflow import DataflowGraph, Layer, MatrixVector, Multiply, Threshold
 from hw.mapping.cost import Cost, estimate
 from hw.mapping.single_port_rams import use_single_port_rams
@@ -25,7 +26,7 @@ def with_products(graph: DataflowGraph, multiply: Multiply) -> DataflowGraph:
 
 
 def with_resources(
-    graph: DataflowGraph, multiply: Multiply | Literal["auto"], family: str, budget: Budget
+    graph: DataflowGraph, multiply: Multiply | Literal["auto"], family: ChipFamily, budget: Budget
 ) -> DataflowGraph:
     """The graph, multiplying as asked; `auto` is `use_block_rams`.
 
@@ -38,7 +39,7 @@ def with_resources(
     return with_products(graph, multiply)
 
 
-def use_block_rams(graph: DataflowGraph, family: str, budget: Budget) -> DataflowGraph:
+def use_block_rams(graph: DataflowGraph, family: ChipFamily, budget: Budget) -> DataflowGraph:
     """The graph with block RAMs for LUTs, where a chip of `family` has them to spare.
 
     Matrix-vector layers look their products up (`hw.kernels.products.Tables`), thresholds move to block RAM,
@@ -72,7 +73,7 @@ def _in_block_ram(layer: Layer) -> Layer:
     return layer
 
 
-def _costs(graph: DataflowGraph, family: str) -> dict[str, Cost]:
+def _costs(graph: DataflowGraph, family: ChipFamily) -> dict[str, Cost]:
     return {layer.name: layer.cost for layer in estimate(graph, family).layers}
 
 

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 from common.errors import CapacityError
 from common.topology import AveragePool, MaxPool, Step, Topology
 from hw.boards.budget import Budget
+from hw.boards.families.base import ChipFamily
 from hw.dataflow import DataflowGraph, Multiply
 from hw.dataflow.fold import Fold
 from hw.interface import CoreInterface
@@ -63,14 +64,18 @@ class Candidate:
     share: float
     chains: tuple[tuple[Step, ...], ...]
 
-    def least_luts(self, multiply: Multiply | Literal["auto"], family: str) -> float:
+    def least_luts(self, multiply: Multiply | Literal["auto"], family: ChipFamily) -> float:
         """The fewest LUTs that the network may take, some of its layers in block RAM."""
         pairs = zip(self.chains, self.folds, strict=True)
         return sum(_least_luts(chain, each, multiply, family) for chain, each in pairs)
 
 
 def fold(
-    network: Topology, target_cycles: int, family: str, budget: Budget, outside: Outside = lambda _: Cost()
+    network: Topology,
+    target_cycles: int,
+    family: ChipFamily,
+    budget: Budget,
+    outside: Outside = lambda _: Cost(),
 ) -> tuple[Fold, ...]:
     """For every step of `fold_places` a fold, such that a frame takes no more than `target_cycles`.
 
@@ -91,7 +96,9 @@ def fold(
     return best.folds
 
 
-def candidates(network: Topology, target_cycles: int, family: str, budget: Budget) -> Iterator[Candidate]:
+def candidates(
+    network: Topology, target_cycles: int, family: ChipFamily, budget: Budget
+) -> Iterator[Candidate]:
     """Folds of least cost layer by layer: for `target_cycles`, then for every faster target that changes any.
 
     Shares never fall from one to the next.
@@ -150,13 +157,13 @@ def _graph(chain: tuple[Step, ...], candidate: Fold) -> DataflowGraph:
 
 
 @lru_cache(maxsize=1 << 15)
-def _cost(chain: tuple[Step, ...], candidate: Fold, family: str) -> Cost:
+def _cost(chain: tuple[Step, ...], candidate: Fold, family: ChipFamily) -> Cost:
     return layers_cost(_graph(chain, candidate), family)
 
 
 @lru_cache(maxsize=1 << 15)
 def _least_luts(
-    chain: tuple[Step, ...], candidate: Fold, multiply: Multiply | Literal["auto"], family: str
+    chain: tuple[Step, ...], candidate: Fold, multiply: Multiply | Literal["auto"], family: ChipFamily
 ) -> float:
     graph = _graph(chain, candidate)
     if multiply != "auto":
@@ -165,7 +172,7 @@ def _least_luts(
 
 
 @lru_cache(maxsize=1 << 15)
-def _fold(chain: tuple[Step, ...], target: int, family: str, room: Room) -> Fold:
+def _fold(chain: tuple[Step, ...], target: int, family: ChipFamily, room: Room) -> Fold:
     """The cheapest of those that are fast enough; of equals that of fewer outputs, then inputs, at once.
 
     Cost grows with the products a cycle, once there are many: much wider ones are not looked at. But without

@@ -3,11 +3,12 @@
 from dataclasses import replace
 
 from hw.boards.budget import Budget
+from hw.boards.families.base import ChipFamily
 from hw.dataflow import DataflowGraph, Layer, MatrixVector
 from hw.mapping.cost import estimate, shell_cost
 
 
-def use_single_port_rams(graph: DataflowGraph, family: str, budget: Budget) -> DataflowGraph:
+def use_single_port_rams(graph: DataflowGraph, family: ChipFamily, budget: Budget) -> DataflowGraph:
     """The graph, with weights in single-port RAM where core and serial shell exceed the block RAMs.
 
     Layers move in the order of the block RAMs that each single-port RAM spares, while there are any.

@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth_boards.resources import UARTResource
 
 from common.errors import CapacityError
-from hw.boards.boards import Board
+from hw.boards.board import Board
 from hw.core.verilog import to_verilog
 from hw.interface import CoreInterface
 from hw.shells.link import Link
@@ -160,7 +160,7 @@ def build_plan(
         return platform.prepare(ParallelOnBoard(ParallelChip(interface, port)), "top", emit_src=False)
     if board.uart_pins is not None:
         rx, tx = board.uart_pins
-        attributes = Attrs(IO_TYPE="LVCMOS33")
+        attributes = Attrs(**board.toolchain.pin)
         platform.add_resources([UARTResource(0, rx=rx, tx=tx, conn=("io", 0), attrs=attributes)])
     chip = Chip(interface, identity, board.clocks_per_bit, timeout_bits)
     return platform.prepare(_OnBoard(chip), "top", emit_src=False)
@@ -176,13 +176,8 @@ def _require_no_weights(interface: CoreInterface) -> None:
 
 def _port_resource(board: Board, port: PortWidths) -> Resource:
     """The parallel port's pins for amaranth-boards; an open `reset_n` is pulled up."""
-    plain, pulled_up = {
-        "ice40": (
-            Attrs(IO_STANDARD="SB_LVCMOS"),
-            Attrs(IO_STANDARD="SB_LVCMOS", PULLUP=1),
-        ),
-        "ecp5": (Attrs(IO_TYPE="LVCMOS33"), Attrs(IO_TYPE="LVCMOS33", PULLMODE="UP")),
-    }[board.family]
+    tools = board.toolchain
+    plain, pulled_up = Attrs(**tools.pin), Attrs(**tools.pin, **tools.pulled_up)
     names: dict[str, list[str]] = {}
     directions: dict[str, str] = {}
     for each in port_pins(board, port):

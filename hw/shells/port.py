@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from common.errors import CapacityError
-from hw.boards.boards import CONTROL_PINS, Board, BoardPin
+from hw.boards.board import CONTROL_PINS, Board, BoardPin
 from hw.interface import CoreInterface, StreamFormat
 
 Shell = Literal["uart", "parallel"]

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from math import ceil, floor
 from typing import Literal
 
-from hw.boards.amd import AmdBoard
-from hw.boards.boards import CONTROL_PINS, Board
+from hw.boards.board import CONTROL_PINS, Board
 from hw.interface import CoreInterface
 from hw.shells.port import PortWidths
 from hw.shells.protocol import CRC_BYTES, HEADER_BYTES
@@ -51,12 +50,10 @@ def spoken(rate: float) -> str:
     return f"{floor(rate):,}" if rate >= 100 else f"{floor(100 * rate) / 100:g}"
 
 
-def pace(
-    board: Board | AmdBoard, interface: CoreInterface, interval: int, port: PortWidths | None = None
-) -> Pace:
+def pace(board: Board, interface: CoreInterface, interval: int, port: PortWidths | None = None) -> Pace:
     """The pace of a core that takes a frame every `interval` cycles, on its board's link.
 
-    `port` is that of the parallel shell, without one the shell is the serial one, or an AMD board's.
+    `port` is that of the parallel shell. Without one the link is serial, or DMA where FINN has a shell.
     """
     cycles = link_cycles(board, interface, port)
     core, link = board.clock_hz / interval, board.clock_hz / cycles
@@ -70,19 +67,17 @@ def pace(
     )
 
 
-def _link(board: Board | AmdBoard, port: PortWidths | None) -> str:
-    if isinstance(board, AmdBoard):
-        return f"DMA of {board.stream_bits} bits a cycle"
+def _link(board: Board, port: PortWidths | None) -> str:
+    if board.finn_board:
+        return f"DMA of {board.finn_board.stream_bits} bits a cycle"
     if port is not None:
         return f"parallel port of {port.in_bits + port.out_bits} data pins"
     return f"serial link at {board.baud:,} baud"
 
 
-def link_for(
-    board: Board | AmdBoard, interface: CoreInterface, interval: int, port: PortWidths | None = None
-) -> str:
+def link_for(board: Board, interface: CoreInterface, interval: int, port: PortWidths | None = None) -> str:
     """What carries a frame every `interval` cycles, as words: bits of DMA, pins, or else bauds or pins."""
-    if isinstance(board, AmdBoard):
+    if board.finn_board:
         return f"DMA of {dma_bits(interface, interval)} bits a cycle"
     pins = stream_pins(interface, interval)
     if port is not None:
@@ -91,14 +86,14 @@ def link_for(
     return f"{baud:,} baud, or shell 'parallel' with {pins + len(CONTROL_PINS)} pins"
 
 
-def link_cycles(board: Board | AmdBoard, interface: CoreInterface, port: PortWidths | None = None) -> int:
+def link_cycles(board: Board, interface: CoreInterface, port: PortWidths | None = None) -> int:
     """Cycles of the board's clock that a frame takes on the link, its result included.
 
     Streams of the parallel shell and of DMA move side by side: the slower one counts.
     """
-    if isinstance(board, AmdBoard):
+    if board.finn_board:
         streams = (interface.input, interface.output)
-        return max(ceil(each.words * each.word_bits / board.stream_bits) for each in streams)
+        return max(ceil(each.words * each.word_bits / board.finn_board.stream_bits) for each in streams)
     if port is not None:
         return max(interface.input.words * port.in_beats, interface.output.words * port.out_beats)
     return serial_bits(interface) * board.clocks_per_bit

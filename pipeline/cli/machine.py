@@ -1,12 +1,12 @@
 """`retort doctor`, `retort boards`: what this machine and this Retort have."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 import typer
 
 from common.errors import ToolError, ToolMissingError
-from hw.boards.amd import AMD_BOARDS, AmdBoard
-from hw.boards.boards import ALL, BOARDS, Board
+from hw.boards.board import Board
+from hw.boards.boards import BOARDS
 from hw.tools import tools
 from hw.tools.kinds import Tool
 from pipeline.cli.app import AsJson, print_json, print_table
@@ -24,7 +24,7 @@ class _Finding:
 
 def doctor(as_json: AsJson = False) -> None:
     """Look for the tools; exit code 4 if a needed one is missing."""
-    findings = [_finding(tool) for tool in tools.TOOLS]
+    findings = [_finding(tool) for tool in tools.every()]
     missing = [each for each in findings if each.version is None and not each.optional]
     if as_json:
         print_json({"ok": not missing, "tools": [asdict(each) for each in findings]})
@@ -38,18 +38,20 @@ def doctor(as_json: AsJson = False) -> None:
 def boards(as_json: AsJson = False) -> None:
     """List the boards and what a design may use of them."""
     if as_json:
-        print_json([_described(board) for board in ALL])
+        print_json([_described(board) for board in BOARDS.values()])
         return
-    print_table([_BUDGET_COLUMNS, *map(_budget_row, BOARDS)])
+    opened = [board for board in BOARDS.values() if board.finn_board is None]
+    print_table([_BUDGET_COLUMNS, *map(_budget_row, opened)])
     typer.echo("")
-    for board in BOARDS:
+    for board in opened:
         pins = ", ".join(f"{count} on {name}" for name, count in board.budget.connectors.items())
         typer.echo(f"{board.name}: {board.title}; pins: {pins}")
     typer.echo("\nWith FINN's own hardware and Vivado:\n")
-    print_table([_AMD_COLUMNS, *map(_amd_row, AMD_BOARDS)])
+    finns = [board for board in BOARDS.values() if board.finn_board]
+    print_table([_FINN_COLUMNS, *map(_finn_row, finns)])
     typer.echo("")
-    for amd in AMD_BOARDS:
-        typer.echo(f"{amd.name}: {amd.title}; shell: {amd.finn_shell}")
+    for board in finns:
+        typer.echo(f"{board.name}: {board.title}; shell: {board.finn.shell}")
 
 
 _BUDGET_COLUMNS = (
@@ -70,7 +72,7 @@ def _budget_row(board: Board) -> tuple[str, ...]:
     budget = board.budget
     return (
         board.name,
-        f"{board.family} {board.device}",
+        f"{board.family.name} {board.device}",
         f"{budget.clock_hz / 1e6:g} MHz",
         str(budget.io_pins),
         f"{budget.stream_bits} bits",
@@ -82,14 +84,14 @@ def _budget_row(board: Board) -> tuple[str, ...]:
     )
 
 
-_AMD_COLUMNS = ("board", "part", "clock", "stream", "LUTs", "flip-flops", "BRAM36", "URAM", "DSPs")
+_FINN_COLUMNS = ("board", "part", "clock", "stream", "LUTs", "flip-flops", "BRAM36", "URAM", "DSPs")
 
 
-def _amd_row(board: AmdBoard) -> tuple[str, ...]:
+def _finn_row(board: Board) -> tuple[str, ...]:
     budget = board.budget
     return (
         board.name,
-        board.part,
+        board.device,
         f"{budget.clock_hz / 1e6:g} MHz",
         f"{budget.stream_bits} bits",
         str(budget.luts),
@@ -100,9 +102,11 @@ def _amd_row(board: AmdBoard) -> tuple[str, ...]:
     )
 
 
-def _described(board: Board | AmdBoard) -> dict[str, object]:
+def _described(board: Board) -> dict[str, object]:
     budget = asdict(board.budget) | {"block_ram_bits": board.budget.block_ram_bits}
-    return asdict(board) | {"family": board.family, "budget": budget}
+    own = {each.name: getattr(board, each.name) for each in fields(board)}
+    finn = asdict(board.finn_board) if board.finn_board else None
+    return own | {"family": board.family.name, "finn_board": finn, "budget": budget}
 
 
 def _finding(tool: Tool) -> _Finding:

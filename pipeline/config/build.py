@@ -235,10 +235,14 @@ def _board(config: Build) -> str | None:
         board = find(config.board.name)
     except ConfigError as error:
         return f"board.name: {error}"
-    if board.family == "amd":
+    if board.family.uses_vivado:
         return _amd(config, board.name)
-    if config.compile.multiply == "dsp" and board.family != "ecp5":
-        return f"compile.multiply: 'dsp' has no kernel for {board.family}; give 'auto', 'lut' or 'table'"
+    if config.compile.multiply not in board.family.multiply:
+        *some, last = (f"'{each}'" for each in board.family.multiply)
+        return (
+            f"compile.multiply: '{config.compile.multiply}' has no kernel for {board.family.name};"
+            f" give {', '.join(some)} or {last}"
+        )
     return None
 
 

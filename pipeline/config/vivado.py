@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from hw.boards.amd import AmdBoard
-from hw.boards.boards import Board, find
+from hw.boards.board import Board
+from hw.boards.boards import find
 from pipeline.config.section import MAX_COUNT, Section
 
 if TYPE_CHECKING:
@@ -94,10 +94,10 @@ def _version_problem(asked: VivadoConfig) -> str | None:
     return None
 
 
-def _board_problem(asked: VivadoConfig, board: Board | AmdBoard) -> str | None:
-    if isinstance(board, Board):
+def _board_problem(asked: VivadoConfig, board: Board) -> str | None:
+    if not board.family.uses_vivado:
         return f"vivado: {board.name} is none of AMD's; remove [vivado], or take another board"
-    if asked.cpp_driver and board.finn_shell != "alveo":
+    if asked.cpp_driver and board.finn.shell != "alveo":
         return f"vivado.cpp_driver: FINN has it for Alveo cards alone, {board.name} is none; remove it"
     if asked.cpp_driver and asked.target != "bitfile":
         return f"vivado.cpp_driver: goes with target = 'bitfile', here it is '{asked.target}'; remove it"

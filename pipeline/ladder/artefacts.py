@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from common.errors import ModelFileError, RetortError, StoreError, VerificationError
 from common.progress import Step
-from hw.boards.amd import AmdBoard
-from hw.boards.boards import Board, find, find_open
+from hw.boards.board import Board
+from hw.boards.boards import find
 from hw.host.deployment import Target
 from hw.interface import Affine, CoreInterface, load_weights
 from models import data
@@ -139,14 +139,14 @@ class Artefacts:
         return self.x.reshape(-1, *self.interface.input.shape)
 
     @cached_property
-    def board(self) -> Board | AmdBoard:
+    def board(self) -> Board:
         """The build's board."""
         return find(self.config.board.name)
 
     @property
     def open_board(self) -> Board:
         """The build's board, where open tools make its bitstream; raises `ConfigError` otherwise."""
-        return find_open(self.config.board.name)
+        return self.board.require_open()
 
     @property
     def core(self) -> Path:

@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 
 from common.errors import LinkError, VerificationError
 from common.progress import Step
-from hw.boards.boards import Board
+from hw.boards.board import Board
 from hw.host.host import Link
 from hw.interface import CoreInterface
 from hw.shells.port import Shell, parallel_port
 from hw.shells.protocol import design_identity
 from hw.simulation import netlist, parallel_board, simulate, virtual_board
 from hw.simulation.netlist import ChipModel
-from hw.tools import tools
 from pipeline.config.build import VerifyConfig
 from pipeline.ladder.artefacts import Finding, compare, varied
 
@@ -142,8 +141,8 @@ def synthesized(chip: Chip) -> Finding:
 
 
 def bitstream(chip: Chip) -> Finding:
-    """iCE40: the packed bits turned back into Verilog and simulated. ECP5: unpacked and packed again."""
-    if chip.board.family == "ice40":
+    """The packed bits, decompiled and simulated; without a decompiler unpacked and packed again."""
+    if chip.board.toolchain.decompiler:
         return _decompiled(chip)
     return _repacked(chip)
 
@@ -230,13 +229,14 @@ def _decompiled(chip: Chip) -> Finding:
     if chip.board.budget_of(chip.shell).single_port_rams and chip.interface.weights is not None:
         reason = "the core's weights are in single-port RAM, which icestorm does not decompile"
         return Finding(None, chip.against, skipped=reason)
-    if tools.find(netlist.DECOMPILER).locate() is None:
-        reason = f"{netlist.DECOMPILER} is not installed: {tools.find(netlist.DECOMPILER).hint}"
+    chain = chip.board.toolchain
+    if chain.decompiler and chain.decompiler.locate() is None:
+        reason = f"{chain.decompiler.name} is not installed: {chain.decompiler.hint}"
         return Finding(None, chip.against, skipped=reason)
     model = netlist.bitstream_model(
         chip.board,
-        chip.folder / "bitstream.bin",
-        chip.folder / "constraints.pcf",
+        chip.folder / f"bitstream{chain.bitstream}",
+        chip.folder / f"constraints{chain.constraints}",
         chip.scratch("bitstream"),
         chip.log,
         shell=chip.shell,
@@ -245,7 +245,8 @@ def _decompiled(chip: Chip) -> Finding:
 
 
 def _repacked(chip: Chip) -> Finding:
-    same = netlist.repacks(chip.board, chip.folder / "bitstream.bit", chip.scratch("bitstream"), chip.log)
+    packed = chip.folder / f"bitstream{chip.board.toolchain.bitstream}"
+    same = netlist.repacks(chip.board, packed, chip.scratch("bitstream"), chip.log)
     first = None if same else "unpacked and packed again, the bitstream is another"
     metrics = {"proof": "unpacked and packed again to the same bytes; not simulated"}
     return Finding(same, "itself, unpacked and packed again", 1, int(not same), metrics, first)

@@ -11,8 +11,8 @@ from typing import TypeAlias, TypeVar
 
 from common.errors import DiskError, LinkError, RetortError, ToolError, VerificationError, by_exit_code
 from common.progress import Step
-from hw.boards.amd import AmdBoard
-from hw.boards.boards import Board, find
+from hw.boards.board import Board
+from hw.boards.boards import find
 from hw.host.deployment import Target
 from hw.interface import CoreInterface
 from hw.shells.port import Shell, parallel_port
@@ -89,7 +89,7 @@ def climb(
 def rungs_of(config: Build, *, reached: bool) -> tuple[Rungs[Artefacts], Rungs[Artefacts]]:
     """A build's rungs, those before and from the core on, with that of a board `reached` by SSH."""
     first = (BROUGHT if isinstance(config.student, ImportedStudent) else TRAINED) | FINN
-    amd = find(config.board.name).family == "amd"
+    amd = find(config.board.name).family.uses_vivado
     return first, RTL | (AMD if amd else OPEN) | (REACHED if reached else {})
 
 
@@ -136,7 +136,7 @@ def row_of(name: str, found: Finding, seconds: float, key: str, needs: tuple[str
 
 
 def performance(
-    board: Board | AmdBoard, shell: Shell, interface: CoreInterface, rungs: list[Rung]
+    board: Board, shell: Shell, interface: CoreInterface, rungs: list[Rung]
 ) -> Performance | None:
     """The pace of what the board gets: of the core, or of FINN's RTL where that could be simulated."""
     names = ("interval_cycles", "interval_bound_cycles", "latency_cycles")
@@ -144,7 +144,7 @@ def performance(
     if not found:
         return None
     cycles = {name: found[-1][name] for name in names}
-    port = parallel_port(board, interface) if shell == "parallel" and isinstance(board, Board) else None
+    port = parallel_port(board, interface) if shell == "parallel" and not board.finn_board else None
     seen = pace(board, interface, cycles["interval_cycles"], port)
     return Performance(**asdict(seen), **cycles, clock_hz=board.clock_hz)
 

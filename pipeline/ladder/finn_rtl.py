@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from hw.boards.boards import find_amd
+from hw.boards.boards import find
 from hw.finn.lowering import load_hardware
 from hw.finn.rtl import FINN_RTL, without_rtl
 from hw.finn.rtl.simulate import FinnSimulator
@@ -23,7 +23,7 @@ def finn_rtl(artefacts: Artefacts) -> Finding:
         "interval_bound_cycles": rtl.estimate.interval_cycles,
         "estimated_latency_cycles": rtl.estimate.latency_cycles,
     }
-    if rtl.part != find_amd(artefacts.config.board.name).part:
+    if rtl.part != find(artefacts.config.board.name).device:
         return Finding(False, "golden", metrics=metrics, first_mismatch=f"FINN's RTL is for {rtl.part}")
     if rtl.missing:  # which FINN says again, of the graph that was compared with golden
         hardware = load_hardware(artefacts.folder / "hardware.onnx")

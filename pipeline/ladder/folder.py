@@ -10,7 +10,7 @@ from pathlib import Path
 from common.errors import DiskError, LinkError, RetortError, StoreError
 from common.files import log_file, unmentioned
 from common.progress import Step
-from hw.boards.boards import find_open
+from hw.boards.boards import find
 from hw.host.deployment import Target
 from pipeline.artefacts.verification import Rung
 from pipeline.engine.lock import BuiltFolder
@@ -74,7 +74,7 @@ def _unreachable(built: BuiltFolder, log: Path, port: str | None, target: Target
     """What is wrong with the board, if one is asked for, before anything is climbed."""
     try:
         if port:
-            chip.reach(built.folder, find_open(built.config.board.name), port)
+            chip.reach(built.folder, find(built.config.board.name), port)
         elif target:
             reach(target, log)
     except LinkError as error:

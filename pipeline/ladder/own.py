@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.progress import Step
-from hw.boards.boards import find_open
+from hw.boards.boards import find
 from hw.interface import CoreInterface, load_weights
 from models import data
 from models.students.tree import DecisionTree
@@ -107,7 +107,7 @@ def climb_core(
         own = Chip(
             folder=folder,
             interface=interface,
-            board=find_open(wanted.name),
+            board=find(wanted.name),
             shell=wanted.shell,
             frames=reference.x.reshape(-1, *interface.input.shape),
             expected=reference.expected,

@@ -5,8 +5,8 @@ from math import inf
 
 from common.errors import CapacityError, ConfigError
 from common.topology import Topology
-from hw.boards.amd import AmdBoard
-from hw.boards.boards import Board, find
+from hw.boards.board import Board
+from hw.boards.boards import find
 from hw.dataflow.fold import Fold
 from hw.interface import CoreInterface
 from hw.mapping.block_rams import with_resources
@@ -36,7 +36,7 @@ class Assessment:
         share: sum of the shares of the board's resources, to compare costs by one number.
     """
 
-    board: Board | AmdBoard
+    board: Board
     topology: Topology
     folds: tuple[Fold, ...]
     target: int | None
@@ -148,7 +148,7 @@ def _shell(config: Build) -> Outside:
     board = find(config.board.name)
 
     def cost(interface: CoreInterface) -> Cost:
-        if isinstance(board, AmdBoard):
+        if board.finn_board:
             return Cost()
         return shell_cost(interface, board.family, _port(config, interface))
 
@@ -157,7 +157,7 @@ def _shell(config: Build) -> Outside:
 
 def _port(config: Build, interface: CoreInterface) -> PortWidths | None:
     board = find(config.board.name)
-    if isinstance(board, AmdBoard) or config.board.shell != "parallel":
+    if board.finn_board or config.board.shell != "parallel":
         return None
     return parallel_port(board, interface)
 
@@ -166,7 +166,7 @@ def _assessed(topology: Topology, config: Build, folds: tuple[Fold, ...]) -> Ass
     board = find(config.board.name)
     graph = synthetic_graph(topology, folds, label=config.compile.output == "label")
     budget = board.budget_of(config.board.shell)
-    if isinstance(board, Board):
+    if not board.family.uses_vivado:
         graph = with_resources(graph, config.compile.multiply, board.family, budget)
     found = estimate(graph, board.family)
     port, shell, target = (

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil, floor
 
-from hw.boards.amd import AmdBoard
 from hw.boards.boards import find
 from hw.boards.budget import Budget
 from hw.mapping.cost import Cost, Estimate
@@ -91,7 +90,7 @@ def _link_limits(
         return Limit(name, need, budget, budget, TITLES[name])
 
     board = find(config.board.name)
-    if isinstance(board, AmdBoard):
+    if board.finn_board:
         yield limit("stream_bits", dma_bits(found.interface, target or found.interval), budget.stream_bits)
     elif port is not None:
         yield limit("stream_pins", stream_pins(found.interface, target), budget.stream_bits)

@@ -45,7 +45,10 @@ def described(found: Assessment, config: Build) -> dict[str, Any]:
         "pace": str(found.pace),
         "products": found.topology.products,
         "layers": [_layer(layer, found) for layer in found.estimate.layers],
-        "shell": {"kind": getattr(board, "finn_shell", config.board.shell), **_rounded(found.shell)},
+        "shell": {
+            "kind": board.finn_board.shell if board.finn_board else config.board.shell,
+            **_rounded(found.shell),
+        },
         "total": _rounded(total),
         "limits": [asdict(limit) | {"fits": limit.fits} for limit in found.limits],
         "binding": found.binding.name,

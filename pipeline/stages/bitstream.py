@@ -10,7 +10,7 @@ from pipeline.config.build import BoardConfig
 from pipeline.engine.stage import Facts, StageContext
 
 if TYPE_CHECKING:
-    from hw.boards.bitstream import Utilization
+    from hw.implementation.bitstream import Utilization
 
 
 def run(ctx: StageContext) -> Facts:
@@ -43,14 +43,15 @@ def implement(
 ) -> "Utilization":
     """Take a core, `core.v` with its `io.json`, to the bitstream of a board of open tools, in `out`.
 
-    `work` is a new folder, `log` gives the file of a tool's output. Raises as `hw.boards.bitstream` does.
+    `work` is a new folder, `log` gives the file of a tool's output. Raises as
+    `hw.implementation.bitstream` does.
     """
-    from hw.boards import bitstream, floorplan
-    from hw.boards.boards import find_open
+    from hw.boards.boards import find
+    from hw.implementation import bitstream, floorplan
     from hw.interface import CoreInterface
     from hw.shells.protocol import design_identity
 
-    board, native = find_open(wanted.name), wanted.toolchain == "native"
+    board, native = find(wanted.name), wanted.toolchain == "native"
     work.mkdir()
     steps = ("synthesis", "place and route", "packing")
     step(steps[0], 0, 3)
@@ -71,11 +72,11 @@ def implement(
     step(steps[2], 2, 3)
     packed = bitstream.pack(board, work=work, log=log("packing.log"), native=native)
     shutil.copyfile(packed, out / f"bitstream{packed.suffix}")
-    constraints = work / bitstream.CONSTRAINTS[board.family]
+    constraints = work / f"top{board.toolchain.constraints}"
     shutil.copyfile(constraints, out / f"constraints{constraints.suffix}")
     shutil.copyfile(work / bitstream.NETLIST, out / "netlist.json")
     shutil.copyfile(work / bitstream.PINS, out / "pins.json")
     utilization.save(out / "utilization.json")
-    (out / "floorplan.svg").write_text(floorplan.draw(work / bitstream.PLACED, board.family))
+    (out / "floorplan.svg").write_text(floorplan.draw(work / bitstream.PLACED, board.toolchain.drawing))
     step(steps[2], 3, 3)
     return utilization

@@ -27,7 +27,7 @@ def run(ctx: StageContext) -> Facts:
     reading = read_layers(model)
     board = find(ctx.config.board.name)
     budget = board.budget_of(ctx.config.board.shell)
-    if board.family == "amd":  # its core is simulated beside FINN's RTL, and never placed
+    if board.family.uses_vivado:  # its core is simulated beside FINN's RTL, and never placed
         graph = with_products(joined(reading), "lut")
     else:
         graph = with_resources(joined(reading), ctx.config.compile.multiply, board.family, budget)

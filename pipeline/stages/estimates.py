@@ -7,12 +7,13 @@ from pipeline.engine.stage import Facts, StageContext
 
 def run(ctx: StageContext) -> Facts:
     """Write `estimates.json`."""
-    from hw.boards.boards import find_amd
+    from hw.boards.boards import find
     from hw.finn.rtl.estimates import estimates
     from pipeline.artefacts.hardware import ESTIMATES
 
-    board = find_amd(ctx.config.board.name)
+    board = find(ctx.config.board.name)
     folder = ctx.lay_out("finn")
-    found = estimates(folder, board.architecture, work=ctx.work / "synthesis", log=ctx.log("estimates.log"))
+    work, log = ctx.work / "synthesis", ctx.log("estimates.log")
+    found = estimates(folder, board.finn.architecture, work=work, log=log)
     ESTIMATES.save(ctx.work, found)
     return asdict(found.total)

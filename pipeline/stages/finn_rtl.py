@@ -5,14 +5,14 @@ from pipeline.engine.stage import Facts, StageContext
 
 def run(ctx: StageContext) -> Facts:
     """Choose FINN's variants for the chip, and have FINN write those that are RTL."""
-    from hw.boards.boards import find_amd
+    from hw.boards.boards import find
     from hw.finn.lowering import load_hardware
     from hw.finn.rtl import generate
 
-    board = find_amd(ctx.config.board.name)
+    board = find(ctx.config.board.name)
     found = generate(
         load_hardware(ctx.input("compile", "hardware.onnx")),
-        part=board.part,
+        part=board.device,
         clock_hz=board.clock_hz,
         folder=ctx.work,
         log=ctx.log("finn.log"),

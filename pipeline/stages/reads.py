@@ -4,8 +4,8 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from hw.boards.boards import find, find_amd
-from hw.tools import tools
+from hw.boards.board import Board
+from hw.boards.boards import find
 from pipeline.config.build import Build, needed
 from pipeline.config.imported import ImportedStudent
 from pipeline.config.quantized import QuantizedStudent
@@ -17,22 +17,19 @@ def data_tools(config: Build) -> tuple[str, ...]:
     return ("scikit-learn",) if config.data and config.data.source in bundled else ()
 
 
-def family(config: Build) -> str:
-    """The chip family of the build's board."""
-    return find(config.board.name).family
+def board_of(config: Build) -> Board:
+    """The build's board."""
+    return find(config.board.name)
 
 
 def for_amd(config: Build) -> bool:
     """Whether the build goes FINN's own way, to Vivado, or the open one, to a bitstream."""
-    return family(config) == "amd"
+    return board_of(config).family.uses_vivado
 
 
 def board_tools(config: Build) -> tuple[str, ...]:
     """Synthesis, place and route, packing for the build's board."""
-    chip = family(config)
-    if config.board.toolchain == "native":
-        return tools.native_tools(chip)
-    return ("pyosys", f"yowasp-nextpnr-{chip}")
+    return board_of(config).toolchain.tools(native=config.board.toolchain == "native")
 
 
 def bitstream_tools(config: Build) -> tuple[str, ...]:
@@ -48,8 +45,9 @@ def chip_tools(config: Build) -> tuple[str, ...]:
     common = ("verilator", "g++", "make")
     if for_amd(config):
         return common
-    decompiler = ("icebox_vlog",) if tools.find("icebox_vlog").locate() else ()
-    return ("amaranth", *common, *sorted({"pyosys", f"yowasp-nextpnr-{family(config)}", *decompiler}))
+    chain = board_of(config).toolchain
+    decompiler = [chain.decompiler.name] if chain.decompiler and chain.decompiler.locate() else []
+    return ("amaranth", *common, *sorted([*chain.tools(), *decompiler]))
 
 
 def verify_tools(config: Build) -> tuple[str, ...]:
@@ -60,10 +58,10 @@ def verify_tools(config: Build) -> tuple[str, ...]:
 
 def bitstream_outputs(config: Build) -> tuple[str, ...]:
     """Named after the board's family, as its tools name them."""
-    suffix, constraints = {"ice40": ("bin", "pcf"), "ecp5": ("bit", "lpf")}[family(config)]
+    chain = board_of(config).toolchain
     return (
-        f"bitstream.{suffix}",
-        f"constraints.{constraints}",
+        f"bitstream{chain.bitstream}",
+        f"constraints{chain.constraints}",
         "netlist.json",
         "pins.json",
         "utilization.json",
@@ -138,7 +136,7 @@ def compile_tools(config: Build) -> tuple[str, ...]:
 def compile_outputs(config: Build) -> tuple[str, ...]:
     """What stage `compile` leaves."""
     reference = ("golden.onnx", "metrics.json") if brings(config) else ()
-    board = find(config.board.name)
+    board = board_of(config)
     weights = ("weights.bin",) if board.budget_of(config.board.shell).single_port_rams else ()
     return ("hardware.onnx", "core.v", "io.json", "layers.json", *weights, *reference)
 
@@ -169,8 +167,8 @@ def hardware(config: Build) -> str:
 
 def part(config: Build) -> list[object]:
     """The chip that FINN writes RTL for, and its clock."""
-    board = find_amd(config.board.name)
-    return [board.part, board.clock_hz]
+    board = board_of(config)
+    return [board.device, board.clock_hz]
 
 
 def before_vivado(config: Build) -> tuple[str, ...]:

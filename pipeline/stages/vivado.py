@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hw.boards.boards import find_amd
+from hw.boards.boards import find
 from pipeline.config.build import Build
 from pipeline.config.vivado import VivadoConfig
 from pipeline.engine.stage import Facts, StageContext
@@ -24,13 +24,13 @@ def run(ctx: StageContext) -> Facts:
     from hw.finn.rtl import GRAPH
     from hw.finn.vivado import Device, build, make_plan
 
-    asked, board = settings(ctx.config), find_amd(ctx.config.board.name)
+    asked, board = settings(ctx.config), find(ctx.config.board.name)
     folder = ctx.lay_out("build")
     artefacts = Artefacts(ctx.config, folder, ctx.work / "scratch", ctx.log("onnxruntime.log"), ctx.step)
     count = min(asked.samples, len(artefacts.x))
     plan = make_plan(
         (folder / GRAPH).read_bytes(),
-        Device(board.part, board.finn_board, board.finn_shell, board.clock_hz),
+        Device(board.device, board.finn.name, board.finn.shell, board.clock_hz),
         target=asked.target,
         frames=artefacts.frames[:count],
         expected=artefacts.expected()[:count],
@@ -61,16 +61,16 @@ def outputs(config: Build) -> tuple[str, ...]:
     """The checked products, and `utilization.json` where the design was placed and routed."""
     from hw.finn.vivado import products_of
 
-    asked, board = settings(config), find_amd(config.board.name)
-    names = products_of(asked.target, board.finn_shell, cpp_driver=asked.cpp_driver is not None)
+    asked, board = settings(config), find(config.board.name)
+    names = products_of(asked.target, board.finn.shell, cpp_driver=asked.cpp_driver is not None)
     measured = () if asked.target == "stitched-ip" else ("utilization.json",)
     return (*map(_kept, names), *measured)
 
 
 def key(config: Build) -> list[object]:
     """What the products depend on, besides the stage's inputs."""
-    board = find_amd(config.board.name)
-    shell = [board.part, board.finn_board, board.finn_shell, board.clock_hz]
+    board = find(config.board.name)
+    shell = [board.device, board.finn.name, board.finn.shell, board.clock_hz]
     return [settings(config).key, *shell, config.compile.output]
 
 

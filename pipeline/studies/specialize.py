@@ -18,7 +18,7 @@ from common.errors import ConfigError
 from common.files import write_atomic, writing
 from common.progress import Display, Step, track
 from common.topology import AveragePool, Conv, Dense, Topology
-from hw.boards.boards import BOARDS, find_open
+from hw.boards.boards import BOARDS, find
 from models import export
 from models.data.scenes import ANSWERS, TEMPLATES, Questions, scenes
 from models.distill.training.ensembles import independent, specialize
@@ -85,7 +85,7 @@ class Specialization:
 
     def __post_init__(self) -> None:
         if self.board:
-            find_open(self.board)
+            find(self.board).require_open()
         for loss in self.losses().values():
             loss.check_members(self.members)
         if self.seeds < 2:
@@ -214,7 +214,7 @@ def build_core(
 
 def _climbed(reference: Reference, folder: Path, asked: Specialization, step: Step) -> list[dict[str, Any]]:
     """The rungs from the core in `folder` on, and what the board gets."""
-    wanted = BoardConfig(name=asked.board or BOARDS[0].name)
+    wanted = BoardConfig(name=asked.board or next(iter(BOARDS)))
     if asked.board:
         with tempfile.TemporaryDirectory(prefix="retort-specialize-") as name:
             implement(

@@ -2,11 +2,12 @@
 
 `python -m tests.bench.cost_model` makes the chips of networks that the fit never saw (`tests.bench.held_out`)
 and prints a table; `--fit` measures the kernels of others one by one, fits, and writes
-`hw/mapping/cost/coefficients.json`. `--cache` keeps what was measured, by content, so that a second run goes
+`hw/boards/families`. `--cache` keeps what was measured, by content, so that a second run goes
 on from there.
 """
 
 import argparse
+import json
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,7 +19,8 @@ import numpy as np
 from amaranth.hdl import Elaboratable, Module, Value
 from scipy.optimize import nnls
 
-from hw.boards.bitstream import SYNTHESIS
+from hw.boards.boards import FAMILIES
+from hw.boards.families.base import ChipFamily
 from hw.core import design
 from hw.core.placing import Kernel, place
 from hw.core.verilog import to_verilog
@@ -29,7 +31,6 @@ from hw.mapping.cost import Cost, estimate, synthetic_graph
 from hw.mapping.cost.estimate import part_blocks, part_features
 from hw.mapping.cost.features import parts_of
 from hw.mapping.cost.shell import shell_part
-from hw.mapping.cost.table import TABLE, Coefficients, FamilyTable, coefficients, save
 from hw.shells.chip import chip_verilog
 from hw.shells.port import PortWidths
 from hw.simulation.simulate import CoreSimulator
@@ -104,30 +105,34 @@ class Bundle(Elaboratable):  # type: ignore[misc]
         }
 
 
-def kernels(family: str, seeds: Iterable[int]) -> list[Kernel]:
+def kernels(family: ChipFamily, seeds: Iterable[int]) -> list[Kernel]:
     """Kernels of every kind, each with other features, of the cores of some seeds."""
     taken: dict[str, dict[str, Kernel]] = defaultdict(dict)
     for seed in seeds:
-        for placed in place(with_products(_graph(seed), MULTIPLY[family][seed % len(MULTIPLY[family])])):
+        for placed in place(
+            with_products(_graph(seed), MULTIPLY[family.name][seed % len(MULTIPLY[family.name])])
+        ):
             placed.kernel._MustUse__used = True  # Amaranth warns of components that are never elaborated
             part, *_ = parts_of(placed.kernel)
             kind = taken[part.kind]
             most = MATRICES if part.kind == "matrix-vector" else PER_KIND
             blocks = part_blocks(part, family)
-            small = sum(part_features(part, "ice40").values()) < MOST_FEATURES and blocks <= MOST_BLOCKS
+            small = (
+                sum(part_features(part, FAMILIES["ice40"]).values()) < MOST_FEATURES and blocks <= MOST_BLOCKS
+            )
             if len(kind) < most and small:
                 kind.setdefault(repr(part), placed.kernel)
     return [kernel for kind in taken.values() for kernel in kind.values()]
 
 
-def wide_kernels(family: str) -> list[Kernel]:
+def wide_kernels(family: ChipFamily) -> list[Kernel]:
     """Matrix-vector kernels of many products a cycle, with which the fit need not guess beyond small ones."""
     found = []
     for number, (outputs, inputs, pe, simd, bits) in enumerate(WIDE):
         rng = np.random.default_rng(number)
         weights = rng.integers(-7, 8, (outputs, inputs))
         graph = DataflowGraph((inputs,), bits, (MatrixVector("wide", weights, bits, pe, simd),))
-        for multiply in sorted(set(MULTIPLY[family])):
+        for multiply in sorted(set(MULTIPLY[family.name])):
             (placed,) = place(with_products(graph, multiply))
             placed.kernel._MustUse__used = True  # as above
             found.append(placed.kernel)
@@ -146,7 +151,7 @@ def _bundles(every: Sequence[Kernel]) -> list[Sequence[Kernel]]:
     return [every[start : start + BUNDLED] for start in range(0, len(every), BUNDLED)]
 
 
-def samples(bench: Bench, family: str) -> Iterator[Sample]:
+def samples(bench: Bench, family: ChipFamily) -> Iterator[Sample]:
     """Every part of every kernel for the fit."""
     for bundle in (*_bundles(kernels(family, FIT_SEEDS)), *_bundles(wide_kernels(family))):
         parts = {f"top_kernel{index}": parts_of(kernel) for index, kernel in enumerate(bundle)}
@@ -158,7 +163,7 @@ def samples(bench: Bench, family: str) -> Iterator[Sample]:
                 yield Sample(part.kind, part_features(part, family), found[module])
 
 
-def shell_samples(bench: Bench, family: str) -> Iterator[Sample]:
+def shell_samples(bench: Bench, family: ChipFamily) -> Iterator[Sample]:
     """Both shells around streams of several widths, without the core."""
     for values, lanes, dtype, o_lanes, pins in SHELLS:
         streams = StreamFormat((values,), "uint8", lanes), StreamFormat((16,), dtype, o_lanes)
@@ -193,7 +198,7 @@ def fit(rows: Sequence[Sample], wanted: str) -> dict[str, float]:
     }
 
 
-def fit_family(bench: Bench, family: str) -> FamilyTable:
+def fit_family(bench: Bench, family: ChipFamily) -> dict[str, dict[str, dict[str, float]]]:
     """Fit all kinds of a family; tells how well."""
     by_kind: dict[str, list[Sample]] = defaultdict(list)
     for sample in chain(samples(bench, family), shell_samples(bench, family)):
@@ -206,10 +211,10 @@ def fit_family(bench: Bench, family: str) -> FamilyTable:
             real = [getattr(row.cost, wanted) for row in rows]
             error = np.abs(np.array(given) - real)
             print(
-                f"{family:6}{kind:22}{wanted:11}{len(rows):5} parts, mean {np.mean(real):7.1f},"
+                f"{family.name:6}{kind:22}{wanted:11}{len(rows):5} parts, mean {np.mean(real):7.1f},"
                 f" error {np.mean(error):6.1f}"
             )
-    return FamilyTable(**tables)
+    return tables
 
 
 def interval(work: Path, seed: int) -> tuple[int, int]:
@@ -219,15 +224,15 @@ def interval(work: Path, seed: int) -> tuple[int, int]:
     (work / "core.v").write_text(core.verilog)
     simulator = CoreSimulator(work / "core.v", core.interface, work=work / "simulation", log=work / "log")
     frames = np.random.default_rng(seed).integers(0, 256, (12, *graph.shape)).astype(np.uint8)
-    return estimate(graph, "ecp5").interval, simulator.run(frames).interval
+    return estimate(graph, FAMILIES["ecp5"]).interval, simulator.run(frames).interval
 
 
-def check(bench: Bench, families: Sequence[str]) -> None:
+def check(bench: Bench, families: Sequence[ChipFamily]) -> None:
     """Print estimates beside what the chips come to, and intervals beside Verilator's."""
     for family in families:
         errors = []
-        unit = "logic cells" if family == "ice40" else "LUTs"
-        print(f"{family}: network, {unit} estimated and real, error, flip-flops, block RAMs, cycles a frame")
+        name, unit = family.name, "logic cells" if family.shared_cells else "LUTs"
+        print(f"{name}: network, {unit} estimated and real, error, flip-flops, block RAMs, cycles a frame")
         for each in checked(bench, family):
             given, real = each.estimate, each.real
             errors.append(each.error)
@@ -238,7 +243,7 @@ def check(bench: Bench, families: Sequence[str]) -> None:
                 flush=True,
             )
         print(
-            f"{family}: error of {unit}, median {np.median(np.abs(errors)):.1%}, mean {np.mean(errors):+.1%},"
+            f"{name}: error of {unit}, median {np.median(np.abs(errors)):.1%}, mean {np.mean(errors):+.1%},"
             f" {min(errors):+.1%} to {max(errors):+.1%}"
         )
     for seed in list(SEEDS)[:SIMULATED]:
@@ -249,7 +254,7 @@ def check(bench: Bench, families: Sequence[str]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fit", action="store_true", help="measure, fit, and write the table")
-    parser.add_argument("--family", choices=sorted(SYNTHESIS), action="append", help="only this family")
+    parser.add_argument("--family", choices=sorted(MULTIPLY), action="append", help="only this family")
     parser.add_argument("--cache", type=Path, help="folder for what was measured")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="retort-cost-") as name:
@@ -257,11 +262,14 @@ def main() -> None:
         cache = asked.cache or work / "cache"
         cache.mkdir(parents=True, exist_ok=True)
         bench = Bench(work, cache)
-        families = asked.family or sorted(SYNTHESIS)
+        families = [FAMILIES[name] for name in asked.family or sorted(MULTIPLY)]
         if asked.fit:
             versions = {tool: tools.find(tool).require().version for tool in TOOLS}
-            fitted = {family: fit_family(bench, family) for family in families}
-            save(Coefficients(versions, {**(coefficients().families if TABLE.exists() else {}), **fitted}))
+            for family in families:
+                table = {"tools": versions, **fit_family(bench, family)}
+                path = family.coefficients_file
+                assert path
+                path.write_text(json.dumps(table, indent=1, sort_keys=True) + "\n")
         else:
             check(bench, families)
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import ToolError
-from hw.boards.bitstream import CHAINS as CHAINS_FILE
 from hw.finn.rtl import synthesis
+from hw.implementation.bitstream import CHAINS as CHAINS_FILE
 from hw.tools.tools import fingerprint, run_yosys
 
 FLOWS = {

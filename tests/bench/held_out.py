@@ -12,7 +12,8 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from common.topology import Topology
-from hw.boards.boards import find_open
+from hw.boards.boards import find
+from hw.boards.families.base import ChipFamily
 from hw.core import design
 from hw.dataflow import DataflowGraph, MatrixVector, Threshold
 from hw.mapping.block_rams import with_resources
@@ -49,9 +50,9 @@ class Checked:
         return self.estimate.luts / self.real.luts - 1
 
 
-def checked(bench: Bench, family: str, seeds: Iterable[int] = SEEDS) -> Iterator[Checked]:
+def checked(bench: Bench, family: ChipFamily, seeds: Iterable[int] = SEEDS) -> Iterator[Checked]:
     """The chips of some seeds."""
-    budget = find_open(BOARDS[family]).budget
+    budget = find(BOARDS[family.name]).budget
     for seed in seeds:
         sized, built = _student(seed) if seed % 2 else _random(seed)
         multiply: Any = "auto" if seed // 2 % 2 else "lut"

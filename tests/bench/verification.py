@@ -20,7 +20,7 @@ from qonnx.core.onnx_exec import execute_onnx
 from qonnx.util.cleanup import cleanup_model
 
 from common.topology import Conv, Dense, MaxPool, Topology
-from hw.boards.boards import find_open
+from hw.boards.boards import find
 from hw.core import design
 from hw.finn.lowering import Folding, execute, lower
 from hw.finn.reader import read
@@ -30,7 +30,7 @@ from models.export import golden_model, qonnx_model, save_model
 from pipeline.ladder.artefacts import BATCH
 from tests.models.networks import random_inputs, random_network
 
-BOARD = find_open("ulx3s-85f")
+BOARD = find("ulx3s-85f")
 TARGET_CYCLES = 8000
 FEW, SOME, MANY = 4, 256, 4096
 

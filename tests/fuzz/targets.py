@@ -19,11 +19,11 @@ from types import FrameType
 import numpy as np
 
 from common.errors import RetortError
-from hw.boards import floorplan
-from hw.boards.bitstream import read_report
-from hw.boards.boards import find_open
+from hw.boards.boards import find
 from hw.finn.rtl import synthesis
 from hw.finn.vivado import reports
+from hw.implementation import floorplan
+from hw.implementation.bitstream import read_report
 from hw.interface import CoreInterface, StreamFormat, WeightsFormat
 from hw.shells import protocol
 from models import data
@@ -146,12 +146,12 @@ def _network(path: Path) -> None:
 
 
 def _report(path: Path) -> None:
-    found = read_report(find_open("icebreaker"), path)
+    found = read_report(find("icebreaker"), path)
     assert found.fmax_hz > 0 and all(use.used >= 0 for use in found.resources.values())
 
 
 def _floorplan(path: Path) -> None:
-    assert floorplan.draw(path, "ice40").startswith("<svg")
+    assert floorplan.draw(path, find("icebreaker").toolchain.drawing).startswith("<svg")
 
 
 def _counts(path: Path) -> None:

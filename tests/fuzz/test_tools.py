@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 from common.errors import ToolError
-from hw.boards.bitstream import pack, place_and_route, synthesize
-from hw.boards.boards import find_open
+from hw.boards.boards import find
+from hw.boards.families import ice40
+from hw.implementation.bitstream import pack, place_and_route, synthesize
 from hw.interface import CoreInterface, StreamFormat
 from hw.simulation import netlist
 
-BOARD = find_open("icebreaker")
+BOARD = find("icebreaker")
 INTERFACE = CoreInterface(StreamFormat((4,), "uint8", 1), StreamFormat((2,), "int16", 1))
 GARBAGE = {
     "text": b"nothing of use\n",
@@ -36,7 +37,7 @@ def liars(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     folder.mkdir()
     garbage.write_bytes(GARBAGE[request.param])
     copies = "\n".join(f"cp {garbage} {name}" for name in PRODUCTS)
-    for name in ("yosys", "nextpnr-ice40", "icepack", netlist.DECOMPILER):
+    for name in ("yosys", "nextpnr-ice40", "icepack", ice40.DECOMPILER.name):
         program = folder / name
         program.write_text(f"#!/bin/sh\n{copies}\ncat {garbage}\n")
         program.chmod(0o755)

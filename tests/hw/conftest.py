@@ -9,16 +9,19 @@ from pathlib import Path
 import pytest
 from amaranth.hdl import UnusedElaboratable
 
-from hw.boards import bitstream
-from hw.boards.bitstream import Utilization
-from hw.boards.boards import Board, find_open
+from hw.boards.board import Board
+from hw.boards.boards import BOARDS, find
 from hw.core import CoreDesign, design
 from hw.dataflow import DataflowGraph
 from hw.finn.lowering import Fold
 from hw.finn.reader import read
+from hw.implementation import bitstream
+from hw.implementation.bitstream import Utilization
 from hw.shells.protocol import design_identity
 from models.students.integer import IntegerNetwork
 from tests.hw.networks import lowered, random_network
+
+OPEN_BOARDS = [board for board in BOARDS.values() if board.family.toolchain]
 
 
 @dataclass(frozen=True)
@@ -48,11 +51,11 @@ class Built(Compiled):
 
     @property
     def bitstream(self) -> Path:
-        return self.folder / bitstream.BITSTREAM[self.board.family]
+        return self.folder / f"top{self.board.toolchain.bitstream}"
 
     @property
     def constraints(self) -> Path:
-        return self.folder / bitstream.CONSTRAINTS[self.board.family]
+        return self.folder / f"top{self.board.toolchain.constraints}"
 
 
 def compile_core(board: str, widths: list[int], folds: list[tuple[int, int]], folder: Path) -> Compiled:
@@ -62,7 +65,7 @@ def compile_core(board: str, widths: list[int], folds: list[tuple[int, int]], fo
     graph = read(lowered(network, folder, [Fold(*fold) for fold in folds]))
     core = design(graph, folder / "amaranth")
     (folder / "core.v").write_text(core.verilog)
-    return Compiled(find_open(board), network, graph, core, folder)
+    return Compiled(find(board), network, graph, core, folder)
 
 
 def synthesize(compiled: Compiled, work: Path) -> None:

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TypeAlias
 
 from common.errors import LinkError, ToolError
+from hw.boards.families.amd import LICENCES
 from hw.finn.vivado.plan import OUT, OUTCOME, SCRIPT
 from hw.tools import tools
-from hw.tools.amd import LICENCES
 from hw.tools.ssh import Remote
 
 WHAT = "FINN's builder"

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from common.errors import TimingError, ToolError, VerificationError
-from hw.boards.bitstream import Utilization
 from hw.finn.vivado.plan import CHECK, OUTCOME, Plan
 from hw.finn.vivado.reports import Power, Timing, read_power, read_timing, read_utilization
+from hw.implementation.bitstream import Utilization
 from hw.tools.tools import reading
 
 _SYNC = b"\xaa\x99\x55\x66"

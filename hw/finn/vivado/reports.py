@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from hw.boards.bitstream import Use
+from hw.implementation.bitstream import Use
 from hw.tools.tools import reading
 
 T = TypeVar("T")

@@ -6,6 +6,7 @@ from typing import Any
 
 from amaranth.hdl import Value
 
+from hw.boards.families.base import ChipFamily
 from hw.core.module import interface_of
 from hw.core.placing import Placed, place
 from hw.dataflow import DataflowGraph
@@ -14,7 +15,6 @@ from hw.mapping.cost.features import parts_of
 from hw.mapping.cost.finn import finn_cost
 from hw.mapping.cost.memory import mapped
 from hw.mapping.cost.part import Cost, Part
-from hw.mapping.cost.table import coefficients
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class LayerCost:
 class Estimate:
     """The layers' costs, cycles between frames, and the core's streams."""
 
-    family: str
+    family: ChipFamily
     layers: tuple[LayerCost, ...]
     interval: int
     interface: CoreInterface
@@ -60,27 +60,27 @@ class Estimate:
         return max(self.layers, key=lambda layer: layer.cost.luts)
 
 
-def estimate(graph: DataflowGraph, family: str) -> Estimate:
-    """What a graph's core will take of a chip of `family`, without any shell: of "ice40" or "ecp5" the open
-    kernels, of "amd" FINN's layers.
+def estimate(graph: DataflowGraph, family: ChipFamily) -> Estimate:
+    """What a graph's core will take of a chip of `family`, without any shell: our kernels, or FINN's layers
+    where Vivado makes the bitstream.
     """
     placed = place(graph)
     layers = tuple(_layer(each, family) for each in placed)
     return Estimate(family, layers, graph.interval_bound, interface_of(graph, placed))
 
 
-def layers_cost(graph: DataflowGraph, family: str) -> Cost:
+def layers_cost(graph: DataflowGraph, family: ChipFamily) -> Cost:
     """What the layers take together; of any part of a network, whatever values it takes."""
     return sum((_layer(each, family).cost for each in place(graph)), Cost())
 
 
-def _layer(placed: Placed, family: str) -> LayerCost:
+def _layer(placed: Placed, family: ChipFamily) -> LayerCost:
     kernel, layer = placed.kernel, placed.layer
     kernel._MustUse__used = True  # Amaranth warns of components that are never elaborated
     streams = kernel.i if isinstance(kernel.i, tuple) else (kernel.i,)
     outlet = kernel.o[0] if isinstance(kernel.o, tuple) else kernel.o
     i_bits, o_bits = sum(_bits(stream.payload) for stream in streams), _bits(outlet.payload)
-    if family == "amd":
+    if family.uses_vivado:
         cost = finn_cost(layer, i_bits, o_bits)
     else:
         cost = sum((part_cost(part, family) for part in parts_of(kernel)), Cost())
@@ -100,7 +100,7 @@ def _bits(payload: Any) -> int:
     return len(Value.cast(payload))
 
 
-def part_features(part: Part, family: str) -> dict[str, float]:
+def part_features(part: Part, family: ChipFamily) -> dict[str, float]:
     """The part's features, and what its memories add to LUTs and flip-flops."""
     memory = {"rom": 0.0, "ram": 0.0, "ram-bits": 0.0, "ram-mux": 0.0, "read": 0.0}
     for store, count in part.stores:
@@ -113,19 +113,19 @@ def part_features(part: Part, family: str) -> dict[str, float]:
     return dict(part.features) | memory
 
 
-def part_blocks(part: Part, family: str) -> int:
+def part_blocks(part: Part, family: ChipFamily) -> int:
     """Block RAMs of a part."""
     return sum(mapped(store, family).block_rams * count for store, count in part.stores)
 
 
-def part_single_port_rams(part: Part, family: str) -> int:
+def part_single_port_rams(part: Part, family: ChipFamily) -> int:
     """Single-port RAMs of a part."""
     return sum(mapped(store, family).single_port_rams * count for store, count in part.stores)
 
 
-def part_cost(part: Part, family: str) -> Cost:
+def part_cost(part: Part, family: ChipFamily) -> Cost:
     """What a part of a kernel takes."""
-    table = coefficients().families[family]
+    table = family.coefficients
     features = part_features(part, family)
     return Cost(
         luts=_sum(table.luts[part.kind], features),

@@ -9,16 +9,11 @@ from dataclasses import dataclass
 from functools import cache
 from math import ceil, log2
 
-from hw.boards.budget import FAMILIES, SINGLE_PORT_RAM
+from hw.boards.budget import SINGLE_PORT_RAM
+from hw.boards.families.base import ChipFamily
 
 ROM_BIT, RAM_BIT, MUX_BIT = 1 / 16, 1.0, 0.5
 """Costs of a bit in logic, without and with a write port, and of a bit of a multiplexer between blocks."""
-BLOCK = {"ice40": 64, "ecp5": 128}
-"""Cost of a block RAM."""
-SHARED = 18
-"""The widest word of an ECP5 block RAM that both its ports can read."""
-LUT_RAM_DEPTH, LUT_RAM_WIDTH, LUT_RAM = 16, 4, 4
-"""ECP5's RAM in LUTs, TRELLIS_DPR16X4: words, bits a word, cost."""
 MERGED = 8
 """Words of a ROM of which columns are likely to be the same."""
 LUT_ADDRESS = 4
@@ -66,7 +61,7 @@ class Mapped:
 
 
 @cache
-def mapped(store: Store, family: str) -> Mapped:
+def mapped(store: Store, family: ChipFamily) -> Mapped:
     """What `family`'s synthesis makes of a memory."""
     if store.single_port:
         rows = ceil(store.depth / SINGLE_PORT_RAM.depth)
@@ -79,12 +74,12 @@ def mapped(store: Store, family: str) -> Mapped:
             return Mapped(block_rams=blocks, mux=mux)
         columns = 0 if store.regular else _columns(store)
         return Mapped(rom=columns * rom_luts(store.depth, family), read=columns)
-    rows = ceil(store.depth / LUT_RAM_DEPTH)
-    units = rows * ceil(store.width / LUT_RAM_WIDTH)
-    spread = (rows - 1) * store.width
-    in_luts = LUT_RAM * units + MUX_BIT * (spread + rows * (rows > 1))
-    if family == "ecp5" and not store.block and in_luts < min(cost, in_logic):
-        return Mapped(ram=LUT_RAM * units, mux=spread, read=store.width)
+    if family.lut_ram and not store.block:
+        unit = family.lut_ram
+        rows = ceil(store.depth / unit.depth)
+        luts, spread = unit.luts * rows * ceil(store.width / unit.width), (rows - 1) * store.width
+        if luts + MUX_BIT * (spread + rows * (rows > 1)) < min(cost, in_logic):
+            return Mapped(ram=luts, mux=spread, read=store.width)
     if store.block or cost < in_logic:
         return Mapped(block_rams=blocks, mux=mux)
     size = store.depth * store.width
@@ -96,26 +91,22 @@ def _columns(store: Store) -> int:
     return store.width if store.depth > MERGED else min(store.width, (1 << store.depth) // 2 - 1)
 
 
-def _blocks(store: Store, family: str) -> tuple[int, int, float]:
+def _blocks(store: Store, family: ChipFamily) -> tuple[int, int, float]:
     """Blocks, bits of multiplexers between them, and cost, in the cheapest shape."""
     found = []
-    for depth, width in FAMILIES[family].block_ram.shapes:
+    for depth, width in family.block_ram.shapes:
         rows = ceil(store.depth / depth)
-        # The blocks' own two ports are one to write and one to read, but for ECP5's up to 18 bits wide.
-        copies = ceil(store.ports / 2) if family == "ecp5" and width <= SHARED else store.ports
+        # Of a block's two ports one writes and one reads, but for words up to `shared_width`.
+        copies = ceil(store.ports / 2) if width <= family.shared_width else store.ports
         blocks, mux = copies * ceil(rows * store.width / width), store.ports * (rows - 1) * store.width
-        found.append((BLOCK[family] * blocks + MUX_BIT * mux, blocks, mux))
+        found.append((family.block_ram_cost * blocks + MUX_BIT * mux, blocks, mux))
     cost, blocks, mux = min(found)
     return blocks, mux, cost
 
 
-def rom_luts(depth: int, family: str) -> float:
-    """LUTs a bit of a ROM's word: one for each 16 words, and the multiplexers between them.
-
-    Two multiplexers of two make a LUT's worth on iCE40; on ECP5, where LUTs are joined by multiplexers of
-    their own, synthesis for speed takes about as many LUTs again as there are leaves.
-    """
+def rom_luts(depth: int, family: ChipFamily) -> float:
+    """LUTs a bit of a ROM's word: one for each 16 words, and the multiplexers between them."""
     leaves = ceil(depth / (1 << LUT_ADDRESS))
     if leaves == 1:
         return min(1.0, log2(depth) / 2)
-    return leaves + (leaves - 1) * (2 / 3 if family == "ice40" else 1)
+    return leaves + (leaves - 1) * family.rom_mux

@@ -1,5 +1,6 @@
 """What the shells take, by the widths of their streams."""
 
+from hw.boards.families.base import ChipFamily
 from hw.interface import CoreInterface
 from hw.kernels.streams import counter_width
 from hw.mapping.cost.estimate import part_cost
@@ -24,7 +25,7 @@ def shell_part(interface: CoreInterface, port: PortWidths | None) -> Part:
     return Part("shell-parallel", features)
 
 
-def shell_cost(interface: CoreInterface, family: str, port: PortWidths | None) -> Cost:
+def shell_cost(interface: CoreInterface, family: ChipFamily, port: PortWidths | None) -> Cost:
     """What a shell takes of a chip of `family`: the serial one, or, given its `port`, the parallel one."""
     cost = part_cost(shell_part(interface, port), family)
     return cost if interface.weights is None else cost + LOADER

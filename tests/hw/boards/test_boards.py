@@ -4,10 +4,12 @@ from pathlib import Path
 import pytest
 
 from common.errors import ConfigError
-from hw.boards.boards import BOARDS, Board, find
+from hw.boards.board import Board
+from hw.boards.boards import find
 from hw.tools import tools
+from tests.hw.conftest import OPEN_BOARDS
 
-boards = pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.name)
+boards = pytest.mark.parametrize("board", OPEN_BOARDS, ids=lambda board: board.name)
 
 
 @boards
@@ -78,11 +80,11 @@ def test_resources_are_as_nextpnr_reports(board: Board, tmp_path: Path) -> None:
         "module top(input clk, output reg q = 0); always @(posedge clk) q <= ~q; endmodule\n"
     )
     log = tmp_path / "log"
-    script = ["read_verilog top.v", f"synth_{board.family} -top top -json top.json"]
+    script = ["read_verilog top.v", f"{board.toolchain.synthesis.format(top='top')} -json top.json"]
     tools.run_yosys(script, cwd=tmp_path, log=log, products=[Path("top.json")])
-    argv = tools.command(f"nextpnr-{board.family}")
+    argv = board.toolchain.nextpnr()
     argv += [f"--{board.device}", "--package", board.package, "--json", "top.json", "--report", "report.json"]
-    if board.family == "ecp5":
+    if board.speed:
         argv += ["--speed", board.speed, "--lpf-allow-unconstrained"]
     tools.run(argv, cwd=tmp_path, log=log, what="nextpnr", products=[Path("report.json")])
     report = json.loads((tmp_path / "report.json").read_text())["utilization"]

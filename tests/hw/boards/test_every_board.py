@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hw.boards import bitstream
-from hw.boards.boards import CONTROL_PINS
+from hw.boards.board import CONTROL_PINS
 from hw.host.host import Link
+from hw.implementation import bitstream
 from hw.shells.port import Shell, parallel_port
 from hw.simulation import netlist, parallel_board, virtual_board
 from hw.simulation.netlist import ChipModel
@@ -73,7 +73,7 @@ def test_core_to_bitstream(name: str, shell: Shell, tmp_path: Path) -> None:
     utilization = bitstream.place_and_route(board, work=work, log=log, seed=1)
     assert utilization.timing_met
     if shell == "parallel":
-        port, pads = parallel_port(board, io), {"ice40": "SB_IO", "ecp5": "TRELLIS_IO"}[board.family]
+        port, pads = parallel_port(board, io), {"ice40": "SB_IO", "ecp5": "TRELLIS_IO"}[board.family.name]
         pins = port.in_bits + port.out_bits + len(CONTROL_PINS) + 1  # and the clock
         assert utilization.resources[pads].used == pins
     packed = bitstream.pack(board, work=work, log=log)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hw.boards.boards import find_open
+from hw.boards.boards import find
 from hw.core.verilog import to_verilog
 from hw.kernels.dsp import DspPairs
 from hw.kernels.matrix_vector import MatrixVector
@@ -75,7 +75,7 @@ def test_netlist_of_ecp5_equals_the_rtl(tmp_path: Path) -> None:
     assert sum(cell["type"] == "MULT18X18D" for cell in cells) == 2 * 8
     (tmp_path / "bench.v").write_text(BENCH.format(bits=8 * 8, o_bits=4 * kernel.o_shape.width))
     (tmp_path / "drive.cpp").write_text(DRIVE)
-    model = netlist.netlist_model(find_open("ulx3s-85f"), tmp_path / "top.json", tmp_path, tmp_path / "log")
+    model = netlist.netlist_model(find("ulx3s-85f"), tmp_path / "top.json", tmp_path, tmp_path / "log")
     simulator = verilator.build(
         [tmp_path / "bench.v", tmp_path / "rtl.v", *model.sources],
         top="bench",

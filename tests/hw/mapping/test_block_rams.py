@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hw.boards.boards import find_open
+from hw.boards.boards import FAMILIES, find
 from hw.boards.budget import Budget
 from hw.core import design
 from hw.dataflow import DataflowGraph, Integers, MatrixVector, Multiply
@@ -15,11 +15,13 @@ from hw.mapping.cost import estimate
 from hw.simulation.simulate import CoreSimulator
 from tests.hw.networks import graph_of, random_folds, random_frames, random_network
 
-BUDGET = find_open("ulx3s-85f").budget
+ECP5 = FAMILIES["ecp5"]
+
+BUDGET = find("ulx3s-85f").budget
 
 
 def chosen(graph: DataflowGraph, budget: Budget = BUDGET) -> list[Multiply]:
-    found = use_block_rams(graph, "ecp5", budget)
+    found = use_block_rams(graph, ECP5, budget)
     return [layer.multiply for layer in found.layers if isinstance(layer, MatrixVector)]
 
 
@@ -32,15 +34,15 @@ def wide() -> DataflowGraph:
 def test_tables_where_block_ram_is_free() -> None:
     graph = wide()
     assert chosen(graph) == ["table"]
-    in_tables = estimate(with_products(graph, "table"), "ecp5").total.block_rams
+    in_tables = estimate(with_products(graph, "table"), ECP5).total.block_rams
     short = replace(BUDGET, block_rams=int(in_tables / SHARE) - 2)
     assert chosen(graph, short) == ["lut"]
-    spared = estimate(use_block_rams(graph, "ecp5", BUDGET), "ecp5").total.luts
-    assert spared < estimate(graph, "ecp5").total.luts / 2
+    spared = estimate(use_block_rams(graph, ECP5, BUDGET), ECP5).total.luts
+    assert spared < estimate(graph, ECP5).total.luts / 2
 
 
 def test_small_chips_keep_their_block_rams() -> None:
-    board = find_open("icebreaker")
+    board = find("icebreaker")
     found = use_block_rams(wide(), board.family, board.budget)
     assert estimate(found, board.family).total.block_rams <= board.budget.block_rams * SHARE
 

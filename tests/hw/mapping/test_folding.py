@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from common.errors import CapacityError
 from common.topology import AveragePool, Conv, Dense, Depthwise, MaxPool, Topology
-from hw.boards.boards import find
+from hw.boards.boards import FAMILIES, find
 from hw.dataflow.fold import Fold
 from hw.interface import CoreInterface
 from hw.mapping.cost import Cost, estimate, fold_places, shell_cost, synthetic_graph
@@ -26,24 +26,26 @@ PICTURES = Topology(
     ),
 )
 
+ICE40, ECP5 = FAMILIES["ice40"], FAMILIES["ecp5"]
+
 
 @pytest.mark.parametrize("topology", [DIGITS, PICTURES], ids=["dense", "pictures"])
 @pytest.mark.parametrize("target", [20000, 1500, 900])
 def test_folds_reach_the_target(topology: Topology, target: int) -> None:
-    folds = fold(topology, target, "ice40", BUDGET)
+    folds = fold(topology, target, ICE40, BUDGET)
     assert len(folds) == len(fold_places(topology.steps))
     assert synthetic_graph(topology, folds).interval_bound <= target
 
 
 def serial(interface: CoreInterface) -> Cost:
-    return shell_cost(interface, "ice40", None)
+    return shell_cost(interface, ICE40, None)
 
 
 def cost(topology: Topology, target: int) -> float:
     """Of the folds for a target, which they satisfy."""
-    graph = synthetic_graph(topology, fold(topology, target, "ice40", BUDGET, serial))
+    graph = synthetic_graph(topology, fold(topology, target, ICE40, BUDGET, serial))
     assert graph.interval_bound <= target
-    found = estimate(graph, "ice40")
+    found = estimate(graph, ICE40)
     return share(found.total + serial(found.interface), BUDGET)
 
 
@@ -52,7 +54,7 @@ def cost(topology: Topology, target: int) -> float:
 def test_cost_is_monotone_in_the_target(seed: int, one: float, other: float) -> None:
     """Between the fastest and the slowest pace of random networks, at all scales."""
     topology, _, graph = random_case(np.random.default_rng(seed))
-    paces = [each.interval for each in candidates(topology, 10**9, "ice40", BUDGET)]
+    paces = [each.interval for each in candidates(topology, 10**9, ICE40, BUDGET)]
     least = max(paces[-1], min(layer.cycles for layer in graph.layers))
     fast, slow = sorted(round(least * (paces[0] / least) ** at) for at in (one, other))
     try:
@@ -70,14 +72,14 @@ def test_cost_falls_at_every_target_in_turn() -> None:
 
 
 def test_candidates_are_ever_faster_and_dearer() -> None:
-    found = list(candidates(PICTURES, 5000, "ice40", BUDGET))
+    found = list(candidates(PICTURES, 5000, ICE40, BUDGET))
     assert [each.interval for each in found] == sorted({each.interval for each in found}, reverse=True)
     assert [each.share for each in found] == sorted(each.share for each in found)
-    assert all(each.least_luts("auto", "ice40") <= each.least_luts("lut", "ice40") for each in found)
+    assert all(each.least_luts("auto", ICE40) <= each.least_luts("lut", ICE40) for each in found)
 
 
 def test_slow_targets_take_one_product_a_cycle() -> None:
-    assert fold(DIGITS, 10**6, "ecp5", BUDGET)[0].pe * fold(DIGITS, 10**6, "ecp5", BUDGET)[0].simd <= 2
+    assert fold(DIGITS, 10**6, ECP5, BUDGET)[0].pe * fold(DIGITS, 10**6, ECP5, BUDGET)[0].simd <= 2
 
 
 def test_folds_of_a_layer() -> None:
@@ -90,7 +92,7 @@ def test_folds_of_a_layer() -> None:
 def test_too_fast_a_target_names_the_layer() -> None:
     topology = Topology((12, 12, 1), (Conv(8, (3, 3), 3, 4), Dense(10, 4, None)))
     with pytest.raises(CapacityError, match=r"layer0: its window takes \d+ cycles a frame"):
-        fold(topology, 50, "ice40", BUDGET)
+        fold(topology, 50, ICE40, BUDGET)
 
 
 def test_target_of_a_rate() -> None:

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from common.errors import LoweringError, ModelFileError
-from hw.boards import bitstream
-from hw.boards.boards import find_open
+from hw.boards.boards import FAMILIES, find
 from hw.core import CoreDesign, design
 from hw.dataflow import DataflowGraph, Integers, MatrixVector
 from hw.finn.lowering import Fold
 from hw.host.host import Link
+from hw.implementation import bitstream
 from hw.mapping.block_rams import with_resources
 from hw.mapping.cost import estimate, shell_cost
 from hw.mapping.cost.memory import Store, mapped
@@ -23,7 +23,9 @@ from hw.simulation.netlist import ChipModel
 from hw.simulation.simulate import CoreSimulator
 from tests.hw.networks import graph_of, random_frames, random_network
 
-ICEBREAKER = find_open("icebreaker")
+ICE40 = FAMILIES["ice40"]
+
+ICEBREAKER = find("icebreaker")
 
 
 def dense(name: str, inputs: int, outputs: int, simd: int) -> MatrixVector:
@@ -42,12 +44,12 @@ def memories(graph: DataflowGraph) -> list[str]:
 def test_only_what_block_ram_does_not_hold() -> None:
     """40 KB and more of weights; a graph that fits stays as it is."""
     small, large = alone(64, 32, 4), alone(784, 128, 4)
-    assert with_resources(small, "lut", "ice40", ICEBREAKER.budget) == small
-    found = with_resources(large, "auto", "ice40", ICEBREAKER.budget)
+    assert with_resources(small, "lut", ICE40, ICEBREAKER.budget) == small
+    found = with_resources(large, "auto", ICE40, ICEBREAKER.budget)
     assert memories(found) == ["single-port"]
-    assert estimate(large, "ice40").total.block_rams > ICEBREAKER.budget.block_rams
-    costs = estimate(found, "ice40")
-    total = costs.total + shell_cost(costs.interface, "ice40", None)
+    assert estimate(large, ICE40).total.block_rams > ICEBREAKER.budget.block_rams
+    costs = estimate(found, ICE40)
+    total = costs.total + shell_cost(costs.interface, ICE40, None)
     assert total.block_rams <= ICEBREAKER.budget.block_rams
     assert 0 < total.single_port_rams <= ICEBREAKER.budget.single_port_rams
 
@@ -55,32 +57,32 @@ def test_only_what_block_ram_does_not_hold() -> None:
 def test_the_layer_that_spares_most() -> None:
     network = random_network([256, 96, 32, 10])
     graph = graph_of(network, [Fold(1, 4), Fold(1, 4), Fold(1, 2)])
-    found = use_single_port_rams(graph, "ice40", ICEBREAKER.budget)
+    found = use_single_port_rams(graph, ICE40, ICEBREAKER.budget)
     assert memories(found) == ["single-port", "rom", "rom"]
 
 
 def test_boards_and_shells_without() -> None:
     large = alone(784, 128, 4)
     for name in ("hx8k", "ulx3s-85f"):
-        board = find_open(name)
+        board = find(name)
         assert memories(use_single_port_rams(large, board.family, board.budget)) == ["rom"]
     parallel = ICEBREAKER.budget_of("parallel")
-    assert memories(with_resources(large, "auto", "ice40", parallel)) == ["rom"]
+    assert memories(with_resources(large, "auto", ICE40, parallel)) == ["rom"]
 
 
 def test_no_more_than_there_are() -> None:
     """A word of 4 by 16 weights needs more than four RAMs side by side."""
     graph = DataflowGraph((784,), 8, (replace(dense("wide", 784, 128, 16), pe=4),))
-    assert memories(use_single_port_rams(graph, "ice40", ICEBREAKER.budget)) == ["rom"]
+    assert memories(use_single_port_rams(graph, ICE40, ICEBREAKER.budget)) == ["rom"]
     forced = replace(graph, layers=(replace(graph.layers[0], memory="single-port"),))
-    assert estimate(forced, "ice40").total.single_port_rams > ICEBREAKER.budget.single_port_rams
+    assert estimate(forced, ICE40).total.single_port_rams > ICEBREAKER.budget.single_port_rams
 
 
 @pytest.mark.parametrize(
     ("depth", "width", "rams"), [(1, 1, 1), (16384, 16, 1), (16385, 16, 2), (16384, 17, 2), (20000, 33, 6)]
 )
 def test_cost(depth: int, width: int, rams: int) -> None:
-    found = mapped(Store(depth, width, single_port=True), "ice40")
+    found = mapped(Store(depth, width, single_port=True), ICE40)
     assert (found.single_port_rams, found.block_rams) == (rams, 0)
 
 
@@ -164,7 +166,7 @@ def test_placed_netlist_equals_the_graph(tmp_path: Path) -> None:
     identity = design_identity(core.verilog.encode())
     bitstream.synthesize(ICEBREAKER, tmp_path / "core.v", core.interface, identity, work=tmp_path, log=log)
     used = bitstream.place_and_route(ICEBREAKER, work=tmp_path, log=log, seed=1)
-    assert used.resources["ICESTORM_SPRAM"].used == estimate(graph, "ice40").total.single_port_rams == 4
+    assert used.resources["ICESTORM_SPRAM"].used == estimate(graph, ICE40).total.single_port_rams == 4
     assert bitstream.pack(ICEBREAKER, work=tmp_path, log=log).stat().st_size > 100_000
     frames = random_frames(8, graph.inputs)
     model = netlist.netlist_model(ICEBREAKER, tmp_path / bitstream.NETLIST, tmp_path, log)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from common.errors import CapacityError, ModelFileError
-from hw.boards import bitstream
-from hw.boards.boards import find_open
+from hw.boards.boards import find
+from hw.implementation import bitstream
 from hw.interface import CoreInterface, StreamFormat, WeightsFormat, load_weights
 from hw.mapping.cost.shell import LOADER
 from hw.shells import protocol
@@ -143,7 +143,7 @@ def test_more_than_the_link_takes() -> None:
 
 def test_parallel_shell_refuses_weights(tmp_path: Path) -> None:
     with pytest.raises(CapacityError, match=r"1200 bytes of weights to load .* take shell 'uart'"):
-        build_plan(find_open("icebreaker"), "", INTERFACE, DESIGN, shell="parallel")
+        build_plan(find("icebreaker"), "", INTERFACE, DESIGN, shell="parallel")
     with pytest.raises(CapacityError, match="parallel shell cannot"):
         chip_verilog(INTERFACE, DESIGN, tmp_path, port=PortWidths(1, 1, 8, 16))
 
@@ -181,7 +181,7 @@ def shell_cells(interface: CoreInterface, work: Path) -> tuple[int, int]:
     script = [
         "read_verilog -lib core.v",
         "read_verilog chip.v",
-        *bitstream.synthesis("ice40", "chip", work),
+        *bitstream.synthesis(find("icebreaker").toolchain, "chip", work),
         "write_json chip.json",
     ]
     run_yosys(script, cwd=work, log=work / "log", products=[Path("chip.json")])

@@ -12,7 +12,8 @@ from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
 from common.errors import CapacityError, FrameError
-from hw.boards.boards import BOARDS, Board, find_open
+from hw.boards.board import Board
+from hw.boards.boards import find
 from hw.interface import CoreInterface, StreamFormat
 from hw.shells import protocol
 from hw.shells.chip import build_plan, chip_verilog
@@ -22,6 +23,7 @@ from hw.shells.packing import Packer, Unpacker
 from hw.shells.protocol import Command, Reply, Status
 from hw.shells.uart import Receiver, Transmitter
 from hw.tools import tools
+from tests.hw.conftest import OPEN_BOARDS
 
 NARROW = CoreInterface(StreamFormat((6,), "uint8", 1), StreamFormat((2,), "int16", 1))
 WIDE = CoreInterface(StreamFormat((6,), "uint8", 3), StreamFormat((3,), "int8", 3))
@@ -387,10 +389,10 @@ def test_chip_verilog_is_the_same_anywhere(tmp_path: Path) -> None:
     assert first != chip_verilog(NARROW, b"another", tmp_path / "c")
 
 
-@pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.name)
+@pytest.mark.parametrize("board", OPEN_BOARDS, ids=lambda board: board.name)
 def test_build_plan(board: Board) -> None:
     plan = build_plan(board, "module core; endmodule\n", NARROW, DESIGN)
-    constraints = plan.files["top.pcf" if board.family == "ice40" else "top.lpf"]
+    constraints = plan.files[f"top{board.toolchain.constraints}"]
     assert "uart_0__rx__io" in constraints and "uart_0__tx__io" in constraints
     assert plan.files["core.v"] == "module core; endmodule\n"
     assert str(Path.cwd()) not in plan.files["top.il"]
@@ -400,7 +402,7 @@ def test_build_plan(board: Board) -> None:
 @pytest.mark.slow
 def test_shell_is_small(tmp_path: Path) -> None:
     digits = CoreInterface(StreamFormat((64,), "uint8", 1), StreamFormat((10,), "int16", 1))
-    plan = build_plan(find_open("icebreaker"), "", digits, DESIGN)
+    plan = build_plan(find("icebreaker"), "", digits, DESIGN)
     (tmp_path / "top.il").write_text(plan.files["top.il"])
     (tmp_path / "core.v").write_text(
         "module core(input clk, rst, s_axis_tvalid, m_axis_tready, input [7:0] s_axis_tdata,"

@@ -1,7 +1,6 @@
 import pytest
 
-from hw.boards.amd import AmdBoard
-from hw.boards.boards import Board, find
+from hw.boards.boards import find
 from hw.interface import CoreInterface, StreamFormat
 from hw.shells.port import PortWidths, parallel_port
 from hw.shells.protocol import Command, Status, encode_reply, encode_request
@@ -47,7 +46,6 @@ def test_pins_that_are_named_carry_the_rate(interval: int) -> None:
 
 
 def test_parallel_port_and_dma() -> None:
-    assert isinstance(ICEBREAKER, Board) and isinstance(ZYNQ, AmdBoard)
     port = parallel_port(ICEBREAKER, IO)
     beats = max(8 * port.in_beats, 5 * port.out_beats)
     assert link_cycles(ICEBREAKER, IO, port) == beats

@@ -16,11 +16,12 @@ from amaranth.utils import ceil_log2
 from numpy.typing import NDArray
 
 from common.errors import ToolError, ToolMissingError
-from hw.boards import bitstream
-from hw.boards.boards import find_open
+from hw.boards.boards import find
+from hw.boards.families import ice40
 from hw.core import place
 from hw.core.verilog import to_verilog
 from hw.host.host import Link
+from hw.implementation import bitstream
 from hw.shells.port import parallel_port
 from hw.simulation import netlist, parallel_board, verilator, virtual_board
 from hw.simulation.netlist import ChipModel
@@ -31,7 +32,7 @@ from tests.hw.networks import random_frames
 SAMPLES = 16
 
 DECOMPILER = pytest.mark.skipif(
-    shutil.which(netlist.DECOMPILER) is None, reason=f"{netlist.DECOMPILER} is not installed"
+    shutil.which(ice40.DECOMPILER.name) is None, reason=f"{ice40.DECOMPILER.name} is not installed"
 )
 
 
@@ -158,12 +159,16 @@ def test_one_flipped_weight_bit_shows(icebreaker: Built, tmp_path: Path) -> None
     """Class 0 goes wrong, and no other: the bit belongs to that neuron of the last layer."""
     last = icebreaker.graph.layers[-1].name
     (tmp_path / "top.bin").write_bytes(icebreaker.bitstream.read_bytes())
-    bitstream.unpack_file("ice40", "top.bin", "unpacked.asc", work=tmp_path, log=tmp_path / "log")
+    bitstream.unpack_file(
+        find("icebreaker").toolchain, "top.bin", "unpacked.asc", work=tmp_path, log=tmp_path / "log"
+    )
     unpacked = (tmp_path / "unpacked.asc").read_text()
     flipped = flip_weight_bit(unpacked, weight_bits(icebreaker, last), word=1)
     assert sum(a != b for a, b in zip(unpacked, flipped, strict=True)) == 1
     (tmp_path / "flipped.asc").write_text(flipped)
-    bitstream.pack_file("ice40", "flipped.asc", "flipped.bin", work=tmp_path, log=tmp_path / "log")
+    bitstream.pack_file(
+        find("icebreaker").toolchain, "flipped.asc", "flipped.bin", work=tmp_path, log=tmp_path / "log"
+    )
     work = tmp_path / "model"
     work.mkdir()
     model = netlist.bitstream_model(
@@ -194,15 +199,13 @@ def test_truncated_bitstream(icebreaker: Built, tmp_path: Path) -> None:
 
 def test_only_ice40_is_decompiled(tmp_path: Path) -> None:
     with pytest.raises(ToolError, match="no decompiler for ecp5 bitstreams"):
-        netlist.bitstream_model(
-            find_open("ulx3s-85f"), tmp_path / "b", tmp_path / "c", tmp_path, tmp_path / "log"
-        )
+        netlist.bitstream_model(find("ulx3s-85f"), tmp_path / "b", tmp_path / "c", tmp_path, tmp_path / "log")
 
 
 def test_decompiler_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ToolMissingError, match=r"icebox_vlog .* is not on this machine: apt-get install"):
-        netlist.decompile(find_open("icebreaker"), tmp_path / "unpacked.asc", tmp_path, tmp_path / "log")
+        netlist.decompile(find("icebreaker"), tmp_path / "unpacked.asc", tmp_path, tmp_path / "log")
 
 
 @pytest.mark.parametrize(
@@ -215,13 +218,13 @@ def test_decompiler_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_decompiler_that_prints_no_module(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, told: str
 ) -> None:
-    fake, work, log = tmp_path / netlist.DECOMPILER, tmp_path / "work", tmp_path / "log"
+    fake, work, log = tmp_path / ice40.DECOMPILER.name, tmp_path / "work", tmp_path / "log"
     fake.write_text(f"#!/bin/sh\necho nothing of use\nexit {code}\n")
     fake.chmod(0o755)
     work.mkdir()
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     with pytest.raises(ToolError, match=rf"^(icebox_vlog unpacked\.asc|{log}): {told}"):
-        netlist.decompile(find_open("icebreaker"), work / "unpacked.asc", work, log)
+        netlist.decompile(find("icebreaker"), work / "unpacked.asc", work, log)
     assert "nothing of use" in log.read_text(), "the work folder may be gone when the message is read"
 
 
@@ -393,7 +396,7 @@ def memories(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (work / "rtl.v").write_text(re.sub(r"\bmemories(?=\W|_)", "rtl", text))
     # Yosys takes a minute over all the zeros. A tenth of them will do: what is not said is 0 on the chip.
     (work / "memories.v").write_text(re.sub(r"\n *\w+\[\d*[1-9]\] = \d+'h0+;", "", text))
-    script = ["read_verilog memories.v", *bitstream.synthesis("ecp5", "memories", work)]
+    script = ["read_verilog memories.v", *bitstream.synthesis(find("ulx3s-85f").toolchain, "memories", work)]
     run_yosys([*script, "write_json top.json"], cwd=work, log=work / "log", products=[Path("top.json")])
     return work
 
@@ -410,7 +413,7 @@ def test_block_rams_of_every_width(memories: Path) -> None:
 def test_block_ram_model_equals_the_rtl(memories: Path) -> None:
     (memories / "drive.cpp").write_text(DRIVE)
     log = memories / "log"
-    model = netlist.netlist_model(find_open("ulx3s-85f"), memories / "top.json", memories, log)
+    model = netlist.netlist_model(find("ulx3s-85f"), memories / "top.json", memories, log)
     simulator = verilator.build(
         [memories / "bench.v", memories / "rtl.v", *model.sources],
         top="bench",

@@ -14,15 +14,17 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from common.errors import CapacityError, FrameError, ToolError
-from hw.boards.boards import BOARDS, CONTROL_PINS, Board, find_open
+from hw.boards.board import CONTROL_PINS, Board
+from hw.boards.boards import find
 from hw.interface import CoreInterface, StreamFormat
 from hw.shells.chip import build_plan, chip_verilog
 from hw.shells.parallel import Skid
 from hw.shells.port import PortWidths, parallel_port, pins_json, port_pins
 from hw.simulation import netlist, parallel_board
 from hw.simulation.parallel_board import ParallelRun
+from tests.hw.conftest import OPEN_BOARDS
 
-boards = pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.name)
+boards = pytest.mark.parametrize("board", OPEN_BOARDS, ids=lambda board: board.name)
 DIGITS = CoreInterface(StreamFormat((64,), "uint8", 8), StreamFormat((10,), "int16", 1))
 
 
@@ -45,11 +47,11 @@ def interface(in_lanes: int, out_dtype: str, out_lanes: int) -> CoreInterface:
     ],
 )
 def test_widths(name: str, io: CoreInterface, port: PortWidths) -> None:
-    assert parallel_port(find_open(name), io) == port
+    assert parallel_port(find(name), io) == port
 
 
 @given(
-    st.sampled_from(BOARDS),
+    st.sampled_from(OPEN_BOARDS),
     st.sampled_from([1, 2, 3, 4, 6, 8, 12, 24]),
     st.sampled_from(["uint8", "int16", "int32"]),
     st.sampled_from([1, 2, 3, 6]),
@@ -71,8 +73,8 @@ def test_widths_divide_the_words_and_fit_the_pins(board: Board, i: int, dtype: s
 
 
 def test_too_few_pins() -> None:
-    taken = tuple(pin.position for pin in find_open("orangecrab").user_pins()[8:])
-    small = replace(find_open("orangecrab"), reserved=taken)
+    taken = tuple(pin.position for pin in find("orangecrab").user_pins()[8:])
+    small = replace(find("orangecrab"), reserved=taken)
     with pytest.raises(CapacityError, match="needs 9 pins or more, orangecrab has 8 free on conn"):
         parallel_port(small, DIGITS)
     assert parallel_port(replace(small, reserved=taken[1:]), DIGITS) == PortWidths(1, 1, 64, 16)
@@ -84,7 +86,7 @@ def test_pins_are_the_boards_own_and_in_the_constraints(board: Board) -> None:
     used = [each.pin for each in pins]
     assert len(set(used)) == len(used) and set(used) <= set(board.user_pins())
     plan = build_plan(board, "module core; endmodule\n", DIGITS, b"", shell="parallel")
-    constraints = plan.files["top.pcf" if board.family == "ice40" else "top.lpf"]
+    constraints = plan.files[f"top{board.toolchain.constraints}"]
     for each in pins:
         signal, _, bit = each.signal.partition("[")
         name = f"parallel_0__{signal}__io" + (f"[{bit}" if bit else "")
@@ -92,7 +94,7 @@ def test_pins_are_the_boards_own_and_in_the_constraints(board: Board) -> None:
             "ice40": f"set_io {name} {each.pin.package_pin}\n",
             "ecp5": f'LOCATE COMP "{name}" SITE "{each.pin.package_pin}";\n',
         }
-        assert wanted[board.family] in constraints
+        assert wanted[board.family.name] in constraints
     assert "uart" not in constraints
     assert (
         plan.digest()
@@ -101,7 +103,7 @@ def test_pins_are_the_boards_own_and_in_the_constraints(board: Board) -> None:
 
 
 def test_pins_file() -> None:
-    found = json.loads(pins_json(find_open("icebreaker"), DIGITS, "parallel"))
+    found = json.loads(pins_json(find("icebreaker"), DIGITS, "parallel"))
     assert found["input"] == {"bits": 8, "beats_per_word": 8, "beats_per_frame": 64}
     assert found["output"] == {"bits": 8, "beats_per_word": 2, "beats_per_frame": 20}
     assert found["clock_hz"] == 12_000_000 and len(found["pins"]) == 23
@@ -121,7 +123,7 @@ def test_pins_file() -> None:
 
 @pytest.mark.parametrize(("name", "signals"), [("icebreaker", []), ("orangecrab", ["rx", "tx"])])
 def test_pins_file_of_the_serial_shell(name: str, signals: list[str]) -> None:
-    found = json.loads(pins_json(find_open(name), DIGITS, "uart"))
+    found = json.loads(pins_json(find(name), DIGITS, "uart"))
     assert found["shell"] == "uart" and found["baud"] == 1_000_000
     assert [each["signal"] for each in found["pins"]] == signals
 

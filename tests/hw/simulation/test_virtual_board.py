@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from common.errors import FrameError, LinkError, PortError, SilentBoardError, ToolError
-from hw.boards.boards import find_open
+from hw.boards.boards import find
 from hw.host.host import Link
 from hw.interface import CoreInterface, StreamFormat
 from hw.shells import protocol
@@ -114,7 +114,7 @@ def some_frames(count: int) -> NDArray[np.uint8]:
 @pytest.fixture(scope="module")
 def executable(tmp_path_factory: pytest.TempPathFactory) -> Path:
     work = tmp_path_factory.mktemp("board")
-    board = find_open("icebreaker")
+    board = find("icebreaker")
     chip = chip_verilog(
         INTERFACE, DESIGN, work, clocks_per_bit=board.clocks_per_bit, timeout_bits=TIMEOUT_BITS
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import ToolError, ToolMissingError
+from hw.boards.boards import find
 from hw.tools import kinds as tool_kinds
 from hw.tools import tools
 
@@ -17,9 +18,9 @@ def python(code: str) -> list[str]:
 
 
 def test_names_are_unique() -> None:
-    names = [tool.name for tool in tools.TOOLS]
+    names = [tool.name for tool in tools.every()]
     assert len(set(names)) == len(names)
-    assert all(tool.hint and tool.purpose and tool.needed_by for tool in tools.TOOLS)
+    assert all(tool.hint and tool.purpose and tool.needed_by for tool in tools.every())
 
 
 def test_wheel_identity() -> None:
@@ -167,10 +168,10 @@ def test_native_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         script.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
         script.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}/usr/bin{os.pathsep}/bin")
-    assert tools.native_available("ice40") and not tools.native_available("ecp5")
-    assert tools.command("nextpnr-ice40", native=True) == [str(tmp_path / "nextpnr-ice40")]
+    assert find("icebreaker").toolchain.nextpnr(native=True) == [str(tmp_path / "nextpnr-ice40")]
+    assert find("icebreaker").toolchain.packer(native=True) == [str(tmp_path / "icepack")]
     with pytest.raises(ToolMissingError, match=r"nextpnr-ecp5 .* is not on this machine: YosysHQ"):
-        tools.command("nextpnr-ecp5", native=True)
+        find("orangecrab").toolchain.nextpnr(native=True)
     tools.run_yosys(["help", "stat"], cwd=tmp_path, log=tmp_path / "log", native=True)
     assert (tmp_path / "log").read_text() == "-p\nhelp\n-p\nstat\n"
 
@@ -185,7 +186,7 @@ def fake_command(folder: Path, name: str, lines: str) -> Path:
 
 @pytest.mark.parametrize(
     "command",
-    [tool for tool in tools.TOOLS if isinstance(tool, tool_kinds.CommandTool)],
+    [tool for tool in tools.every() if isinstance(tool, tool_kinds.CommandTool)],
     ids=lambda t: t.name,
 )
 def test_identified_command_is_the_one_that_runs(
@@ -216,7 +217,8 @@ def test_identified_wheel_is_the_one_that_runs(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("program", ["nextpnr-ice40", "nextpnr-ecp5"])
-def test_wheel_commands_run(program: str, tmp_path: Path) -> None:
-    tools.run([*tools.command(program), "--version"], cwd=tmp_path, log=tmp_path / "log", what=program)
+@pytest.mark.parametrize("board", ["icebreaker", "orangecrab"])
+def test_wheel_commands_run(board: str, tmp_path: Path) -> None:
+    argv = [*find(board).toolchain.nextpnr(), "--version"]
+    tools.run(argv, cwd=tmp_path, log=tmp_path / "log", what="nextpnr")
     assert "nextpnr" in (tmp_path / "log").read_text()

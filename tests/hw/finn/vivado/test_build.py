@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from common.errors import LinkError, TimingError, ToolError, ToolMissingError, VerificationError
-from hw.boards.bitstream import Use
 from hw.finn.vivado import Device, Docker, Local, Place, Plan, Products, Ssh, Target, build, make_plan
 from hw.finn.vivado.products import check
+from hw.implementation.bitstream import Use
 from hw.tools.ssh import Remote
 from tests.hw.finn.vivado import fake_builder
 from tests.ssh_server import SshServer, serve, unavailable

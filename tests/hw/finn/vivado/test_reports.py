@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from common.errors import ToolError
-from hw.boards.bitstream import Use
 from hw.finn.vivado.reports import Power, Timing, read_power, read_timing, read_utilization
+from hw.implementation.bitstream import Use
 
 GOLDEN = Path(__file__).parent / "golden"
 

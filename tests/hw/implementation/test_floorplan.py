@@ -1,14 +1,16 @@
 import json
 import re
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
-from common.errors import ConfigError, RetortError, ToolError
-from hw.boards.floorplan import BETWEEN, OTHER, REST, SHELL, draw, part_of
-from hw.tools.tools import command, run, run_yosys
+from common.errors import ToolError
+from hw.boards.boards import find
+from hw.implementation.floorplan import BETWEEN, OTHER, REST, SHELL, draw, part_of
+from hw.tools.tools import run, run_yosys
+
+ICE40, ECP5 = (find(name).toolchain.drawing for name in ("icebreaker", "orangecrab"))
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -61,7 +63,7 @@ def test_ice40(tmp_path: Path) -> None:
         "rx$sb_io": ("SB_IO", "X16/Y0/io0"),
         "$PACKER_GND": ("GND", None),
     }
-    svg = draw(write(tmp_path / "placed.json", cells), "ice40")
+    svg = draw(write(tmp_path / "placed.json", cells), ICE40)
     assert texts(svg) == [
         "up5k-sg48",
         "in all: 3 logic, 1 RAM, 1 I/O",
@@ -85,7 +87,7 @@ def test_ecp5_enlarges_what_is_used(tmp_path: Path) -> None:
         "core.mvau_0.n": ("MULT18X18D", "X101/Y41/MULT18_1"),
         "core.mvau_0.w": ("DP16KD", "X102/Y41/EBR0"),
     }
-    svg = draw(write(tmp_path / "placed.json", cells, "lfe5u_85f"), "ecp5")
+    svg = draw(write(tmp_path / "placed.json", cells, "lfe5u_85f"), ECP5)
     assert "mvau_0: 1 logic, 1 flip-flops, 1 RAM, 2 DSP" in texts(svg)
     assert "the part in use, enlarged" in texts(svg)
     assert sorted(corners(svg)) == [
@@ -103,7 +105,7 @@ def test_more_layers_than_colours(tmp_path: Path) -> None:
         for layer in range(14)
         for index in range(30 - layer)
     }
-    svg = draw(write(tmp_path / "placed.json", cells), "ice40")
+    svg = draw(write(tmp_path / "placed.json", cells), ICE40)
     entries = texts(svg)[3:]
     assert entries[0] == "layer_0: 30 logic"
     assert entries[-1] == f"{REST}: {sum(30 - layer for layer in range(9, 14))} logic"
@@ -118,42 +120,37 @@ def test_is_compact_and_deterministic(tmp_path: Path) -> None:
         )
         for index in range(5000)
     }
-    first = draw(write(tmp_path / "placed.json", cells), "ice40")
-    assert first == draw(write(tmp_path / "placed.json", dict(reversed(cells.items()))), "ice40")
+    first = draw(write(tmp_path / "placed.json", cells), ICE40)
+    assert first == draw(write(tmp_path / "placed.json", dict(reversed(cells.items()))), ICE40)
     assert len(first) < 150_000
     assert len(corners(first)) == 5000
 
 
 def test_unknown_chip_is_as_large_as_its_design(tmp_path: Path) -> None:
-    svg = draw(write(tmp_path / "p.json", {"core.a.b": ("ICESTORM_LC", "X3/Y2/lc0")}, "lp1k"), "ice40")
+    svg = draw(write(tmp_path / "p.json", {"core.a.b": ("ICESTORM_LC", "X3/Y2/lc0")}, "lp1k"), ICE40)
     assert 'viewBox="0 0 64 48"' in svg
 
 
 @pytest.mark.parametrize(
-    ("content", "family", "kind", "message"),
+    ("content", "message"),
     [
-        (None, "ice40", ToolError, "No such file"),
-        ("{", "ice40", ToolError, "not a netlist of nextpnr's"),
-        ("[]", "ice40", ToolError, "not a netlist of nextpnr's"),
-        ('{"modules": {}}', "ice40", ToolError, "not a netlist of nextpnr's"),
-        ('{"modules": {"top": {"cells": {}}}}', "ice40", ToolError, "NEXTPNR_BEL"),
+        (None, "No such file"),
+        ("{", "not a netlist of nextpnr's"),
+        ("[]", "not a netlist of nextpnr's"),
+        ('{"modules": {}}', "not a netlist of nextpnr's"),
+        ('{"modules": {"top": {"cells": {}}}}', "NEXTPNR_BEL"),
         (
             '{"modules": {"top": {"cells": {"a": {"type": "X", "attributes": {"NEXTPNR_BEL": "R1C2"}}}}}}',
-            "ice40",
-            ToolError,
             "R1C2",
         ),
-        ("{}", "xilinx", ConfigError, "family 'xilinx'"),
     ],
 )
-def test_errors(
-    tmp_path: Path, content: str | None, family: str, kind: type[RetortError], message: str
-) -> None:
+def test_errors(tmp_path: Path, content: str | None, message: str) -> None:
     path = tmp_path / "placed.json"
     if content is not None:
         path.write_text(content)
-    with pytest.raises(kind, match=message) as caught:
-        draw(path, family)
+    with pytest.raises(ToolError, match=message) as caught:
+        draw(path, ICE40)
     assert "\n" not in str(caught.value)
 
 
@@ -178,23 +175,19 @@ module top(input clk, input rx, output tx);
 endmodule
 """
 
-PLACERS: dict[str, Any] = {
-    "ice40": ("up5k", ["--up5k", "--package", "sg48", "--asc", "top.asc"]),
-    "ecp5": ("lfe5u_25f", ["--25k", "--package", "CSFBGA285", "--textcfg", "top.config"]),
-}
-
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", PLACERS)
-def test_of_a_placed_design(tmp_path: Path, family: str) -> None:
-    chip, options = PLACERS[family]
+@pytest.mark.parametrize(("name", "chip"), [("icebreaker", "up5k"), ("orangecrab", "lfe5u_25f")])
+def test_of_a_placed_design(tmp_path: Path, name: str, chip: str) -> None:
+    board = find(name)
     (tmp_path / "top.v").write_text(DESIGN)
     log = tmp_path / "log"
-    script = ["read_verilog top.v", f"synth_{family} -top top -json top.json"]
+    script = ["read_verilog top.v", f"{board.toolchain.synthesis.format(top='top')} -json top.json"]
     run_yosys(script, cwd=tmp_path, log=log, products=[Path("top.json")])
-    argv = [*command(f"nextpnr-{family}"), *options, "--json", "top.json", "--write", "placed.json"]
+    argv = [*board.toolchain.nextpnr(), f"--{board.device}", "--package", board.package]
+    argv += [board.toolchain.routed_option, "top.routed", "--json", "top.json", "--write", "placed.json"]
     run(argv, cwd=tmp_path, log=log, what="nextpnr", products=[Path("placed.json")])
-    svg = draw(tmp_path / "placed.json", family)
+    svg = draw(tmp_path / "placed.json", board.toolchain.drawing)
     legend = "\n".join(texts(svg))
     assert legend.startswith(chip)
     assert re.search(r"^mvau_0: .*\b1 RAM$", legend, re.MULTILINE)

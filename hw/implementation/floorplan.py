@@ -1,4 +1,4 @@
-"""A picture of the placed design: what nextpnr put where, coloured by part of the design."""
+"""An image of the placed design: what nextpnr put where, coloured by part of the design."""
 
 import json
 import re
@@ -9,13 +9,12 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from common.errors import ConfigError, ToolError
+from common.errors import ToolError
+from hw.boards.families.base import Drawing
 from hw.tools.tools import reading
 
-TILE = (
-    16  # drawing units a tile; eight logic cells of 2 by 4, or 4 by 4 lookup tables and flip-flops, fill it
-)
-WIDTH = 520  # of the picture
+TILE = 16  # drawing units of a tile
+WIDTH = 520  # of the image
 LINE = 18  # height of a line of text
 MARGIN = 4
 GREY = "#8a919c"
@@ -34,34 +33,10 @@ PALETTE = (
 SHELL, BETWEEN, REST = "shell", "core, between layers", "smaller layers"
 OTHER = "pins, clocks, constants, carry starts"
 
-GRIDS: Mapping[str, tuple[int, int]] = {
-    "up5k": (26, 32),
-    "hx8k": (34, 34),
-    "lfe5u_25f": (73, 51),
-    "lfe5u_45f": (91, 72),
-    "lfe5u_85f": (127, 96),
-}
-"""Columns and rows of tiles, by nextpnr's name of the chip (Project IceStorm, Project Trellis)."""
-
-KINDS: Mapping[str, str] = {
-    "ICESTORM_LC": "logic",
-    "TRELLIS_COMB": "logic",
-    "TRELLIS_FF": "flip-flops",
-    "ICESTORM_RAM": "RAM",
-    "ICESTORM_SPRAM": "RAM",
-    "DP16KD": "RAM",
-    "ICESTORM_DSP": "DSP",
-    "MULT18X18D": "DSP",
-    "ALU54B": "DSP",
-    "SB_IO": "I/O",
-    "TRELLIS_IO": "I/O",
-}
-"""What a legend calls the cell types; all others are `special`."""
 SPECIAL = "special"
 ORDER = ("logic", "flip-flops", "RAM", "DSP", "I/O", SPECIAL)
 
 _BEL = re.compile(r"X(\d{1,3})/Y(\d{1,3})/(\S+)")
-_LOGIC = {"ice40": re.compile(r"lc([0-7])"), "ecp5": re.compile(r"SLICE([A-D])\.(K|FF)([01])")}
 
 
 @dataclass(frozen=True)
@@ -85,22 +60,20 @@ class Box:
     height: int
 
 
-def draw(nextpnr_json: Path, family: str) -> str:
-    """SVG of a design placed by nextpnr, from the JSON file that its `--write` gave; `family` ice40 or ecp5.
+def draw(nextpnr_json: Path, drawing: Drawing) -> str:
+    """SVG of a design placed by nextpnr, from the JSON file that its `--write` gave.
 
-    Raises `ToolError` where the file is not one, `ConfigError` for another family.
+    Raises `ToolError` where the file is not one.
     """
-    if family not in _LOGIC:
-        raise ConfigError(f"floorplan: no picture of family '{family}'; there is one of {', '.join(_LOGIC)}")
-    device, chip, cells = _read(nextpnr_json)
-    columns = max([*(cell.x + 1 for cell in cells), GRIDS.get(chip, (0, 0))[0]])
-    rows = max([*(cell.y + 1 for cell in cells), GRIDS.get(chip, (0, 0))[1]])
-    boxes = _boxes(cells, family, rows)
+    device, chip, cells = _read(nextpnr_json, drawing.kinds)
+    columns = max([*(cell.x + 1 for cell in cells), drawing.grids.get(chip, (0, 0))[0]])
+    rows = max([*(cell.y + 1 for cell in cells), drawing.grids.get(chip, (0, 0))[1]])
+    boxes = _boxes(cells, drawing, rows)
     colours = _colours(cells)
     whole = Box(0, 0, columns * TILE, rows * TILE)
     logic = [box for cell, box in zip(cells, boxes, strict=True) if cell.kind not in ("I/O", SPECIAL)]
     shapes = _paths(colours, cells, boxes)
-    return _picture(device, whole, _around(logic or boxes), shapes, _legend(colours, cells))
+    return _svg(device, whole, _around(logic or boxes), shapes, _legend(colours, cells))
 
 
 def part_of(name: str) -> str:
@@ -118,20 +91,20 @@ def part_of(name: str) -> str:
     return below[0] if below else BETWEEN
 
 
-def _read(path: Path) -> tuple[str, str, list[Cell]]:
+def _read(path: Path, kinds: Mapping[str, str]) -> tuple[str, str, list[Cell]]:
     """Device with package, chip, and every placed cell."""
     with reading(path, "a netlist of nextpnr's"):
         module = next(iter(json.loads(path.read_bytes())["modules"].values()))
         settings = module.get("settings", {})
         chip = str(settings.get("arch.type", ""))
-        cells = [cell for name, entry in module["cells"].items() if (cell := _cell(name, entry))]
+        cells = [cell for name, entry in module["cells"].items() if (cell := _cell(name, entry, kinds))]
     if not cells:
         raise ToolError(f"{path}: no cell has the attribute NEXTPNR_BEL; write it after place and route")
     package = str(settings.get("arch.package", ""))
     return "-".join(filter(None, (chip, package))), chip, cells
 
 
-def _cell(name: str, entry: Mapping[str, Any]) -> Cell | None:
+def _cell(name: str, entry: Mapping[str, Any], kinds: Mapping[str, str]) -> Cell | None:
     bel = entry["attributes"].get("NEXTPNR_BEL")
     # A slice's write port of LUT RAM has no place of its own: its lookup tables are cells too.
     if bel is None or entry["type"] == "TRELLIS_RAMW":
@@ -140,34 +113,29 @@ def _cell(name: str, entry: Mapping[str, Any]) -> Cell | None:
     if match is None:
         raise ValueError(f"NEXTPNR_BEL {bel}")
     x, y, place = match.groups()
-    return Cell(part_of(name), KINDS.get(entry["type"], SPECIAL), int(x), int(y), place)
+    return Cell(part_of(name), kinds.get(entry["type"], SPECIAL), int(x), int(y), place)
 
 
-def _boxes(cells: Sequence[Cell], family: str, rows: int) -> list[Box]:
-    """Where each cell is drawn. Row 0 of an iCE40 is at the bottom, of an ECP5 at the top."""
+def _boxes(cells: Sequence[Cell], drawing: Drawing, rows: int) -> list[Box]:
+    """Where each cell is drawn."""
     tiles: dict[tuple[int, int], list[str]] = defaultdict(list)
     for cell in cells:
         tiles[cell.x, cell.y].append(cell.bel)
     boxes = []
     for cell in cells:
-        box = _in_tile(cell, family, sorted(tiles[cell.x, cell.y]))
-        row = cell.y if family == "ecp5" else rows - cell.y - 1
+        box = _in_tile(cell, drawing, sorted(tiles[cell.x, cell.y]))
+        row = cell.y if drawing.top_down else rows - cell.y - 1
         boxes.append(Box(cell.x * TILE + box.x, row * TILE + box.y, box.width, box.height))
     return boxes
 
 
-def _in_tile(cell: Cell, family: str, bels: Sequence[str]) -> Box:
+def _in_tile(cell: Cell, drawing: Drawing, bels: Sequence[str]) -> Box:
     """Where in its tile a cell is; those that are no logic share theirs evenly."""
-    match = _LOGIC[family].fullmatch(cell.bel)
-    if match and family == "ice40":
-        column, row = divmod(int(match[1]), 4)
-        return Box(1 + 7 * column, (3 - row) * 4, 6, 3)
-    if match:
-        column = int(match[3]) + (2 if match[2] == "FF" else 0)
-        return Box(column * 4, "ABCD".index(match[1]) * 4, 3, 3)
+    if logic := drawing.logic(cell.bel):
+        return Box(*logic)
     width = max(TILE // len(bels), 2)
     x = bels.index(cell.bel) * width
-    if cell.bel == "ram":  # an iCE40 block RAM takes the tile above, too
+    if cell.bel == drawing.tall:
         return Box(x + 1, 1 - TILE, width - 2, 2 * TILE - 2)
     return Box(x, 1, width - 1, TILE - 2)
 
@@ -218,7 +186,7 @@ def _around(boxes: Sequence[Box]) -> Box:
     return Box(left, top, right - left, bottom - top)
 
 
-def _picture(device: str, whole: Box, used: Box, shapes: str, legend: Sequence[tuple[str, str]]) -> str:
+def _svg(device: str, whole: Box, used: Box, shapes: str, legend: Sequence[tuple[str, str]]) -> str:
     """Chip, an enlarged view where the design takes little of it, legend."""
     enlarged = 3 * used.width * used.height < whole.width * whole.height
     body = [f'<text x="{MARGIN}" y="{LINE - 4}" font-weight="bold">{escape(device)}</text>']

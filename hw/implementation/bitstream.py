@@ -4,33 +4,25 @@ import json
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from common.errors import CapacityError, TimingError, ToolError
-from hw.boards.boards import Board
+from hw.boards.board import Board
+from hw.boards.families.base import Toolchain
 from hw.interface import CoreInterface
 from hw.kernels.single_port import NAME as SINGLE_PORT
 from hw.shells.chip import build_plan
 from hw.shells.port import Shell, pins_json
-from hw.tools.tools import command, reading, run, run_yosys
+from hw.tools.tools import reading, run, run_yosys
 
 NETLIST = "top.json"
 PLACED = "placed.json"
 PINS = "pins.json"
-CONSTRAINTS = {"ice40": "top.pcf", "ecp5": "top.lpf"}
-ROUTED = {"ice40": "top.asc", "ecp5": "top.config"}
-BITSTREAM = {"ice40": "top.bin", "ecp5": "top.bit"}
-
-SYNCHRONIZATION = {"ice40": b"\x7e\xaa\x99\x7e", "ecp5": b"\xff\xff\xbd\xb3"}
-"""What a chip waits for in a bitstream, behind a header of comments."""
 HEADER_BYTES = 1 << 16
-
-# No `-dsp` on iCE40: it gives wrong signed sums of products. On ECP5 only the kernels that ask for slices
-# multiply at all.
-SYNTHESIS = {"ice40": "synth_ice40 -top {top}", "ecp5": "synth_ecp5 -top {top}"}
+"""Where in a bitstream the synchronization is at the latest, behind comments."""
 CHAINS = Path(__file__).parent / "carry.v"
 
 
@@ -82,16 +74,17 @@ def synthesize(
 
     Raises `CapacityError` where the shell has too few pins, `ToolError`, `ToolMissingError`.
     """
+    toolchain = board.toolchain
     plan = build_plan(board, core.read_text(), interface, identity, shell=shell)
     (work / PINS).write_text(pins_json(board, interface, shell))
-    for name in ("core.v", "top.il", CONSTRAINTS[board.family]):
+    for name in ("core.v", "top.il", f"top{toolchain.constraints}"):
         content = plan.files[name]
         data = content.encode() if isinstance(content, str) else content
         (work / name).write_bytes(data)
     script = [
         "read_verilog core.v",
         "read_rtlil top.il",
-        *synthesis(board.family, "top", work, single_port=interface.weights is not None),
+        *synthesis(toolchain, "top", work, single_port=interface.weights is not None),
         "check -assert",
         "setattr -unset src =*",
         "setattr -mod -unset src =*",
@@ -102,7 +95,7 @@ def synthesize(
     _forget_insides(work / NETLIST)
 
 
-def synthesis(family: str, top: str, work: Path, *, single_port: bool = False) -> list[str]:
+def synthesis(toolchain: Toolchain, top: str, work: Path, *, single_port: bool = False) -> list[str]:
     """Yosys's commands from modules read to cells of a family; sums become carry chains, each its own.
 
     A core's single-port RAMs are mapped before flattening: with logic around it, its one address would become
@@ -110,9 +103,9 @@ def synthesis(family: str, top: str, work: Path, *, single_port: bool = False) -
     """
     carry = os.path.relpath(CHAINS, work.resolve())
     rams = []
-    if single_port and family == "ice40":
-        mapping = ["memory_libmap -lib +/ice40/spram.txt", "techmap -map +/ice40/spram_map.v"]
-        rams = [f"select *_{SINGLE_PORT}_*", "opt", "memory_dff", "memory_collect", *mapping, "select -clear"]
+    if single_port and toolchain.single_port:
+        rams = [f"select *_{SINGLE_PORT}_*", "opt", "memory_dff", "memory_collect"]
+        rams += [*toolchain.single_port, "select -clear"]
     chains = [
         "proc",
         *rams,
@@ -123,7 +116,7 @@ def synthesis(family: str, top: str, work: Path, *, single_port: bool = False) -
         "opt_clean",
         f"techmap -map {carry}",
     ]
-    return [f"hierarchy -top {top}", *chains, "opt_clean", SYNTHESIS[family].format(top=top)]
+    return [f"hierarchy -top {top}", *chains, "opt_clean", toolchain.synthesis.format(top=top)]
 
 
 def _forget_insides(netlist: Path) -> None:
@@ -143,22 +136,18 @@ def _device_options(board: Board) -> list[str]:
     return [*options, "--speed", board.speed] if board.speed else options
 
 
-def _output_options(family: str) -> list[str]:
-    """Constraints in, placed design out, in each nextpnr's own words."""
-    words = {"ice40": ("--pcf", "--asc"), "ecp5": ("--lpf", "--textcfg")}[family]
-    return [words[0], CONSTRAINTS[family], words[1], ROUTED[family]]
-
-
 def place_and_route(board: Board, *, work: Path, log: Path, seed: int, native: bool = False) -> Utilization:
     """Place and route the netlist in `work`.
 
     Raises `CapacityError` (which resource, by how much), `TimingError`, `ToolError`, `ToolMissingError`.
     """
-    argv = [*command(f"nextpnr-{board.family}", native=native), *_device_options(board)]
-    argv += ["--json", NETLIST, *_output_options(board.family), "--write", PLACED]
+    tools = board.toolchain
+    argv = [*tools.nextpnr(native=native), *_device_options(board), "--json", NETLIST]
+    argv += [f"--{tools.constraints[1:]}", f"top{tools.constraints}"]
+    argv += [tools.routed_option, f"top{tools.routed}", "--write", PLACED]
     # nextpnr's exit code tells missed timing and failure alike; the report tells them apart.
     argv += ["--report", "report.json", "--seed", str(seed), "--timing-allow-fail"]
-    products = [Path(ROUTED[board.family]), Path(PLACED), Path("report.json")]
+    products = [Path(f"top{tools.routed}"), Path(PLACED), Path("report.json")]
     try:
         run(argv, cwd=work, log=log, what=f"place and route for {board.name}", products=products)
     except ToolError as error:
@@ -213,25 +202,25 @@ def read_report(board: Board, path: Path) -> Utilization:
 
 def pack(board: Board, *, work: Path, log: Path, native: bool = False) -> Path:
     """The bitstream of the routed design in `work`; raises `ToolError`, `ToolMissingError`."""
-    routed, product = ROUTED[board.family], BITSTREAM[board.family]
-    pack_file(board.family, routed, product, work=work, log=log, native=native)
+    tools = board.toolchain
+    routed, product = f"top{tools.routed}", f"top{tools.bitstream}"
+    pack_file(tools, routed, product, work=work, log=log, native=native)
     return work / product
 
 
-def pack_file(family: str, routed: str, product: str, *, work: Path, log: Path, native: bool = False) -> None:
+def pack_file(
+    tools: Toolchain, routed: str, product: str, *, work: Path, log: Path, native: bool = False
+) -> None:
     """`routed` (in `work`) to the bitstream `product`."""
-    program = {"ice40": "icepack", "ecp5": "ecppack"}[family]
-    argv: Sequence[str] = [*command(program, native=native), routed, product]
+    program = tools.native[1].name
+    argv = [*tools.packer(native=native), routed, product]
     run(argv, cwd=work, log=log, what=f"{program} {routed}", products=[Path(product)])
     with (work / product).open("rb") as file:
-        if SYNCHRONIZATION[family] not in file.read(HEADER_BYTES):
+        if tools.synchronization not in file.read(HEADER_BYTES):
             raise ToolError(f"{work / product}: no bitstream of {program}'s; see {log}")
 
 
-def unpack_file(
-    family: str, bitstream: str, product: str, *, work: Path, log: Path, native: bool = False
-) -> None:
+def unpack_file(tools: Toolchain, bitstream: str, product: str, *, work: Path, log: Path) -> None:
     """The inverse of `pack_file`."""
-    program = {"ice40": "iceunpack", "ecp5": "ecpunpack"}[family]
-    argv: Sequence[str] = [*command(program, native=native), bitstream, product]
-    run(argv, cwd=work, log=log, what=f"{program} {bitstream}", products=[Path(product)])
+    argv = [*tools.wheel.program(tools.unpacker), bitstream, product]
+    run(argv, cwd=work, log=log, what=f"{tools.unpacker} {bitstream}", products=[Path(product)])

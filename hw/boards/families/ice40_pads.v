@@ -33,15 +33,3 @@ module SB_GB_IO (PACKAGE_PIN, GLOBAL_BUFFER_OUTPUT, LATCH_INPUT_VALUE, CLOCK_ENA
         else wire _TECHMAP_FAIL_ = 1;
     endgenerate
 endmodule
-
-module TRELLIS_IO (B, I, T, O);
-    inout B;
-    input I, T;
-    output O;
-    parameter DIR = "INPUT";
-    generate
-        if (DIR == "INPUT") assign O = B;
-        else if (DIR == "OUTPUT") assign B = I;
-        else wire _TECHMAP_FAIL_ = 1;
-    endgenerate
-endmodule

@@ -10,12 +10,14 @@ from types import MappingProxyType
 import pytest
 
 from common.errors import CapacityError, TimingError, ToolError, ToolMissingError
-from hw.boards import bitstream
-from hw.boards.bitstream import Utilization, pack, place_and_route, read_report
-from hw.boards.boards import BOARDS, Board, find_open
-from tests.hw.conftest import Built, build, compile_core, synthesize
+from hw.boards.board import Board
+from hw.boards.boards import find
+from hw.boards.families.base import Toolchain
+from hw.implementation import bitstream
+from hw.implementation.bitstream import Utilization, pack, place_and_route, read_report
+from tests.hw.conftest import OPEN_BOARDS, Built, build, compile_core, synthesize
 
-ICEBREAKER, ULX3S = find_open("icebreaker"), find_open("ulx3s-85f")
+ICEBREAKER, ULX3S = find("icebreaker"), find("ulx3s-85f")
 
 
 # With a made-up nextpnr
@@ -45,7 +47,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Has `place_and_route` run a program that does as the environment says."""
     script = tmp_path / "nextpnr.py"
     script.write_text(FAKE_NEXTPNR)
-    monkeypatch.setattr(bitstream, "command", lambda program, native: [sys.executable, str(script)])
+    monkeypatch.setattr(Toolchain, "nextpnr", lambda self, native: [sys.executable, str(script)])
     return monkeypatch
 
 
@@ -144,11 +146,11 @@ def test_saved_utilization(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.name)
+@pytest.mark.parametrize("board", OPEN_BOARDS, ids=lambda board: board.name)
 def test_options_of_every_board(board: Board, tmp_path: Path, fake: pytest.MonkeyPatch) -> None:
     fake.setenv("FAKE_REPORT", report(dict.fromkeys(board.resources, 1), 200.0))
     assert placed(board, tmp_path).device == f"{board.device}-{board.package}"
-    assert (tmp_path / bitstream.ROUTED[board.family]).read_text() == "placed"
+    assert (tmp_path / f"top{board.toolchain.routed}").read_text() == "placed"
 
 
 # With the real tools
@@ -161,7 +163,7 @@ def test_products(name: str, request: pytest.FixtureRequest) -> None:
     found = built.utilization
     assert found.timing_met and found.fmax_hz > found.clock_hz == built.board.clock_hz
     assert {use.used <= use.available for use in found.resources.values()} == {True}
-    memory = {"ice40": "ICESTORM_RAM", "ecp5": "DP16KD"}[built.board.family]
+    memory = built.board.family.block_ram_name
     assert found.resources[memory].used > 2
     assert built.bitstream.stat().st_size > 50_000
     found.save(built.folder / "utilization.json")
