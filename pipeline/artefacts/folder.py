@@ -8,9 +8,9 @@ from typing import TypeVar
 from pydantic import TypeAdapter
 
 from common.jsonfile import JsonFile
-from hw.boards.bitstream import Utilization
 from hw.finn.rtl import FINN_RTL, FinnRtl
 from hw.finn.rtl.estimates import Estimates
+from hw.implementation.bitstream import Utilization
 from pipeline.artefacts.hardware import (
     ESTIMATES,
     LAYERS,

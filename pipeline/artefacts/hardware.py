@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from common.jsonfile import JsonFile
-from hw.boards.bitstream import Utilization
 from hw.finn.rtl.estimates import Estimates
+from hw.implementation.bitstream import Utilization
 from hw.shells.throughput import Pace
 
 

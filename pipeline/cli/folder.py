@@ -1,6 +1,6 @@
 """`retort verify`, `retort report`, `retort infer`, `retort flash`: what is done with a built folder."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 

@@ -20,7 +20,7 @@ from typer.testing import CliRunner, Result
 from common.errors import RetortError, ToolMissingError, VerificationError
 from hw.interface import CoreInterface, StreamFormat, WeightsFormat
 from pipeline.artefacts.verification import VERIFICATION, Rung
-from pipeline.cli import building, folder
+from pipeline.cli import building
 from pipeline.cli.app import app
 from pipeline.engine.stage import StageContext
 from tests.locks import write_lock
