@@ -198,7 +198,7 @@ def test_truncated_bitstream(icebreaker: Built, tmp_path: Path) -> None:
 
 
 def test_only_ice40_is_decompiled(tmp_path: Path) -> None:
-    with pytest.raises(ToolError, match="no decompiler for ecp5 bitstreams"):
+    with pytest.raises(ToolError, match="no decompiler for ECP5 bitstreams"):
         netlist.bitstream_model(find("ulx3s-85f"), tmp_path / "b", tmp_path / "c", tmp_path, tmp_path / "log")
 
 
