@@ -1,12 +1,15 @@
 """What a build file and its data together rule out, said before the first stage runs."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from common.errors import CapacityError, ConfigError
+from models.tasks import Task
 from pipeline.config.build import Build, load
+from pipeline.config.distill import DistillConfig
 from pipeline.config.errors import problems
 from pipeline.config.quantized import QuantizedStudent
 from pipeline.config.section import AugmentConfig
@@ -43,7 +46,14 @@ def check(config: Build, where: str) -> None:
     from pipeline.config.data import data_source
 
     seen = outline(data_source(config.data))
-    found = [*_split_problems(config, seen), *_training_problems(config, seen)]
+    found = list(_split_problems(config, seen))
+    try:
+        prepared = replace(seen, shape=config.task.input_shape(seen.shape))
+    except ConfigError as error:
+        found.append(str(error))
+    else:
+        found += _training_problems(config, prepared)
+        seen = prepared
     if found:
         raise problems(where, found)
     if isinstance(config.student, QuantizedStudent):
@@ -75,13 +85,16 @@ def _split_problems(config: Build, seen: "Outline") -> Iterator[str]:
 def _training_problems(config: Build, seen: "Outline") -> Iterator[str]:
     student, teacher = config.student, config.teacher
     if isinstance(student, QuantizedStudent):
-        yield from _class_problems(student, seen)
         topology = _any_topology(config, seen)
         if isinstance(topology, ConfigError):
             yield str(topology)
         else:
+            yield from _output_problems(config, topology, seen.classes)
             yield from _fold_problems(config, topology)
+    if config.distill:
+        yield from _method_problems(config.distill, config.task)
     if teacher:
+        yield from _task_problems(config, teacher)
         yield from _view_problems(teacher, seen)
         yield from _augment_problems("teacher", teacher.augment, seen)
         if isinstance(student, QuantizedStudent):
@@ -89,12 +102,38 @@ def _training_problems(config: Build, seen: "Outline") -> Iterator[str]:
         yield from _batch_problems(config, teacher, seen)
 
 
-def _class_problems(student: QuantizedStudent, seen: "Outline") -> Iterator[str]:
-    outputs: tuple[int, ...] = getattr(student.layers[-1], "outputs", ())
-    if any(each != seen.classes for each in outputs):
-        key = f"student.layers[{len(student.layers) - 1}].outputs"
-        given = outputs[0] if len(outputs) == 1 else list(outputs)
-        yield f"{key}: {given}, but the data have {seen.classes} classes; give {seen.classes}"
+def _output_problems(config: Build, topology: "Topology", classes: int) -> Iterator[str]:
+    try:
+        config.task.check(topology, classes)
+    except ConfigError as error:
+        yield str(error)
+
+
+def _method_problems(config: DistillConfig, task: Task) -> Iterator[str]:
+    """Losses, source and schedule that do not serve the task."""
+    recipe = config.recipe()
+    parts: dict[str, Any] = {f"losses[{at}].method": each.made() for at, each in enumerate(config.losses)}
+    for key, each in {**parts, "data": recipe.source, "schedule": recipe.schedule}.items():
+        if not task.accepts(each):
+            served = ", ".join(sorted(each.tasks or ()))
+            yield f"distill.{key}: serves {served}, not {task.kind}; `retort methods` lists what does"
+
+
+def _task_problems(config: Build, teacher: TeacherConfig) -> Iterator[str]:
+    """What would change samples whose labels do not stay the same."""
+    task = config.task
+    changes = {
+        "teacher.views": teacher.views > 1,
+        "teacher.augment": teacher.augment,
+        "student.augment": getattr(config.student, "augment", None),
+    }
+    for key in [key for key, set_ in changes.items() if set_ and not task.augmentable]:
+        what = "give 1" if key == "teacher.views" else "remove it"
+        yield f"{key}: a sample of task {task.kind} that is moved keeps not its labels; {what}"
+    try:
+        task.labels_only(teacher.label_smoothing)
+    except ConfigError as error:
+        yield str(error).replace("teacher: ", "teacher.", 1)
 
 
 def _any_topology(config: Build, seen: "Outline") -> "Topology | ConfigError":
@@ -199,7 +238,8 @@ def _batch_problems(config: Build, teacher: TeacherConfig, seen: "Outline") -> I
     data, devices = config.data, config.training.devices if config.training else 1
     assert data is not None
     fraction = getattr(data, "test_fraction", None)
-    train = seen.split(fraction, data.validation_fraction, data.train_samples)[1]
+    split = seen.split(fraction, data.validation_fraction, data.train_samples)
+    train = config.task.train_samples(split[1])
     there = train * teacher.views
     sections: dict[str, TeacherConfig | QuantizedStudent] = {"teacher": teacher}
     if isinstance(config.student, QuantizedStudent):

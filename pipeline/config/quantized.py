@@ -96,7 +96,7 @@ class _Convolution(_Layer):
     stride: Sides = (1,)
     padding: Padding = (0,)
     weight_bits: WeightBits = USUAL_BITS
-    activation_bits: ActivationBits = USUAL_BITS
+    activation_bits: ActivationBits | None = None
     accumulator_bits: AccumulatorBits | None = None
 
     def _fixed(self) -> dict[str, Any]:
@@ -109,7 +109,10 @@ class _Convolution(_Layer):
 
 
 class Conv(_Convolution):
-    """A convolution; `kernel`, `stride` and `padding` are one number, or one for rows and one for columns."""
+    """A convolution; `kernel`, `stride` and `padding` are one number, or one for rows and one for columns.
+
+    As the last layer it has no `activation_bits`, for it gives a map of integer logits.
+    """
 
     kind: Literal["conv"]
     outputs: Outputs = USUAL_OUTPUTS
@@ -192,12 +195,10 @@ class QuantizedStudent(StudentConfig):
         """What is wrong with the layers as such."""
         *hidden, last = self.layers
         key = f"layers[{len(hidden)}]"
-        if not isinstance(last, Dense):
-            yield f"{key}.kind", "the last layer gives the logits; make it dense"
+        if not isinstance(last, Dense | Conv):
+            yield f"{key}.kind", "the last layer gives the logits; make it dense or a convolution"
         elif last.activation_bits is not None:
             yield f"{key}.activation_bits", "the last layer gives logits; remove the key"
-        elif min(last.outputs) < 2:
-            yield f"{key}.outputs", "a classifier has at least two classes; give as many as the data have"
         if last.optional:
             yield f"{key}.optional", "the last layer gives the logits; remove the key"
         for index, layer in enumerate(hidden):
@@ -215,7 +216,7 @@ class QuantizedStudent(StudentConfig):
             return values[0]
 
         for index, layer in enumerate(self.layers):
-            _build(f"layers[{index}]", layer, note)
+            _build(f"layers[{index}]", layer, note, last=layer is self.layers[-1])
             if layer.optional:
                 found[f"layers[{index}].present"] = (0, 1)
         return found
@@ -235,7 +236,7 @@ class QuantizedStudent(StudentConfig):
         for index, layer in enumerate(self.layers):
             key = f"layers[{index}]"
             if not layer.optional or pick(f"{key}.present", (0, 1)):
-                layers[index] = _build(key, layer, pick)
+                layers[index] = _build(key, layer, pick, last=layer is self.layers[-1])
         try:
             return Topology(input_shape, tuple(layers.values()))
         except ConfigError as error:
@@ -252,11 +253,11 @@ def _in_file(problem: str, places: Sequence[int]) -> str:
     return re.sub(r"^layer(\d+)(?:\.([a-z]+)(\d*))?", key, problem)
 
 
-def _build(key: str, layer: Any, pick: Pick) -> topology.Layer:
-    """One layer, each of its numbers picked."""
+def _build(key: str, layer: Any, pick: Pick, last: bool = False) -> topology.Layer:
+    """One layer, each of its numbers picked; the last has no activation."""
 
     def number(name: str) -> int:
-        return pick(f"{key}.{name}", getattr(layer, name))
+        return pick(f"{key}.{name}", getattr(layer, name) or USUAL_BITS)
 
     match layer:
         case Dense():
@@ -268,7 +269,7 @@ def _build(key: str, layer: Any, pick: Pick) -> topology.Layer:
             return topology.Conv(
                 outputs=number("outputs"),
                 weight_bits=number("weight_bits"),
-                activation_bits=number("activation_bits"),
+                activation_bits=None if last else number("activation_bits"),
                 **layer._fixed(),
             )
         case Depthwise():

@@ -65,8 +65,16 @@ class SqueezeNetNetwork(Section):
     dropout: Share = 0.0
 
 
+class FullyConvolutionalNetwork(Section):
+    """Blocks of convolutions, a pool between blocks, and a convolution to a map."""
+
+    kind: Literal["fully-convolutional"]
+    blocks: Blocks = ((16, 16), (32, 32), (64, 64))
+
+
 Network: TypeAlias = Annotated[
-    MlpNetwork | CnnNetwork | SwishCnnNetwork | ResNetNetwork | SqueezeNetNetwork, Field(discriminator="kind")
+    MlpNetwork | CnnNetwork | SwishCnnNetwork | ResNetNetwork | SqueezeNetNetwork | FullyConvolutionalNetwork,
+    Field(discriminator="kind"),
 ]
 
 

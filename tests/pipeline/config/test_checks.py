@@ -31,7 +31,7 @@ CASES = {
     "classes": (
         LAST,
         "{ outputs = 9, weight_bits = 4 }",
-        "student.layers[2].outputs: 9, but the data have",
+        "student.layers[2].outputs: the student gives 9 values, but classification of 10",
     ),
     "count of folds": (FOLD, "fold = [{ pe = 1, simd = 1 }]", "compile.fold: 1 folds for 3 layers: layer0,"),
     "PE": (
@@ -116,7 +116,8 @@ def test_a_file_of_the_user(tmp_path: Path) -> None:
         loaded(tmp_path, data)
     told = " ".join(caught.value.args)
     assert (
-        "outputs: 10, but the data have 3 classes" in told and "views: is 5, but a sample has shape" in told
+        "gives 10 values, but classification of 3 classes" in told
+        and "views: is 5, but a sample has shape" in told
     )
     np.savez(path, x_train=x, y_train=y, x_test=x, y_test=y)
     with pytest.raises(ConfigError, match=r"data\.test_fraction: npz has its own test part; remove it"):

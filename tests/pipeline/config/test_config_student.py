@@ -72,7 +72,6 @@ def test_open_numbers():
         ((LAST | {"activation_bits": 4},), r"layers\[0\]\.activation_bits: the last layer"),
         ((LAST | {"optional": True},), r"layers\[0\]\.optional"),
         ((LAST, LAST), r"layers\[0\]\.activation_bits: missing"),
-        ((LAST | {"outputs": 1},), r"layers\[0\]\.outputs: a classifier has at least two classes"),
     ],
 )
 def test_problems(layers, message):

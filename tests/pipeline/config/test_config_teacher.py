@@ -68,7 +68,7 @@ def test_hidden_is_an_mlp(tmp_path: Path) -> None:
 MALFORMED = {
     "": "teacher: neither is set; give either hidden, for an mlp, or networks",
     'hidden = [4]\nnetworks = [{ kind = "resnet" }]': "teacher: both are set; give either hidden",
-    'networks = [{ kind = "vgg" }]': r"teacher.networks\[0\].kind: unknown kind 'vgg'; known are cnn, mlp,",
+    'networks = [{ kind = "vgg" }]': r"teacher.networks\[0\].kind: unknown kind 'vgg'; known are cnn, fully-",
     'networks = [{ kind = "resnet", chanels = [4] }]': r"teacher.networks\[0\].chanels: .*'channels'\?",
     "networks = [{ channels = [4] }]": r"teacher.networks\[0\].kind: missing; add it",
     'networks = [{ kind = "cnn", blocks = [[8], []] }]': r"teacher.networks\[0\].blocks\[1\]: ",
