@@ -1,26 +1,22 @@
 """Runs the stages of a build whose outputs are not in the store yet, and says why."""
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from common.errors import ConfigError, DiskError, RetortError, StoreError, ToolError, ToolMissingError
 from common.files import disk_error, unmentioned
-from common.printing import some
 from common.progress import Display, Silent
 from pipeline.config.build import Build
+from pipeline.engine.key import Identify, changes, identities, ingredients
 from pipeline.engine.stage import LOGS, Stage, StageContext
-from pipeline.engine.store import Manifest, Store, canonical, digest_of
+from pipeline.engine.store import Manifest, Store, digest_of
 
-__all__ = ["BuildResult", "PlannedStage", "Stage", "StageContext", "build", "plan", "select"]
-
-Identify: TypeAlias = Callable[[str], str]
-"""Version and digest of a tool, by name; raises `ToolMissingError`."""
+__all__ = ["BuildResult", "Identify", "PlannedStage", "Stage", "StageContext", "build", "plan", "select"]
 
 KeepFailed: TypeAlias = Callable[[str, Path], Path]
 """Given a failed stage's name and its work folder, keeps a copy and says where."""
@@ -81,15 +77,15 @@ def plan(
     manifests: dict[str, Manifest] = {}
     for stage in select(config, stages, until):
         try:
-            tools = _identities(stage, config, identify)
+            tools = identities(stage, config, identify)
         except ToolMissingError as error:
             planned.append(PlannedStage(stage.name, None, "run", f"a tool is missing: {error}"))
             continue
         pending = [name for name in stage.inputs_of(config) if name not in manifests]
-        now = _ingredients(stage, config, tools, manifests)
-        changes = _changes(store.recall(config.name, stage.name), now, pending)
+        now = ingredients(stage, config, tools, manifests)
+        changed = changes(store.recall(config.name, stage.name), now, pending)
         if pending:
-            why = ", ".join([*changes, "after " + ", ".join(pending)])
+            why = ", ".join([*changed, "after " + ", ".join(pending)])
             planned.append(PlannedStage(stage.name, None, "run", why))
             continue
         key = digest_of(now)
@@ -98,8 +94,8 @@ def plan(
             manifests[stage.name] = found
             planned.append(PlannedStage(stage.name, key, "cached", why))
         else:
-            changed = ", ".join(changes) or "not finished, or removed from the store"
-            planned.append(PlannedStage(stage.name, key, "run", why or changed))
+            reason = why or ", ".join(changed) or "not finished, or removed from the store"
+            planned.append(PlannedStage(stage.name, key, "run", reason))
     return planned
 
 
@@ -130,7 +126,7 @@ def build(
     ran: list[str] = []
     for stage in wanted:
         inputs = {name: manifests[name] for name in stage.inputs_of(config)}
-        now = _ingredients(stage, config, tools[stage.name], inputs)
+        now = ingredients(stage, config, tools[stage.name], inputs)
         job = _Job(stage, config, store, digest_of(now), inputs, display, keep_failed)
         manifest = _finished(store, job.key, repair)
         if manifest:
@@ -151,7 +147,7 @@ def _equipped(
     tools, lacking = {}, []
     for stage in stages:
         try:
-            tools[stage.name] = _identities(stage, config, identify)
+            tools[stage.name] = identities(stage, config, identify)
         except ToolMissingError as error:
             if not stage.elsewhere:
                 raise
@@ -246,32 +242,6 @@ def _outputs(stage: Stage, config: Build, work: Path) -> dict[str, Path]:
     return files | {path.relative_to(work).as_posix(): path for path in logs}
 
 
-def _identities(stage: Stage, config: Build, identify: Identify) -> dict[str, str]:
-    return {name: identify(name) for name in stage.tools_of(config)}
-
-
-def _ingredients(
-    stage: Stage, config: Build, tools: Mapping[str, str], manifests: Mapping[str, Manifest]
-) -> dict[str, Any]:
-    """All that the stage's key is made of, as far as its inputs are known; plain JSON."""
-    known = [manifests[name] for name in stage.inputs_of(config) if name in manifests]
-    made_of = {
-        "name": stage.name,
-        "version": stage.version,
-        "seed": config.seed if stage.seeded else None,
-        "config": stage.config(config),
-        "tools": tools,
-        "inputs": {
-            f"{manifest.stage}/{name}": stored.sha256
-            for manifest in known
-            for name, stored in manifest.files.items()
-            if not name.startswith(LOGS)
-        },
-    }
-    plain: dict[str, Any] = json.loads(canonical(made_of))
-    return plain
-
-
 def _finished(store: Store, key: str, repair: bool) -> Manifest | None:
     """The stage's manifest, all its files verified; with `repair`, a damaged one is discarded."""
     try:
@@ -295,38 +265,3 @@ def _look(store: Store, key: str) -> tuple[Manifest | None, str]:
     except StoreError as error:
         return None, f"damaged: {error}"
     return manifest, "in the store" if manifest else ""
-
-
-def _changes(before: Mapping[str, Any] | None, now: Mapping[str, Any], pending: Sequence[str]) -> list[str]:
-    """What differs between the ingredients of two keys, one phrase a kind; nothing on `pending` inputs."""
-    if before is None:
-        return ["never built"]
-    changes = []
-    if before.get("version") != now["version"]:
-        changes.append(f"stage version {before.get('version')} became {now['version']}")
-    if before.get("seed") != now["seed"]:
-        changes.append("seed changed")
-    for part, phrase in (("config", "configuration"), ("inputs", "inputs"), ("tools", "tools")):
-        keys = _differing(before.get(part), now[part])
-        if part == "inputs":
-            keys = [key for key in keys if key.split("/")[0] not in pending]
-        if keys:
-            changes.append(f"{phrase} changed: {some(keys)}")
-    return changes
-
-
-def _differing(before: object, now: object) -> list[str]:
-    old, new = dict(_flat(before)), dict(_flat(now))
-    return [key for key in old | new if old.get(key) != new.get(key)]
-
-
-def _flat(value: object, prefix: str = "") -> Iterator[tuple[str, object]]:
-    """Leaves of nested JSON-able data, by dotted key."""
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _flat(item, f"{prefix}.{key}" if prefix else str(key))
-    elif isinstance(value, list | tuple):
-        for index, item in enumerate(value):
-            yield from _flat(item, f"{prefix}[{index}]")
-    else:
-        yield prefix, value
