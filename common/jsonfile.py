@@ -1,7 +1,8 @@
 """JSON files with a schema: a dataclass, or a tuple of them, read strictly and written with one spelling."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -55,9 +56,19 @@ class JsonFile(Generic[T]):
         return json.dumps(self.plain(value), indent=2) + "\n"
 
     def plain(self, value: T) -> Any:
-        """The value as JSON-able data, without fields that have their defaults."""
-        return self._adapter.dump_python(value, mode="json", exclude_defaults=True, warnings="error")
+        """The value as JSON-able data, without fields that are None by default."""
+        return _plain(value)
 
     @cached_property
     def _adapter(self) -> TypeAdapter[T]:
         return TypeAdapter(self.form)
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        found = {each.name: getattr(value, each.name) for each in fields(value)}
+        absent = {each.name for each in fields(value) if each.default is None and found[each.name] is None}
+        return {name: _plain(each) for name, each in found.items() if name not in absent}
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value

@@ -1,8 +1,7 @@
 """The core's streams, and weights to load: what `io.json` fixes for everyone who feeds or reads a core."""
 
-import json
 import zlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import ModelFileError
+from common.jsonfile import JsonFile
 
 WEIGHTS = "weights.bin"
 MAX_ELEMENTS = 1 << 30
@@ -132,7 +132,12 @@ class WeightsFormat:
 
 @dataclass(frozen=True)
 class Affine:
-    """What value an integer stands for: `value = scale * integer + offset`."""
+    """What value an integer stands for: `value = scale * integer + offset`.
+
+    Attributes:
+        scale: of a step.
+        offset: the value of 0.
+    """
 
     scale: float = 1.0
     offset: float = 0.0
@@ -158,46 +163,106 @@ class CoreInterface:
 
     def save(self, path: Path) -> None:
         """Write `io.json`: what `load` reads, and what follows from it, for readers in other languages."""
-        described: dict[str, dict[str, Any]] = {
-            name: asdict(stream)
-            | {
-                "port": port,
-                "layout": "NHWC, row-major",
-                "packing": "element 0 in the lowest bits, little-endian",
-                "word_bits": stream.word_bits,
-                "words_per_frame": stream.words,
-                "bytes_per_frame": stream.frame_bytes,
-            }
-            for name, port, stream in (("input", "s_axis", self.input), ("output", "m_axis", self.output))
-        }
-        described["input"]["values"] = [asdict(each) for each in self.input_values]
-        if self.output_values is not None:
-            described["output"]["values"] = [asdict(self.output_values)]
-        if self.weights is not None:
-            described["weights"] = asdict(self.weights) | {"file": WEIGHTS, "port": "load"}
-        path.write_text(json.dumps(described, indent=2) + "\n")
+        output_values = None if self.output_values is None else (self.output_values,)
+        described = IoFile(
+            input=StreamEntry.of(self.input, "s_axis", self.input_values),
+            output=StreamEntry.of(self.output, "m_axis", output_values),
+            weights=WeightsEntry(self.weights.columns, self.weights.crc32) if self.weights else None,
+        )
+        path.write_text(IO.text(described))
 
     @classmethod
     def load(cls, path: Path) -> "CoreInterface":
         """Read `io.json`; raises `ModelFileError` where it is not one."""
-        try:
-            raw = json.loads(path.read_text())
-            streams = [
-                StreamFormat(tuple(raw[key]["shape"]), raw[key]["dtype"], raw[key]["lanes"])
-                for key in ("input", "output")
-            ]
-            kept = raw.get("weights")
-            weights = WeightsFormat(tuple(map(int, kept["columns"])), int(kept["crc32"])) if kept else None
-            values, outcome = (
-                tuple(Affine(float(each["scale"]), float(each["offset"])) for each in found)
-                for found in (raw["input"]["values"], raw["output"].get("values", ()))
-            )
-            if not values:
-                raise ValueError("no values of the input")
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            raise ModelFileError(f"{path}: not an io.json ({error}); build the core again") from error
-        given, taken = streams
-        return cls(given, taken, weights, values, outcome[0] if outcome else None)
+        found = IO.read(path)
+        if not found.input.values:
+            raise ModelFileError(f"{path}: input.values: empty; build the core again")
+        weights = WeightsFormat(found.weights.columns, found.weights.crc32) if found.weights else None
+        taken, given = (
+            StreamFormat(each.shape, each.dtype, each.lanes) for each in (found.input, found.output)
+        )
+        output_values = found.output.values[0] if found.output.values else None
+        return cls(taken, given, weights, found.input.values, output_values)
+
+
+@dataclass(frozen=True)
+class StreamEntry:
+    """A stream of the core.
+
+    Attributes:
+        shape: of a frame, (height, width, channels) or (features,).
+        dtype: numpy's name of an element's type.
+        lanes: elements a word.
+        port: the prefix of its ports in `core.v`.
+        layout: the order of a frame's elements.
+        packing: the order of elements in a word.
+        word_bits: width of `tdata`, in bits.
+        words_per_frame: words that make a frame.
+        bytes_per_frame: the same in bytes, on a byte stream.
+        values: what an integer stands for: one for all, or in turn, one for each channel.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    lanes: int
+    port: str = ""
+    layout: str = ""
+    packing: str = ""
+    word_bits: int = 0
+    words_per_frame: int = 0
+    bytes_per_frame: int = 0
+    values: tuple[Affine, ...] | None = None
+
+    @classmethod
+    def of(cls, stream: StreamFormat, port: str, values: tuple[Affine, ...] | None) -> "StreamEntry":
+        """A stream on ports `port`, and what its integers stand for."""
+        return cls(
+            stream.shape,
+            stream.dtype,
+            stream.lanes,
+            port,
+            layout="NHWC, row-major",
+            packing="element 0 in the lowest bits, little-endian",
+            word_bits=stream.word_bits,
+            words_per_frame=stream.words,
+            bytes_per_frame=stream.frame_bytes,
+            values=values,
+        )
+
+
+@dataclass(frozen=True)
+class WeightsEntry:
+    """What has to be loaded into the core before it works.
+
+    Attributes:
+        columns: 16-bit words of each column of single-port RAM.
+        crc32: of the file, as `zlib.crc32` has it.
+        file: its name.
+        port: the prefix of its ports in `core.v`.
+    """
+
+    columns: tuple[int, ...]
+    crc32: int
+    file: str = "weights.bin"
+    port: str = "load"
+
+
+@dataclass(frozen=True)
+class IoFile:
+    """How to feed and read the core.
+
+    Attributes:
+        input: the stream that it takes.
+        output: the stream that it gives.
+        weights: what it has to be loaded with; left out where all is in the bitstream.
+    """
+
+    input: StreamEntry
+    output: StreamEntry
+    weights: WeightsEntry | None = None
+
+
+IO = JsonFile("io.json", IoFile, ("compile",), ModelFileError)
 
 
 def load_weights(folder: Path, interface: CoreInterface) -> bytes:

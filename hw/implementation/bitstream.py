@@ -28,7 +28,12 @@ CHAINS = Path(__file__).parent / "carry.v"
 
 @dataclass(frozen=True)
 class Use:
-    """How many of a resource the design takes, and how many the board has."""
+    """A resource of the chip.
+
+    Attributes:
+        used: how many the design takes.
+        available: how many the board has.
+    """
 
     used: int
     available: int

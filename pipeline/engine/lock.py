@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, Va
 
 from common.errors import ConfigError, StoreError
 from common.files import write_atomic
+from common.jsonfile import JsonFile
 from pipeline.config import build as configuration
 from pipeline.config.build import Build
 from pipeline.engine.store import digest_file, digest_of
@@ -46,14 +47,27 @@ class _Checked(BaseModel):
 
 
 class FileEntry(_Checked):
-    """What a file holds: the digest of its content, and its size in bytes."""
+    """What a file holds.
+
+    Attributes:
+        sha256: the digest of its content.
+        size: in bytes.
+    """
 
     sha256: Digest
     size: Annotated[int, Field(ge=0)]
 
 
 class StageEntry(_Checked):
-    """A stage: its key, where it is the same in every build, its tools, its files by name, its facts."""
+    """A stage.
+
+    Attributes:
+        key: null where it differs from build to build.
+        version: of the stage's code.
+        tools: versions and digests, by name.
+        files: what it left, by name.
+        facts: small findings.
+    """
 
     key: Digest | None
     version: int
@@ -63,7 +77,18 @@ class StageEntry(_Checked):
 
 
 class Lock(_Checked):
-    """What a build was made of and gave: no times, no paths of this machine, the same on every rerun."""
+    """What a build was made of and gave: no times, no paths of this machine, the same on every rerun.
+
+    Attributes:
+        build: its name.
+        retort: the version.
+        config: the build file, with all defaults.
+        config_sha256: the digest of `config`.
+        seed: of the build.
+        board: its name.
+        stages: in order.
+        volatile: files that differ from run to run.
+    """
 
     build: Word
     retort: str
@@ -98,10 +123,19 @@ class Lock(_Checked):
 
 
 class Volatile(_Checked):
-    """What files that are no stage's, or differ from run to run, hold; `lock` is the digest of the lock."""
+    """What files hold that are no stage's, or differ from run to run.
+
+    Attributes:
+        lock: the digest of `build.lock.json`.
+        files: by name.
+    """
 
     lock: Digest
     files: dict[Name, FileEntry]
+
+
+LOCK_FILE = JsonFile(LOCK, Lock, ())
+VOLATILE_FILE = JsonFile(VOLATILE, Volatile, ())
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ class Node:
     """A layer of FINN's, as it is made for a part.
 
     Attributes:
+        name: FINN's.
         kind: FINN's layer, whatever it is made with.
         implementation: "rtl" or "hls".
         needs: the tool without which there is no Verilog of it; None where FINN has RTL.
@@ -38,7 +39,13 @@ class Node:
 
 @dataclass(frozen=True)
 class Estimate:
-    """FINN's estimate of a graph: cycles of its slowest node, and of all nodes one after the other."""
+    """FINN's estimate of a graph.
+
+    Attributes:
+        interval_cycles: of its slowest node.
+        slowest: the name of that node.
+        latency_cycles: of all nodes one after the other.
+    """
 
     interval_cycles: int
     slowest: str

@@ -11,7 +11,14 @@ from hw.dataflow import Integers
 
 @dataclass(frozen=True)
 class FinnStream:
-    """`elements` a frame, `lanes` of `bits` each in a word, the first in the lowest bits."""
+    """A stream of FINN's RTL.
+
+    Attributes:
+        elements: a frame.
+        lanes: elements a word, the first in the lowest bits.
+        bits: of an element.
+        signed: whether elements are signed.
+    """
 
     elements: int
     lanes: int
