@@ -61,17 +61,9 @@ def build(
     opened = Store(store)
     folder = out / config.name
     with shown(ctx, as_json) as display:
-        result = engine.build(
-            config,
-            STAGES,
-            opened,
-            fingerprint,
-            until=until,
-            progress=display,
-            repair=repair,
-            keep_failed=lambda stage, work: outputs.keep_failed(work, folder),
+        result = outputs.build_folder(
+            config, STAGES, opened, fingerprint, folder, until=until, progress=display, repair=repair
         )
-    outputs.export(result, opened, folder)
     if as_json:
         ran = {name: name in result.ran for name in result.manifests}
         stages = [

@@ -7,7 +7,7 @@ import typer
 
 from hw.boards.boards import find
 from pipeline.cli.app import AsJson, BuildFile, print_json, print_table, say, shown
-from pipeline.config.build import Build, needed
+from pipeline.config.build import Build
 from pipeline.config.checks import load_checked
 
 
@@ -17,18 +17,11 @@ def size(ctx: typer.Context, file: BuildFile, as_json: AsJson = False) -> None:
     Of a student with open numbers, the fitting one of the most multiplications a frame is shown.
     """
     config = load_checked(file)
-    from models import data
-    from pipeline.config.data import data_source
     from pipeline.sizing.feasible import require_fit
-    from pipeline.sizing.outcome import sized
-    from pipeline.sizing.sketch import sketch
-    from pipeline.sizing.space import Space
+    from pipeline.sizing.sketch import size_of
 
-    dataset = data.load_source(data_source(needed(config.data, "data")), config.seed)
-    space = Space(config, dataset.input_shape)
     with shown(ctx, as_json) as display:
-        chosen, found = sketch(space, config, display.step)
-    outcome = sized(space, chosen, found)
+        outcome, found = size_of(config, display.step)
     if as_json:
         print_json({"chosen": dict(outcome.chosen), **outcome.details})
     else:

@@ -2,19 +2,50 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from common.errors import StoreError
 from common.files import copy_tree, write_atomic, writing
-from pipeline.engine.engine import BuildResult
+from common.progress import Display
+from pipeline.config.build import Build
+from pipeline.engine.engine import BuildResult, Identify, build
 from pipeline.engine.lock import LOCK, VOLATILE, FileEntry, confined, read_lock, read_volatile, write_volatile
 from pipeline.engine.stage import LOGS, Stage
 from pipeline.engine.store import Store, digest_file, digest_of
 
 FAILED = "failed"
+
+
+def build_folder(
+    config: Build,
+    stages: Sequence[Stage],
+    store: Store,
+    identify: Identify,
+    folder: Path,
+    *,
+    until: str | None = None,
+    progress: Display | None = None,
+    repair: bool = False,
+) -> BuildResult:
+    """Run the stages that are not in the store, and write the folder; raises as `build` and `export`.
+
+    What a failed stage leaves is in `failed/` there.
+    """
+    result = build(
+        config,
+        stages,
+        store,
+        identify,
+        until=until,
+        progress=progress,
+        repair=repair,
+        keep_failed=lambda stage, work: copy_tree(work, folder / FAILED),
+    )
+    export(result, store, folder)
+    return result
 
 
 def export(result: BuildResult, store: Store, folder: Path) -> Path:

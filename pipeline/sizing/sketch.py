@@ -6,13 +6,29 @@ import numpy as np
 
 from common.errors import CapacityError
 from common.progress import Step
-from pipeline.config.build import Build
+from models import data
+from pipeline.config.build import Build, needed
+from pipeline.config.data import data_source
 from pipeline.sizing.assessment import Assessment, assess
+from pipeline.sizing.choice import Sized
 from pipeline.sizing.feasible import require_feasible, require_fit
+from pipeline.sizing.outcome import sized
 from pipeline.sizing.space import ENUMERATED, Chosen, Space
 
 SAMPLED = 200
 """Candidates that are looked at where there are too many for all."""
+
+
+def size_of(config: Build, step: Step) -> tuple[Sized, Assessment]:
+    """What a build's student takes of its board, before anything is trained.
+
+    Of a student with open numbers it is the fitting one of the most
+    multiplications a frame.
+    """
+    dataset = data.load_source(data_source(needed(config.data, "data")), config.seed)
+    space = Space(config, dataset.input_shape)
+    chosen, found = sketch(space, config, step)
+    return sized(space, chosen, found), found
 
 
 def sketch(space: Space, config: Build, step: Step) -> tuple[Chosen, Assessment]:

@@ -3,7 +3,6 @@
 import fnmatch
 
 from pipeline.artefacts.catalog import FILES
-
 from pipeline.stages import STAGES
 from tests.docs.artefacts import PAGE, page
 
