@@ -61,8 +61,8 @@ class Recipe:
     def prepared(self, setup: TrainingSetup) -> TrainingSetup:
         """The training setup with this recipe's losses and samples."""
         setup = replace(setup, loss=self.loss)
-        training = replace(setup.training, keep_best=setup.training.keep_best and self.source.labelled)
-        return replace(setup, transfer=self.source.transfer(setup), training=training)
+        setup = setup.trained_with(keep_best=setup.training.keep_best and self.source.labelled)
+        return replace(setup, transfer=self.source.transfer(setup))
 
     def train(self, setup: TrainingSetup) -> tuple[Student, History]:
         """Train the student.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from models.data import Dataset
 from models.distill import Distillation
-from models.distill.training.student_training import distill
+from models.distill.training.setup import TrainingSetup
 from models.distill.training.transfer import TransferSet
 from models.training import TrainingConfig
 from pipeline.sizing.assessment import Assessment
@@ -55,7 +55,10 @@ class Scorer:
         """The accuracy (0 to 1) on the validation split, from the file where it is known."""
         key = key_of(chosen)
         if key not in self.scores.known:
-            _, history = distill(assessment.topology, self.dataset, self.examples, self.loss, self.training)
+            setup = TrainingSetup(
+                assessment.topology, self.dataset, self.examples, (), self.loss, self.training
+            )
+            _, history = setup.distill(f"candidate {key}")
             self.scores.keep(key, history.validation_score)
         return self.scores.known[key]
 

@@ -21,12 +21,12 @@ from hw.mapping.cost import Cost, estimate, shell_cost, synthetic_graph
 from hw.shells.chip import chip_verilog
 from models.data import Dataset, Split
 from models.distill import HardLabels
-from models.distill.training.student_training import distill
 from models.distill.training.transfer import TransferSet
 from models.students.freeze import freeze
 from models.training import TrainingConfig
 from tests.bench.synthesized import Bench
 from tests.hw.topologies import dense_case, random_case
+from tests.models.distilled import distill
 
 SEEDS = range(30)
 """Every second one is a trained student's."""

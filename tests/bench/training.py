@@ -22,12 +22,12 @@ from torch import Tensor, nn
 from common.topology import Conv, Dense, MaxPool, Topology
 from models.data import Dataset, Split
 from models.distill import SoftenedSoftmax
-from models.distill.training.student_training import distill
 from models.distill.training.transfer import TransferSet
 from models.students.student import activation_range
 from models.teachers import Architecture, Cnn, Mlp, Teacher
 from models.training import TrainingConfig
 from models.training.evaluation import deterministic
+from tests.models.distilled import distill
 
 BATCH, CLASSES, RATE, DECAY = 128, 10, 3e-3, 1e-2
 LOSS = SoftenedSoftmax()

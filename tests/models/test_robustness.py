@@ -34,8 +34,8 @@ def trained():
     """A student of the toy data set that is right on most of it."""
     from models.distill import HardLabels
     from models.distill.training import transfer
-    from models.distill.training.student_training import distill
     from models.training import TrainingConfig
+    from tests.models.distilled import distill
 
     dataset = toy_dataset()
     examples = transfer.TransferSet(dataset.train, np.zeros((1, len(dataset.train), 3), np.float32))

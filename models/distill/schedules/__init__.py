@@ -1,12 +1,16 @@
 """All schedules, by their names in the build file."""
 
 from models.distill.schedules.base import OneStep, Schedule
-from models.distill.schedules.born_again import BornAgain, SelfTraining
 from models.distill.schedules.features_first import FitNets, FspStages
 from models.distill.schedules.fskd import Fskd
 from models.distill.schedules.pruning import Prune, PruneChannels
 from models.distill.schedules.qkd import QuantizationAware
-from models.distill.schedules.teacher_ablations import DefectiveTeacher, ReversedTeacher
+from models.distill.schedules.self_distillation import (
+    BornAgain,
+    DefectiveTeacher,
+    ReversedTeacher,
+    SelfTraining,
+)
 
 SCHEDULES: dict[str, type[Schedule]] = {
     each.kind: each

@@ -1,4 +1,4 @@
-"""In which steps a student is trained; settings of each are the table `[distill.schedule]`."""
+"""What a schedule is: the steps of training a student; its fields are keys of `[distill.schedule]`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from common.errors import ConfigError
 from common.settings import check_settings
 from models.distill.method import Distillation, Need
 
@@ -62,6 +63,34 @@ class Schedule(ABC):
             ConfigError: it does not fit the networks or the losses.
             CheckpointError: a checkpoint is corrupt or another run's.
         """
+
+
+class MadeTeachers(Schedule):
+    """A schedule that makes teachers on the way, from which the losses of the build file learn."""
+
+    students_teach: ClassVar[bool]
+    """Whether those teachers are students; otherwise they are networks of the teacher's shape."""
+
+    def check(self, topology: Topology, teacher: nn.Module, loss: Distillation) -> None:
+        """Check that the losses learn from such teachers."""
+        from models.distill.schedules.intermediate_teachers import require_teaching
+
+        require_teaching(self.kind, loss, topology if self.students_teach else None)
+
+    def run(self, setup: TrainingSetup) -> tuple[Student, History]:
+        """Check, and train all networks."""
+        from models.distill.schedules.intermediate_teachers import require_teaching
+
+        require_teaching(self.kind, setup.loss, setup.topology if self.students_teach else None)
+        if not (self.students_teach or setup.members):
+            raise ConfigError(
+                f"schedule {self.kind}: wants the teacher's network, and only its logits are there"
+            )
+        return self.train(setup)
+
+    @abstractmethod
+    def train(self, setup: TrainingSetup) -> tuple[Student, History]:
+        """Train all networks; as `run`."""
 
 
 def part_of(epochs: int, share: float) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from abc import abstractmethod
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from common.settings import Count
@@ -14,20 +15,59 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from common.topology import Topology
-    from models.distill.features import Shapes
+    from models.distill.features import Pairs
     from models.distill.training.setup import TrainingSetup
     from models.students.student import Student
     from models.training import History
 
-FeatureLoss = FitNetHints | FlowOfSolution
+
+class FeaturesFirst(Schedule):
+    """The layers that a loss on features reaches learn by it alone, before the build file's losses train all.
+
+    The later layers begin from drawn weights. What the first loss trains beside the student stays behind.
+    """
+
+    needs = frozenset[Need]({"features"})
+
+    @abstractmethod
+    def first(self) -> tuple[str, FitNetHints | FlowOfSolution, int]:
+        """Give the first stage's name, loss and epochs."""
+
+    def check(self, topology: Topology, teacher: nn.Module, loss: Distillation) -> None:
+        """Check that both networks have the layers."""
+        from models.students.student import Student
+
+        self._matched(Student(topology), teacher)
+
+    def run(self, setup: TrainingSetup) -> tuple[Student, History]:
+        """Train by features, then by the losses."""
+        return setup.distill(start=self._begun(setup))
+
+    def _begun(self, setup: TrainingSetup) -> dict[str, Tensor]:
+        """Train the first stage; give the weights of all layers up to the last that its loss reaches.
+
+        No gradient comes to the layers behind, nor decay, but they gathered statistics: they are left out.
+        """
+        name, loss, epochs = self.first()
+        # The classes are not learned yet, so that no epoch is better at them than another but by chance.
+        student, _ = setup.trained_with(keep_best=False).distill(name, loss=loss, epochs=epochs)
+        indices = {step.name: index for index, step in enumerate(student.topology.steps)}
+        reached = max(indices[own] for own, _ in self._matched(student, setup.members[0]))
+        return {
+            name: weight
+            for name, weight in student.state_dict().items()
+            if int(name.split(".")[1]) <= reached  # layers.3.norm.weight
+        }
+
+    def _matched(self, student: Student, teacher: nn.Module) -> Pairs:
+        from models.distill.features import shapes_of
+
+        return self.first()[1].matched(shapes_of(student, teacher))
 
 
 @dataclass(frozen=True)
-class FitNets(Schedule):
-    """TeacherOutputs first: the layers up to the guided one learn to give the teacher's hint layer, alone.
-
-    Then the losses of the build file train the whole student from there, the later layers from drawn weights.
-    The regressor stays behind.
+class FitNets(FeaturesFirst):
+    """Hints first: the layers up to the guided one learn to give the teacher's hint layer.
 
     Attributes:
         hint_epochs: of the first stage; the second takes the student's `epochs`.
@@ -40,25 +80,14 @@ class FitNets(Schedule):
     hint_epochs: Count = 5
     pairs: tuple[tuple[str, str], ...] = ()
 
-    @property
-    def needs(self) -> frozenset[Need]:
-        """Features of both networks."""
-        return frozenset({"features"})
-
-    def check(self, topology: Topology, teacher: nn.Module, loss: Distillation) -> None:
-        """Check that both networks have the layers."""
-        _check(FitNetHints(self.pairs), topology, teacher)
-
-    def run(self, setup: TrainingSetup) -> tuple[Student, History]:
-        """Train by hints, then by the losses."""
-        return setup.distill(start=_begun(setup, "hints", FitNetHints(self.pairs), self.hint_epochs))
+    def first(self) -> tuple[str, FitNetHints, int]:
+        """Hints."""
+        return "hints", FitNetHints(self.pairs), self.hint_epochs
 
 
 @dataclass(frozen=True)
-class FspStages(Schedule):
-    """Flows first: the layers that the flows reach learn the teacher's FSP matrices, alone.
-
-    Then the losses of the build file train the whole student from there, the later layers from drawn weights.
+class FspStages(FeaturesFirst):
+    """Flows first: the layers that the flows reach learn the teacher's FSP matrices.
 
     Attributes:
         flow_epochs: of the first stage; the second takes the student's `epochs`.
@@ -71,46 +100,6 @@ class FspStages(Schedule):
     flow_epochs: Count = 5
     pairs: tuple[tuple[str, str], ...] = ()
 
-    @property
-    def needs(self) -> frozenset[Need]:
-        """Features of both networks."""
-        return frozenset({"features"})
-
-    def check(self, topology: Topology, teacher: nn.Module, loss: Distillation) -> None:
-        """Check that both networks have the layers."""
-        _check(FlowOfSolution(self.pairs), topology, teacher)
-
-    def run(self, setup: TrainingSetup) -> tuple[Student, History]:
-        """Train by flows, then by the losses."""
-        return setup.distill(start=_begun(setup, "flows", FlowOfSolution(self.pairs), self.flow_epochs))
-
-
-def _check(loss: FeatureLoss, topology: Topology, teacher: nn.Module) -> None:
-    from models.students.student import Student
-
-    _matched(loss, Student(topology), teacher)
-
-
-def _begun(setup: TrainingSetup, name: str, loss: FeatureLoss, epochs: int) -> dict[str, Tensor]:
-    """Train by `loss` alone; give the weights of all layers up to the last that it reaches.
-
-    No gradient comes to the layers behind, nor decay, but they gathered statistics: they are left out.
-    """
-    # The classes are not learned yet, so that no epoch is better at them than another but by chance.
-    training = replace(setup.training, keep_best=False)
-    student, _ = replace(setup, training=training).distill(name, loss=loss, epochs=epochs)
-    matched = _matched(loss, student, setup.members[0])
-    places = {step.name: place for place, step in enumerate(student.topology.steps)}
-    reached = max(places[own] for own, _ in matched)
-    return {
-        name: weight
-        for name, weight in student.state_dict().items()
-        if int(name.split(".")[1]) <= reached  # layers.3.norm.weight
-    }
-
-
-def _matched(loss: FeatureLoss, student: Student, teacher: nn.Module) -> tuple[tuple[str, str], ...]:
-    from models.distill.features import shapes_of
-
-    shapes: Shapes = shapes_of(student, teacher)
-    return loss.matched(shapes)
+    def first(self) -> tuple[str, FlowOfSolution, int]:
+        """Flows."""
+        return "flows", FlowOfSolution(self.pairs), self.flow_epochs

@@ -115,9 +115,6 @@ class Fskd(Schedule):
         Raises:
             ConfigError: fewer than two are left, too few for batch-norm.
         """
-        from models.data import Split
-        from models.distill.training.transfer import TransferSet
-
         whole = setup.transfer
         classes = torch.softmax(torch.from_numpy(whole.logits), dim=-1).mean(dim=0).argmax(dim=-1).numpy()
         rng = np.random.default_rng(setup.training.seed)
@@ -128,6 +125,4 @@ class Fskd(Schedule):
             raise ConfigError(
                 f"schedule {self.kind}: {len(rows)} sample; raise samples_per_class, batch-norm needs 2"
             )
-        return TransferSet(
-            Split(whole.split.x[rows], whole.split.y[rows]), np.ascontiguousarray(whole.logits[:, rows])
-        )
+        return whole.rows(rows)

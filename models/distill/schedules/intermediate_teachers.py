@@ -1,8 +1,7 @@
-"""Teachers that a schedule makes on its way: students, and float networks of the build's teacher's shape."""
+"""Teachers that a schedule trains on the way: students, and float networks of the build's teacher's shape."""
 
-from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -11,12 +10,9 @@ from common.errors import ConfigError
 from common.topology import Topology
 from models.distill.method import Distillation
 from models.distill.training.setup import TrainingSetup
-from models.distill.training.student_training import StudentInTraining, teacher_of
-from models.distill.training.transfer import TransferSet
+from models.distill.training.student_training import StudentInTraining
 from models.students.student import Student
-from models.teachers import ensemble_logits
-from models.training import History, Job, NetworkTerms, fit
-from models.training.evaluation import deterministic
+from models.training import History, NetworkTerms, fit
 
 
 def require_teaching(kind: str, loss: Distillation, topology: Topology | None = None) -> None:
@@ -37,32 +33,6 @@ def require_teaching(kind: str, loss: Distillation, topology: Topology | None = 
                 raise ConfigError(
                     f"schedule {kind}: here students teach: {error}; or name no `pairs`, to match what fits"
                 ) from error
-
-
-def teacher_shape(kind: str, setup: TrainingSetup) -> nn.Module:
-    """Give the first of the teacher's networks, for others of its shape.
-
-    Raises:
-        ConfigError: only the teacher's logits are there.
-    """
-    if not setup.members:
-        raise ConfigError(f"schedule {kind}: wants the teacher's network, and only its logits are there")
-    return setup.members[0]
-
-
-def taught_by(setup: TrainingSetup, members: Sequence[nn.Module]) -> TrainingSetup:
-    """The setup with other teachers: from samples (batch, features) to logits (batch, classes)."""
-    split = setup.transfer.split
-    with deterministic(setup.training.threads):
-        logits = ensemble_logits(members, split.x)
-    return replace(setup, transfer=TransferSet(split, logits), members=tuple(members))
-
-
-def validation_score(setup: TrainingSetup, members: Sequence[nn.Module]) -> float:
-    """Score (0 to 1) of an ensemble on the validation split."""
-    task, validation = setup.task, setup.dataset.validation
-    with deterministic(setup.training.threads):
-        return task.score(task.combine(ensemble_logits(members, validation.x)), validation)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,10 +61,9 @@ class _Fresh:
 def train_network(
     setup: TrainingSetup, name: str, like: nn.Module, loss: Distillation, epochs: int
 ) -> tuple[nn.Module, History]:
-    """Train a fresh network of the same shape as `like`, from the setup's teacher or labels.
+    """Train a fresh network of the same shape as `like` as the setup's students are.
 
-    It is trained as the setup's students are, on the same samples, `epochs` long. `name` tells its
-    checkpoint from others. Gives it in evaluation mode.
+    `name` tells its checkpoint from others. Gives the network in evaluation mode.
 
     Raises:
         ConfigError: the loss looks at more than logits and labels, or a layer cannot be drawn anew.
@@ -102,17 +71,5 @@ def train_network(
     """
     if not loss.needs <= {"teacher", "labels"}:
         raise ConfigError(f"schedule: {name}: {loss} wants more than logits and labels; take another loss")
-    job = Job(
-        build=_Fresh(like),
-        loss=NetworkTerms(loss),
-        train=setup.transfer.split,
-        validation=setup.dataset.validation,
-        config=replace(setup.training, epochs=epochs),
-        input_shape=setup.dataset.input_shape,
-        augmentation=setup.augmentation,
-        hinter=teacher_of(loss, setup.transfer, setup.members, setup.augmentation),
-        task=setup.task,
-        label=name,
-        checkpoint=setup.checkpoints / f"{name}.safetensors" if setup.checkpoints else None,
-    )
+    job = setup.job(name, _Fresh(like), NetworkTerms(loss), epochs, hinter=setup.teacher_for(loss))
     return fit(job, setup.progress)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,10 +13,10 @@ from common.topology import Topology
 from models.distill.features import tapped
 from models.distill.method import Distillation
 from models.distill.training.setup import TrainingSetup
-from models.distill.training.student_training import PREFIX, StudentInTraining
+from models.distill.training.student_training import PREFIX, OwnTerms, StudentInTraining
 from models.distill.training.teacher_outputs import TeacherOutputs
 from models.students.student import Student
-from models.training import Batch, History, Job, fit
+from models.training import Batch, History, fit
 
 
 class JointTraining(nn.Module):
@@ -39,7 +39,7 @@ class JointTraining(nn.Module):
         samples: int,
     ) -> None:
         super().__init__()
-        self.trainee = StudentInTraining(topology, loss, members[0], samples)
+        self.learner = StudentInTraining(topology, loss, members[0], samples)
         self.members = nn.ModuleList(deepcopy(member) for member in members)
         for parameter in self.members.parameters():
             parameter.requires_grad_()
@@ -48,13 +48,13 @@ class JointTraining(nn.Module):
     def forward(self, x: Tensor, batch: Batch | None = None) -> Any:
         """Give the student's logits (batch, classes); with a batch, the terms of both."""
         if batch is None:
-            return self.trainee(x)
+            return self.learner(x)
         with tapped(self.members[0]) as found:
             logits = self._ask(x)
         features = {name: value.detach() for name, value in found.features.items()}
         hints = TeacherOutputs(logits.detach(), features, self._ask_quietly)
-        signals = self.trainee.signals(x, batch._replace(hints=hints))
-        terms: dict[str, Tensor] = dict(self.trainee.loss.terms(signals, self.trainee.adapters))
+        signals = self.learner.signals(x, batch._replace(hints=hints))
+        terms: dict[str, Tensor] = dict(self.learner.loss.terms(signals, self.learner.adapters))
         return terms | self._teacher_terms(logits, signals.student.detach(), batch.y)
 
     def _ask(self, x: Tensor) -> Tensor:
@@ -94,15 +94,6 @@ class _Build:
         return repr((self.topology, self.loss, list(self.members), self.temperature))
 
 
-@dataclass(frozen=True)
-class _Terms:
-    """The terms that the pair itself computes."""
-
-    def __call__(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        terms: dict[str, Tensor] = network(batch.x, batch)
-        return terms
-
-
 def train_jointly(
     setup: TrainingSetup, name: str, student: Student, temperature: float, epochs: int
 ) -> tuple[Student, tuple[nn.Module, ...], History]:
@@ -114,22 +105,11 @@ def train_jointly(
     Raises:
         CheckpointError: the checkpoint is corrupt or another run's.
     """
-    weights = {f"trainee.{PREFIX}{key}": tensor for key, tensor in student.state_dict().items()}
-    for place, member in enumerate(setup.members):
-        weights |= {f"members.{place}.{key}": tensor for key, tensor in member.state_dict().items()}
-    job = Job(
-        build=_Build(setup.topology, setup.loss, setup.members, temperature, len(setup.transfer.split)),
-        loss=_Terms(),
-        train=setup.transfer.split,
-        validation=setup.dataset.validation,
-        config=replace(setup.training, epochs=epochs),
-        input_shape=setup.dataset.input_shape,
-        augmentation=setup.augmentation,
-        task=setup.task,
-        start=weights,
-        label=name,
-        checkpoint=setup.checkpoints / f"{name}.safetensors" if setup.checkpoints else None,
-    )
+    weights = {f"learner.{PREFIX}{key}": tensor for key, tensor in student.state_dict().items()}
+    for index, member in enumerate(setup.members):
+        weights |= {f"members.{index}.{key}": tensor for key, tensor in member.state_dict().items()}
+    build = _Build(setup.topology, setup.loss, setup.members, temperature, len(setup.transfer.split))
+    job = setup.job(name, build, OwnTerms(setup.loss), epochs, start=weights)
     network, history = fit(job, setup.progress)
     assert isinstance(network, JointTraining)
-    return network.trainee.student, tuple(network.members), history
+    return network.learner.student, tuple(network.members), history

@@ -76,7 +76,7 @@ class Prune(Schedule):
 
         self._check_weights(setup.topology)
         student, history = setup.distill("dense")
-        again = _slower(setup, self.rate)
+        again = setup.trained_with(learning_rate=self.rate * setup.training.learning_rate)
         x = _drawn(setup, self.samples)
         for number in range(1, self.rounds + 1):
             share = 1 - (1 - self.sparsity) ** (number / self.rounds)
@@ -128,7 +128,8 @@ class PruneChannels(Schedule):
         channels, x = Channels(setup.topology), _drawn(setup, self.samples)
         with deterministic(setup.training.threads):
             start = prune_channels(wide, channels, self.criterion, x, self.damping)
-        return _slower(setup, self.rate).distill("narrow", start=start)
+        again = setup.trained_with(learning_rate=self.rate * setup.training.learning_rate)
+        return again.distill("narrow", start=start)
 
     def _wider(self, topology: Topology) -> Topology:
         from models.distill.schedules.channels import Channels
@@ -139,11 +140,6 @@ class PruneChannels(Schedule):
                 f"{self.kind}: the student has no hidden channels to remove; give it a layer more"
             )
         return channels.widened(self.factor)
-
-
-def _slower(setup: TrainingSetup, rate: float) -> TrainingSetup:
-    slower = replace(setup.training, learning_rate=rate * setup.training.learning_rate)
-    return replace(setup, training=slower)
 
 
 def _drawn(setup: TrainingSetup, samples: int) -> NDArray[np.uint8]:

@@ -1,7 +1,7 @@
 """Ensembles of students that train together, so that each sample's loss looks at all of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -13,7 +13,7 @@ from models.data import Dataset
 from models.distill.losses import HardLabels
 from models.distill.losses.logits import ensemble_target
 from models.distill.training.multiple_choice import MultipleChoice
-from models.distill.training.student_training import distill
+from models.distill.training.setup import TrainingSetup
 from models.distill.training.teacher_outputs import CachedTeacher
 from models.distill.training.transfer import TransferSet
 from models.students.student import Student
@@ -57,17 +57,9 @@ def independent(
 ) -> tuple[Student, ...]:
     """Train students by labels, each by itself, with the seeds from `training`'s on: the base models."""
     labels_only = TransferSet(dataset.train, np.empty((0, len(dataset.train), dataset.classes), np.float32))
+    setup = TrainingSetup(topology, dataset, labels_only, (), HardLabels(), training, progress=progress)
     return tuple(
-        distill(
-            topology,
-            dataset,
-            labels_only,
-            HardLabels(),
-            replace(training, seed=training.seed + place),
-            progress=progress,
-            label=f"base {place}",
-        )[0]
-        for place in range(members)
+        setup.trained_with(seed=training.seed + index).distill(f"base {index}")[0] for index in range(members)
     )
 
 

@@ -1,28 +1,23 @@
 """Quantization-aware training of students, distilled or not (arXiv:1802.05668)."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
-from common.errors import CheckpointError, ConfigError
+from common.errors import CheckpointError
 from common.topology import Topology
-from models.data import Dataset
 from models.distill.features import shapes_of, student_features
-from models.distill.method import Distillation, Signals, is_live
-from models.distill.training.teacher_outputs import CachedTeacher, LiveTeacher, TeacherOutputs
-from models.distill.training.transfer import TransferSet
+from models.distill.method import Distillation, Signals
+from models.distill.training.teacher_outputs import TeacherOutputs
 from models.students.masks import Masks, weights_of
 from models.students.student import Student
-from models.tasks import CLASSIFICATION, Task
-from models.training import Batch, Hinter, History, Job, Progress, TrainingConfig, fit, silent
+from models.training import Batch
 from models.training import checkpoint as checkpoints
-from models.training.augment import Augmentation
 
 PREFIX = "student."
-"""Of the student's weights in a `StudentInTraining`."""
+"""Of the names of the student's weights in a `StudentInTraining`."""
 
 
 class StudentInTraining(nn.Module):
@@ -73,19 +68,20 @@ class StudentInTraining(nn.Module):
 
 
 @dataclass(frozen=True)
-class _Terms:
-    """The terms that the trainee itself computes."""
+class OwnTerms:
+    """The terms of a network that computes them itself; the loss tells one run from another."""
 
     loss: Distillation
 
     def __call__(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Ask the network."""
         terms: dict[str, Tensor] = network(batch.x, batch)
         return terms
 
 
 @dataclass(frozen=True, eq=False)
-class _Build:
-    """Makes the trainee; the first teacher gives the shapes of its features."""
+class NewStudent:
+    """Makes the student in training; the first teacher gives the shapes of its features."""
 
     topology: Topology
     loss: Distillation
@@ -94,92 +90,11 @@ class _Build:
     masks: Masks | None
 
     def __call__(self) -> StudentInTraining:
+        """Draw its weights."""
         return StudentInTraining(self.topology, self.loss, self.teacher, self.samples, self.masks)
 
     def __repr__(self) -> str:
         return repr((self.topology, self.loss))
-
-
-def distill(
-    topology: Topology,
-    dataset: Dataset,
-    transfer: TransferSet,
-    loss: Distillation,
-    training: TrainingConfig,
-    checkpoint: Path | None = None,
-    progress: Progress = silent,
-    augmentation: Augmentation | None = None,
-    members: Sequence[nn.Module] = (),
-    start: Mapping[str, Tensor] | None = None,
-    label: str = "",
-    masks: Masks | None = None,
-    task: Task = CLASSIFICATION,
-) -> tuple[Student, History]:
-    """Train a student on the transfer set. With `task.labels_only()` as the loss it is the baseline.
-
-    The teacher's logits are those of the transfer set, as long as they are right and enough. With an
-    augmentation, or a loss that needs features or networks, the `members` are evaluated in every step.
-
-    Seed and budget are those of `training`, so that two losses compare on the same initial weights, samples
-    and steps. `start` gives a student's weights to begin from in place of drawn ones. `masks` name the
-    weights that stay zero. Gives the student in evaluation mode.
-
-    Raises:
-        ConfigError: the topology or the augmentation does not fit the data set, another precision, or a
-            teacher is needed in every step and there is none.
-        CheckpointError: the checkpoint is corrupt or another run's.
-    """
-    if topology.inputs != dataset.features:
-        raise ConfigError(
-            f"distill: the topology takes {topology.inputs} inputs, {dataset.name} has {dataset.features}"
-            " features; change the topology"
-        )
-    task.check(topology, dataset.classes)
-    if training.precision != "float32":
-        raise ConfigError(
-            f"distill: precision is {training.precision}; students are exact in float32 only, give that"
-        )
-    hinter = teacher_of(loss, transfer, members, augmentation)
-    job = Job(
-        build=_Build(topology, loss, members[0] if members else None, len(transfer.split), masks),
-        loss=_Terms(loss),
-        train=transfer.split,
-        validation=dataset.validation,
-        config=training,
-        input_shape=dataset.input_shape,
-        augmentation=augmentation,
-        hinter=hinter,
-        task=task,
-        start={PREFIX + name: tensor for name, tensor in start.items()} if start else None,
-        label=f"student ({label or type(loss).__name__})",
-        checkpoint=checkpoint,
-    )
-    trainee, history = fit(job, progress)
-    assert isinstance(trainee, StudentInTraining)
-    return trainee.student, history
-
-
-def teacher_of(
-    loss: Distillation,
-    transfer: TransferSet,
-    members: Sequence[nn.Module],
-    augmentation: Augmentation | None,
-) -> Hinter | None:
-    """Who gives the teacher's signal: nobody, the cache, or the members themselves.
-
-    Raises:
-        ConfigError: a teacher is needed in every step and there is none.
-    """
-    if loss.needs <= {"labels"}:
-        return None
-    if not is_live(loss.needs, augmentation is not None):
-        return CachedTeacher(transfer.logits)
-    if not members:
-        raise ConfigError(
-            "distill: the teacher is needed in every step, and only its logits are there; "
-            "leave out the augmentation and methods that want features or networks"
-        )
-    return LiveTeacher(members, "features" in loss.needs)
 
 
 def save_student(student: Student, path: Path) -> None:

@@ -121,8 +121,8 @@ def test_every_loss_says_what_it_needs(method):
 
 def test_no_teacher_in_the_step_without_need(setup):
     """The cached logits serve; with an augmentation, the teacher sees what the student sees."""
-    from models.distill.training.student_training import distill
     from models.training.augment import Augmentation
+    from tests.models.distilled import distill
 
     seen = []
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from common.errors import ConfigError
 from common.topology import Conv, Dense, MaxPool, Topology
 from models.distill.losses import AttentionGraph, Robust
-from models.distill.training.student_training import distill
 from models.students.student import Student
 from models.teachers import Mlp, TeacherConfig, make_transfer_set, train_ensemble
 from models.training import TrainingConfig, silent
+from tests.models.distilled import distill
 from tests.models.networks import toy_dataset
 
 from .signals import BATCH, CLASSES, FEATURES, drawn

@@ -15,12 +15,12 @@ from models.distill.training.multiple_choice import (
     DistilledMultipleChoice,
     MultipleChoice,
 )
-from models.distill.training.student_training import distill
 from models.distill.training.transfer import TransferSet
 from models.metrics import accuracy, combine
 from models.teachers import ensemble_logits
 from models.training import TrainingConfig
 from models.training.evaluation import predict
+from tests.models.distilled import distill
 from tests.models.networks import toy_dataset
 
 MEMBERS, BATCH, CLASSES = 4, 7, 5

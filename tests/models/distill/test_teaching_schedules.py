@@ -20,7 +20,7 @@ from models.distill.schedules import (
     ReversedTeacher,
     SelfTraining,
 )
-from models.distill.schedules.intermediate_teachers import taught_by, train_network, validation_score
+from models.distill.schedules.intermediate_teachers import train_network
 from models.distill.schedules.joint_training import JointTraining, train_jointly
 from models.distill.training.setup import TrainingSetup
 from models.metrics import accuracy
@@ -170,14 +170,14 @@ def test_networks_of_the_teachers_shape_are_drawn_anew(setup):
     for name, weight in network.state_dict().items():
         assert torch.equal(weight, other.state_dict()[name])  # nothing is left of what they are like
         assert torch.equal(before[name], like.state_dict()[name])
-    taught, _ = train_network(taught_by(setup, [like]), "taught", like, SoftenedSoftmax(4.0, 0.0), 3)
-    assert validation_score(setup, [taught]) > 0.9
+    taught, _ = train_network(setup.taught_by([like]), "taught", like, SoftenedSoftmax(4.0, 0.0), 3)
+    assert setup.validation_score([taught]) > 0.9
 
 
 def test_reversed_measures_all_three(setup):
     _, history = ReversedTeacher().run(setup)
     assert history.measured.keys() == {"student alone", "reversed teacher", "teacher"}
-    assert history.measured["teacher"] == validation_score(setup, setup.members)
+    assert history.measured["teacher"] == setup.validation_score(setup.members)
 
 
 def test_defective_teachers_are_hardly_trained(setup):
@@ -193,7 +193,7 @@ def test_co_study_s_terms_are_the_paper_s(setup):
     network = JointTraining(TOPOLOGY, SoftenedSoftmax(3.0, 0.25), setup.members, 2.0, 10).train()
     x = torch.from_numpy(rng.integers(0, 256, (12, 16))).float()
     y = torch.from_numpy(rng.integers(0, 3, 12))
-    student = network.trainee.student(x).detach().numpy().astype(np.float64)
+    student = network.learner.student(x).detach().numpy().astype(np.float64)
     teacher = torch.stack([each(x) for each in network.members]).detach().numpy().astype(np.float64)
     terms = network(x, Batch(x, y, torch.arange(12), 0.0, None))
     hard = sum(cross_entropy(each, y.numpy()) for each in teacher)
@@ -218,8 +218,8 @@ def test_in_co_study_no_gradient_crosses_over(setup):
 
     own = terms["soft"] + terms["hard"]
     others = terms["teacher.hard"] + terms["teacher.soft"]
-    assert reached(own, network.trainee) and not reached(own, network.members)
-    assert reached(others, network.members) and not reached(others, network.trainee)
+    assert reached(own, network.learner) and not reached(own, network.members)
+    assert reached(others, network.members) and not reached(others, network.learner)
 
 
 def test_co_study_begins_where_both_are_and_leaves_the_build_s_teacher_alone(setup):

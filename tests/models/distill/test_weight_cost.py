@@ -58,10 +58,10 @@ def test_large_weights_are_left_alone(cost):
 def test_costs_shrink_small_weights_while_a_student_is_trained():
     from common.topology import Dense, Topology
     from models.distill import HardLabels, WeightedSum
-    from models.distill.training.student_training import distill
     from models.distill.training.transfer import TransferSet
     from models.students.masks import weights_of
     from models.training import TrainingConfig
+    from tests.models.distilled import distill
     from tests.models.networks import toy_dataset
 
     dataset = toy_dataset()

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from common.errors import ConfigError
 from common.topology import AveragePool, Conv, Dense, Depthwise, Residual, Topology
 from models.distill import SoftenedSoftmax
-from models.distill.training.student_training import distill
 from models.distill.training.transfer import TransferSet
 from models.students.freeze import freeze, freeze_report
 from models.students.integer import Weighted
@@ -17,6 +16,7 @@ from models.students.quantizers import quantize_weight, quantize_weight_within, 
 from models.students.student import Student
 from models.training import TrainingConfig
 from pipeline.config.quantized import QuantizedStudent
+from tests.models.distilled import distill
 from tests.models.networks import random_inputs, toy_dataset
 
 seeds = st.integers(0, 10_000)

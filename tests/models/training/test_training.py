@@ -11,11 +11,12 @@ from common.topology import Conv, Dense, MaxPool, Topology
 from models.distill import HardLabels, SoftenedSoftmax
 from models.distill.training import transfer
 from models.distill.training.setup import TrainingSetup
-from models.distill.training.student_training import distill, load_student, save_student
+from models.distill.training.student_training import load_student, save_student
 from models.metrics import accuracy
 from models.training import Job, NetworkTerms, TrainingConfig, fit
 from models.training.augment import Augmentation
 from models.training.evaluation import predict
+from tests.models.distilled import distill
 from tests.models.networks import toy_dataset
 
 TOPOLOGY = Topology((16,), (Dense(8, 3, 2), Dense(3, 4, None)))

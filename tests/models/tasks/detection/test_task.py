@@ -11,7 +11,7 @@ from common.topology import Conv, Dense, MaxPool, Topology
 from models import data
 from models.data import Dataset
 from models.distill.losses.detection import DetectionLoss
-from models.distill.training.student_training import StudentInTraining, distill
+from models.distill.training.student_training import StudentInTraining
 from models.distill.training.transfer import TransferSet
 from models.students.freeze import freeze
 from models.tasks import TASKS
@@ -19,6 +19,7 @@ from models.tasks.detection import Detection
 from models.teachers import FullyConvolutional, TeacherConfig, ensemble_logits, train_ensemble
 from models.training import TrainingConfig
 from models.training.evaluation import predict
+from tests.models.distilled import distill
 
 from .test_scenes import SHAPE, digits
 
