@@ -58,7 +58,7 @@ class _Golden(Writer):
     def _as_int32(self, tensor: str) -> str:
         return self.node("Cast", [tensor], f"{tensor}_int32", to=TensorProto.INT32)
 
-    def dense(self, place: int, operation: Dense, x: str, name: str) -> str:
+    def _dense(self, place: int, operation: Dense, x: str, name: str) -> str:
         """MatMulInteger; MatMul where the activations are sums beyond uint8."""
         if self.network.input_max(place) > 255:
             weights = self.constant(f"weights{place}", operation.weights.T.astype(np.int32))
@@ -74,17 +74,15 @@ class _Golden(Writer):
             return x
         return self.node("Cast", [x], f"{x}_uint8", to=TensorProto.UINT8)
 
-    def convolve(self, place: int, operation: Conv | Depthwise, x: str, name: str) -> str:
-        """ConvInteger."""
+    def _convolve(self, place: int, operation: Conv | Depthwise, x: str, name: str) -> str:
         weights = self.constant(f"weights{place}", offset_weights(oihw(operation)))
         operands = [self._as_uint8(place, x), weights, *self._zero_points()]
         return self.node("ConvInteger", operands, name, **window(operation))
 
-    def add(self, place: int, terms: list[str], name: str) -> str:
-        """Add in int32."""
+    def _add(self, place: int, terms: list[str], name: str) -> str:
         return self.node("Add", [self._as_int32(term) for term in terms], name)
 
-    def activate(self, place: int, layer: IntegerLayer, accumulator: str) -> str:
+    def _activate(self, place: int, layer: IntegerLayer, accumulator: str) -> str:
         """Look the activation up, or count the thresholds reached."""
         assert layer.thresholds is not None
         low, high = int(layer.thresholds.min()) - 1, int(layer.thresholds.max())
@@ -96,12 +94,10 @@ class _Golden(Writer):
         rows = [np.searchsorted(row, reached, side="right") for row in layer.thresholds]
         table = self.constant(f"table{place}", np.concatenate(rows).astype(np.uint8))
         begins = (np.arange(channels) * width - low).astype(np.int32)
-        limits = [
-            self.constant(f"{side}{place}", np.array(limit, np.int32))
-            for side, limit in (("low", low), ("high", high))
-        ]
-        inside = self.node("Clip", [accumulator, *limits], f"clipped{place}")
-        begin = self.constant(f"begin{place}", self.column(place, begins))
+        least = self.constant(f"low{place}", np.array(low, np.int32))
+        most = self.constant(f"high{place}", np.array(high, np.int32))
+        inside = self.node("Clip", [accumulator, least, most], f"clipped{place}")
+        begin = self.constant(f"begin{place}", self._column(place, begins))
         index = self.node("Add", [inside, begin], f"index{place}")
         # GatherElements takes an eighth of Gather's time, and wants all in a row.
         row = self.node("Reshape", [index, self.constant("row", np.array([-1]))], f"row{place}")

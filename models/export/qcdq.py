@@ -6,8 +6,8 @@ from onnx import TensorProto
 
 from common.topology import INPUT
 from models.export.golden import WEIGHT_ZERO_POINT, offset_weights
-from models.export.writer import Writer, activation, oihw, value, window
-from models.students.integer import Conv, Dense, Depthwise, IntegerLayer, IntegerNetwork, Weighted
+from models.export.writer import FloatWriter, activation, value
+from models.students.integer import Dense, IntegerLayer, IntegerNetwork, Weighted
 
 
 def student_model(network: IntegerNetwork) -> onnx.ModelProto:
@@ -22,41 +22,29 @@ def student_model(network: IntegerNetwork) -> onnx.ModelProto:
     return writer.model(network.name, inputs, [value("logits", TensorProto.FLOAT, network.outputs)])
 
 
-class _Student(Writer):
+class _Student(FloatWriter):
     """Dequantized activations and weights."""
 
-    def _weights(self, place: int, operation: Weighted, *, transposed: bool) -> str:
-        given = operation.weights.T if transposed else oihw(operation)  # type: ignore[arg-type]
-        stored = self.constant(f"weights{place}", offset_weights(given))
+    def _weights(self, place: int, operation: Weighted) -> str:
+        stored = self.constant(f"weights{place}", offset_weights(self._laid_out(operation)))
         scale = self.constant(f"weight_scale{place}", np.array(operation.weight_scale, np.float32))
         zero = self.constant("weight_zero_point", np.array(WEIGHT_ZERO_POINT, np.uint8))
         return self.node("DequantizeLinear", [stored, scale, zero], f"dequantized{place}")
 
-    def dense(self, place: int, operation: Dense, x: str, name: str) -> str:
-        """MatMul; with plain float weights where what comes in was not requantized just before.
+    def _dense(self, place: int, operation: Dense, x: str, name: str) -> str:
+        """MatMul; with plain float weights where its input was not requantized just before.
 
         There onnxruntime would fuse DequantizeLinear and MatMul to one that rounds sums to 8 bits.
         """
         source = self.network.layers[place].sources[0]
-        if source != INPUT and self.network.layers[source].thresholds is None:
-            weights = operation.weights.T.astype(np.float32) * np.float32(operation.weight_scale)
-            return self.node("MatMul", [x, self.constant(f"weights{place}", weights)], name)
-        return self.node("MatMul", [x, self._weights(place, operation, transposed=True)], name)
+        if source == INPUT or self.network.layers[source].thresholds is not None:
+            return super()._dense(place, operation, x, name)
+        return self.node("MatMul", [x, self.constant(f"weights{place}", self._scaled(operation))], name)
 
-    def convolve(self, place: int, operation: Conv | Depthwise, x: str, name: str) -> str:
-        """Conv."""
-        weights = self._weights(place, operation, transposed=False)
-        return self.node("Conv", [x, weights], name, **window(operation))
-
-    def add(self, place: int, terms: list[str], name: str) -> str:
-        """Add."""
-        return self.node("Add", terms, name)
-
-    def activate(self, place: int, layer: IntegerLayer, accumulator: str) -> str:
+    def _activate(self, place: int, layer: IntegerLayer, accumulator: str) -> str:
         """Count the thresholds reached, and requantize."""
-        assert layer.thresholds is not None and layer.activation_scale and layer.activation_bits
-        levels = layer.thresholds.astype(np.float32) * np.float32(self.network.accumulator_scale(place))
-        count = self.count_reached(place, accumulator, levels, TensorProto.FLOAT)
+        assert layer.activation_scale and layer.activation_bits
+        count = self.count_reached(place, accumulator, self._levels(place), TensorProto.FLOAT)
         step = self.constant(f"step{place}", np.array(layer.activation_scale, np.float32))
         scaled = self.node("Mul", [count, step], f"value{place}")
         return self.requantize(activation(place), scaled, layer.activation_scale, layer.activation_bits)

@@ -5,8 +5,8 @@ import onnx
 from onnx import TensorProto, helper
 
 from common.topology import INPUT
-from models.export.writer import TO_NCHW, TO_NHWC, Writer, activation, oihw, window
-from models.students.integer import Conv, Dense, Depthwise, IntegerLayer, IntegerNetwork, Weighted
+from models.export.writer import TO_NCHW, TO_NHWC, FloatWriter, activation
+from models.students.integer import IntegerLayer, IntegerNetwork, Weighted
 
 DOMAIN = "qonnx.custom_op.general"
 OPSET = 2
@@ -15,12 +15,11 @@ OPSET = 2
 def qonnx_model(network: IntegerNetwork) -> onnx.ModelProto:
     """Write the QONNX form for FINN: float `x`, 0 to 255, to float `logits` (1, classes).
 
-    `x` is (1, inputs), or (1, height, width, channels) where a layer takes pictures; so are logits of every
-    pixel.
+    `x` is (1, inputs), or (1, height, width, channels) where a layer takes images; so is a map of logits.
     """
     writer = _Qonnx(network)
     shape = [1, network.inputs]
-    if writer.takes_pictures():
+    if writer.takes_images():
         shape = [1, *network.shape]
         writer.tensors[INPUT] = writer.node("Transpose", ["x"], "x_nchw", perm=TO_NCHW)
     else:
@@ -32,51 +31,29 @@ def qonnx_model(network: IntegerNetwork) -> onnx.ModelProto:
     return writer.model(network.name, inputs, outputs, [(DOMAIN, OPSET)])
 
 
-class _Qonnx(Writer):
+class _Qonnx(FloatWriter):
     """Weights through `Quant` or `BipolarQuant`, activations through `MultiThreshold`."""
 
     batch = 1
 
-    def ended(self, logits: str) -> str:
-        """A map as pictures, channels last, as hardware gives them."""
+    def _ended(self, logits: str) -> str:
+        """A map as images, channels last, as hardware gives them."""
         return self.node("Transpose", [logits], "logits", perm=TO_NHWC) if self.gives_map else logits
 
-    def _weights(self, place: int, operation: Weighted, *, transposed: bool) -> str:
-        given = operation.weights.T if transposed else oihw(operation)  # type: ignore[arg-type]
-        stored = self.constant(f"w{place}", given.astype(np.float32) * np.float32(operation.weight_scale))
+    def _weights(self, place: int, operation: Weighted) -> str:
+        stored = self.constant(f"w{place}", self._scaled(operation))
         scale = self.constant(f"ws{place}", np.array(operation.weight_scale, np.float32))
         if operation.weight_bits == 1:
             return self.node("BipolarQuant", [stored, scale], f"wq{place}", domain=DOMAIN)
-        operands = [
-            stored,
-            scale,
-            self.constant(f"wz{place}", np.array(0, np.float32)),
-            self.constant(f"wb{place}", np.array(operation.weight_bits, np.float32)),
-        ]
-        return self.node(
-            "Quant", operands, f"wq{place}", domain=DOMAIN, signed=1, narrow=1, rounding_mode="ROUND"
-        )
+        zero = self.constant(f"wz{place}", np.array(0, np.float32))
+        bits = self.constant(f"wb{place}", np.array(operation.weight_bits, np.float32))
+        form = {"signed": 1, "narrow": 1, "rounding_mode": "ROUND"}
+        return self.node("Quant", [stored, scale, zero, bits], f"wq{place}", domain=DOMAIN, **form)
 
-    def dense(self, place: int, operation: Dense, x: str, name: str) -> str:
-        """MatMul."""
-        return self.node("MatMul", [x, self._weights(place, operation, transposed=True)], name)
-
-    def convolve(self, place: int, operation: Conv | Depthwise, x: str, name: str) -> str:
-        """Conv."""
-        weights = self._weights(place, operation, transposed=False)
-        return self.node("Conv", [x, weights], name, **window(operation))
-
-    def add(self, place: int, terms: list[str], name: str) -> str:
-        """Add."""
-        return self.node("Add", terms, name)
-
-    def activate(self, place: int, layer: IntegerLayer, accumulator: str) -> str:
-        """MultiThreshold."""
-        assert layer.thresholds is not None
-        levels = layer.thresholds.astype(np.float32) * np.float32(self.network.accumulator_scale(place))
+    def _activate(self, place: int, layer: IntegerLayer, accumulator: str) -> str:
         return self.node(
             "MultiThreshold",
-            [accumulator, self.constant(f"t{place}", levels)],
+            [accumulator, self.constant(f"t{place}", self._levels(place))],
             activation(place),
             domain=DOMAIN,
             out_dtype=f"UINT{layer.activation_bits}",

@@ -1,4 +1,4 @@
-"""What the three forms share: going through a network, the layout of its tensors, nodes and constants."""
+"""What the three forms share: the walk through a network, the layout of its tensors, nodes and constants."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -19,6 +19,7 @@ from models.students.integer import (
     IntegerNetwork,
     MaxPool,
     SumPool,
+    Weighted,
 )
 
 OPSET = 13
@@ -30,7 +31,7 @@ class Writer(ABC):
     """Writes a network layer by layer.
 
     Tensors are (batch, channels, height, width), those of dense layers (batch, outputs). A dense layer takes
-    pictures flat in the order height, width, channels.
+    images flat in the order height, width, channels.
     """
 
     batch = 0  # for Reshape: as many as there are
@@ -85,10 +86,10 @@ class Writer(ABC):
             self.flat[place] = isinstance(layer.operation, Dense)
             self.tensors[place] = self._operation(place, layer, name)
             if layer.thresholds is not None:
-                self.tensors[place] = self.activate(place, layer, self.tensors[place])
-        return self.ended(self.tensors[len(self.network.layers) - 1])
+                self.tensors[place] = self._activate(place, layer, self.tensors[place])
+        return self._ended(self.tensors[len(self.network.layers) - 1])
 
-    def ended(self, logits: str) -> str:
+    def _ended(self, logits: str) -> str:
         """Write `logits`: what the last layer gives, values of a map in a row, channels last."""
         if not self.gives_map:
             return logits
@@ -100,18 +101,16 @@ class Writer(ABC):
         source = layer.sources[0]
         match layer.operation:
             case Dense() as dense:
-                return self.dense(place, dense, self.flattened(source), name)
-            case Conv() as conv:
-                return self.convolve(place, conv, self.tensors[source], name)
-            case Depthwise() as depthwise:
-                return self.convolve(place, depthwise, self.tensors[source], name)
+                return self._dense(place, dense, self.flattened(source), name)
+            case Conv() | Depthwise() as kernels:
+                return self._convolve(place, kernels, self.tensors[source], name)
             case MaxPool(size=size, stride=stride):
                 sizes: dict[str, Any] = {"kernel_shape": list(size), "strides": list(stride), "pads": [0] * 4}
                 return self.node("MaxPool", [self.tensors[source]], name, **sizes)
             case SumPool() as pool:
-                return self.sum_pool(place, pool, self.tensors[source], name)
+                return self._sum_pool(place, pool, self.tensors[source], name)
             case Add():
-                return self.add(place, [self.tensors[each] for each in layer.sources], name)
+                return self._add(place, [self.tensors[each] for each in layer.sources], name)
 
     def flattened(self, source: int) -> str:
         """A source as (batch, values) in the order height, width, channels; written once."""
@@ -127,59 +126,90 @@ class Writer(ABC):
         sizes = self.constant("flat", np.array([self.batch, -1]))
         return self.node("Reshape", [tensor, sizes], name)
 
-    def takes_pictures(self) -> bool:
-        """Whether any layer takes the input as a picture."""
+    def takes_images(self) -> bool:
+        """Whether any layer takes the input as an image."""
         return any(
             INPUT in layer.sources and not isinstance(layer.operation, Dense) for layer in self.network.layers
         )
 
     def frames(self, x: str) -> None:
-        """Take `x` (batch, inputs) as the input; as a picture where a layer wants one."""
-        if not self.takes_pictures():
+        """Take `x` (batch, inputs) as the input; as an image where a layer wants one."""
+        if not self.takes_images():
             self.tensors[INPUT], self.flat[INPUT] = x, True
             return
         sizes = self.constant("frame", np.array([0, *self.network.shape]))
-        picture = self.node("Reshape", [x, sizes], f"{x}_nhwc")
-        self.tensors[INPUT] = self.node("Transpose", [picture], f"{x}_nchw", perm=TO_NCHW)
+        image = self.node("Reshape", [x, sizes], f"{x}_nhwc")
+        self.tensors[INPUT] = self.node("Transpose", [image], f"{x}_nchw", perm=TO_NCHW)
 
-    def sum_pool(self, place: int, operation: SumPool, x: str, name: str) -> str:
+    def _sum_pool(self, place: int, operation: SumPool, x: str, name: str) -> str:
         """Write the sums over each window of `x`: a depthwise convolution with weights of 1."""
         channels = self.network.in_shape(place)[2]
         ones = np.ones((channels, *operation.size), np.int8)
-        return self.convolve(place, Depthwise(ones, 2, operation.scale, operation.size), x, name)
+        return self._convolve(place, Depthwise(ones, 2, operation.scale, operation.size), x, name)
 
-    def column(self, place: int, values: NDArray[Any]) -> NDArray[Any]:
+    def _column(self, place: int, values: NDArray[Any]) -> NDArray[Any]:
         """Values a channel (channels, ...) in the form that broadcasts over a layer's tensor."""
         return values if self.flat[place] else values.reshape(len(values), 1, 1, *values.shape[1:])
 
     def count_reached(self, place: int, accumulator: str, levels: NDArray[Any], dtype: int) -> str:
         """How many of its channel's levels (channels, k) each value reaches, as `dtype`."""
         self.constant("levels_axis", np.array([-1]))
-        thresholds = self.constant(f"thresholds{place}", self.column(place, levels))
+        thresholds = self.constant(f"thresholds{place}", self._column(place, levels))
         wide = self.node("Unsqueeze", [accumulator, "levels_axis"], f"column{place}")
         reached = self.node("GreaterOrEqual", [wide, thresholds], f"reached{place}")
         ones = self.node("Cast", [reached], f"ones{place}", to=dtype)
         return self.node("ReduceSum", [ones, "levels_axis"], f"count{place}", keepdims=0)
 
     @abstractmethod
-    def dense(self, place: int, operation: Dense, x: str, name: str) -> str:
+    def _dense(self, place: int, operation: Dense, x: str, name: str) -> str:
         """Write the product of `x` (batch, inputs) and the weights."""
 
     @abstractmethod
-    def convolve(self, place: int, operation: Conv | Depthwise, x: str, name: str) -> str:
+    def _convolve(self, place: int, operation: Conv | Depthwise, x: str, name: str) -> str:
         """Write the convolution of `x`."""
 
     @abstractmethod
-    def add(self, place: int, terms: list[str], name: str) -> str:
+    def _add(self, place: int, terms: list[str], name: str) -> str:
         """Write the sum of two tensors."""
 
     @abstractmethod
-    def activate(self, place: int, layer: IntegerLayer, accumulator: str) -> str:
+    def _activate(self, place: int, layer: IntegerLayer, accumulator: str) -> str:
         """Write the thresholds of a layer."""
 
 
+class FloatWriter(Writer):
+    """Writes dequantized weights and accumulators: float32 operators."""
+
+    @abstractmethod
+    def _weights(self, place: int, operation: Weighted) -> str:
+        """Write the dequantized weights, as `laid_out` has them."""
+
+    def _laid_out(self, operation: Weighted) -> NDArray[np.int8]:
+        """The weights as MatMul and Conv take them."""
+        return operation.weights.T if isinstance(operation, Dense) else oihw(operation)
+
+    def _scaled(self, operation: Weighted) -> NDArray[np.float32]:
+        """The weights as `laid_out`, times their scale."""
+        return self._laid_out(operation).astype(np.float32) * np.float32(operation.weight_scale)
+
+    def _levels(self, place: int) -> NDArray[np.float32]:
+        """A layer's thresholds (channels, levels) on dequantized accumulators."""
+        thresholds = self.network.layers[place].thresholds
+        assert thresholds is not None
+        return thresholds.astype(np.float32) * np.float32(self.network.accumulator_scale(place))
+
+    def _dense(self, place: int, operation: Dense, x: str, name: str) -> str:
+        return self.node("MatMul", [x, self._weights(place, operation)], name)
+
+    def _convolve(self, place: int, operation: Conv | Depthwise, x: str, name: str) -> str:
+        return self.node("Conv", [x, self._weights(place, operation)], name, **window(operation))
+
+    def _add(self, place: int, terms: list[str], name: str) -> str:
+        return self.node("Add", terms, name)
+
+
 def activation(place: int) -> str:
-    """What every form calls the activations of a layer: by it, they are found again in what FINN makes."""
+    """Name the activations of a layer in every form; by it, they are found again in FINN's model."""
     return f"layer{place}"
 
 
@@ -195,7 +225,7 @@ def window(operation: Conv | Depthwise) -> dict[str, Any]:
     }
 
 
-def oihw(operation: Conv | Depthwise) -> NDArray[np.int8]:
+def oihw(operation: Weighted) -> NDArray[np.int8]:
     """The weights as ONNX has them: (outputs, inputs of a group, rows, columns)."""
     if isinstance(operation, Depthwise):
         return operation.weights[:, None]
