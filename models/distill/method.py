@@ -156,13 +156,13 @@ class WithHardLabels(Distillation):
         return self.soft_needs | {"labels"} if self.hard_label_weight else self.soft_needs
 
     @abstractmethod
-    def soft_terms(self, signals: Signals, adapters: nn.Module | None) -> Mapping[str, tuple[float, Tensor]]:
+    def _soft_terms(self, signals: Signals, adapters: nn.Module | None) -> Mapping[str, tuple[float, Tensor]]:
         """Compute the soft terms, each with its weight."""
 
     def terms(self, signals: Signals, adapters: nn.Module | None = None) -> dict[str, Tensor]:
         """Compute the soft terms, and the hard one where it weighs."""
         rest = 1 - self.hard_label_weight if self.shares else 1.0
-        soft = self.soft_terms(signals, adapters)
+        soft = self._soft_terms(signals, adapters)
         found = {name: rest * weight * term for name, (weight, term) in soft.items()}
         if self.hard_label_weight and "hard" not in found:
             found["hard"] = self.hard_label_weight * F.cross_entropy(signals.student, signals.labels)

@@ -59,8 +59,7 @@ class AttentionGraph(WithHardLabels):
 
         return AttentionGraphs(shapes, shapes.pairs(self.pairs, self.method, least=2), self.heads)
 
-    def soft_terms(self, signals: Signals, adapters: nn.Module | None) -> dict[str, tuple[float, Tensor]]:
-        """Compute the terms of attention and graph."""
+    def _soft_terms(self, signals: Signals, adapters: nn.Module | None) -> dict[str, tuple[float, Tensor]]:
         from models.distill.losses.adapters import compress
 
         made: Any = adapters

@@ -43,34 +43,31 @@ class OnPairs(Distillation):
         """
         return shapes.pairs(self.pairs, self.method)
 
-    def adapter(self, student: FeatureShape, teacher: FeatureShape) -> nn.Module:
-        """Make what a pair trains beside the student; nothing unless overridden."""
-        return torch.nn.Identity()
-
     def adapters(self, shapes: Shapes) -> nn.Module:
         """Make the adapters of all pairs."""
         from models.distill.losses.adapters import Paired
 
         pairs = self.matched(shapes)
-        made = (self.adapter(shapes.student[own], shapes.teacher[other]) for own, other in pairs)
+        made = (self._adapter(shapes.student[own], shapes.teacher[other]) for own, other in pairs)
         return Paired(pairs, made)
 
-    def terms(self, signals: Signals, adapters: nn.Module | None = None) -> dict[str, Tensor]:
+    def terms(self, signals: Signals, adapters: Any = None) -> dict[str, Tensor]:
         """Sum the distances over the pairs."""
-        return {self.term: torch.stack(self.distances(_layers(signals, adapters))).sum()}
+        both = zip(adapters, adapters.features(signals), strict=True)
+        layers = [(adapter, own, other) for adapter, (own, other) in both]
+        return {self.term: torch.stack(self._distances(layers)).sum()}
 
-    def distances(self, layers: list[tuple[Any, Tensor, Tensor]]) -> list[Tensor]:
-        """Compute the distance of each pair, from its adapter, the student's and the teacher's feature."""
-        return [self.distance(*each) for each in layers]
+    def _adapter(self, student: FeatureShape, teacher: FeatureShape) -> nn.Module:
+        """Make what a pair trains beside the student; nothing unless overridden."""
+        return torch.nn.Identity()
+
+    def _distances(self, layers: list[tuple[Any, Tensor, Tensor]]) -> list[Tensor]:
+        """Compute the terms to sum, from each pair's adapter, the student's and the teacher's feature."""
+        return [self._distance(*each) for each in layers]
 
     @abstractmethod
-    def distance(self, adapter: Any, own: Tensor, other: Tensor) -> Tensor:
+    def _distance(self, adapter: Any, own: Tensor, other: Tensor) -> Tensor:
         """Compute the distance of one pair, a scalar."""
-
-
-def _layers(signals: Signals, adapters: Any) -> list[tuple[Any, Tensor, Tensor]]:
-    both = zip(adapters, adapters.features(signals), strict=True)
-    return [(adapter, own, other) for adapter, (own, other) in both]
 
 
 @dataclass(frozen=True)
@@ -97,14 +94,12 @@ class FitNetHints(OnPairs):
         # Of two middles the earlier: a deep guided layer leaves the student little freedom (section 2.2).
         return found if self.pairs else (found[(len(found) - 1) // 2],)
 
-    def adapter(self, student: FeatureShape, teacher: FeatureShape) -> nn.Module:
-        """Make the regressor."""
+    def _adapter(self, student: FeatureShape, teacher: FeatureShape) -> nn.Module:
         from models.distill.losses.adapters import Regressor
 
         return Regressor(student, teacher)
 
-    def distance(self, adapter: Any, own: Tensor, other: Tensor) -> Tensor:
-        """Half the mean squared difference."""
+    def _distance(self, adapter: Any, own: Tensor, other: Tensor) -> Tensor:
         return 0.5 * F.mse_loss(*adapter(own, other))
 
 
@@ -129,14 +124,12 @@ class VariationalInformation(OnPairs):
     variance: Positive = 5.0
     pairs: tuple[tuple[str, str], ...] = ()
 
-    def adapter(self, student: FeatureShape, teacher: FeatureShape) -> nn.Module:
-        """Make the Gaussian."""
+    def _adapter(self, student: FeatureShape, teacher: FeatureShape) -> nn.Module:
         from models.distill.losses.adapters import GaussianRegressor
 
         return GaussianRegressor(student, teacher, self.variance)
 
-    def distance(self, adapter: Any, own: Tensor, other: Tensor) -> Tensor:
-        """The negative log-likelihood."""
+    def _distance(self, adapter: Any, own: Tensor, other: Tensor) -> Tensor:
         mean, target = adapter(own, other)
         variance: Tensor = adapter.variance
         loss: Tensor = 0.5 * (variance.log() + (target - mean).square() / variance).mean()
@@ -182,8 +175,7 @@ class AttentionTransfer(OnPairs):
             )
         return rest
 
-    def distance(self, adapter: Any, own: Tensor, other: Tensor) -> Tensor:
-        """Half the squared distance of the maps."""
+    def _distance(self, adapter: Any, own: Tensor, other: Tensor) -> Tensor:
         from models.distill.losses.adapters import averaged_to_smaller, unit
 
         maps = averaged_to_smaller(self._strength(own), self._strength(other))
@@ -209,8 +201,7 @@ class SimilarityPreserving(OnPairs):
 
     pairs: tuple[tuple[str, str], ...] = ()
 
-    def distance(self, adapter: Any, own: Tensor, other: Tensor) -> Tensor:
-        """The mean squared difference of the similarities."""
+    def _distance(self, adapter: Any, own: Tensor, other: Tensor) -> Tensor:
         return (similarities(own) - similarities(other)).square().mean()
 
 
@@ -251,24 +242,21 @@ class FlowOfSolution(OnPairs):
         images = tuple(pair for pair in found if shapes.common_pixels(pair) > 1)
         return found if self.pairs or len(images) < 2 else images
 
-    def adapter(self, student: FeatureShape, teacher: FeatureShape) -> nn.Module:
-        """Make the convolution, where channels differ."""
+    def _adapter(self, student: FeatureShape, teacher: FeatureShape) -> nn.Module:
         own, other = student[0], teacher[0]
         return torch.nn.Identity() if own == other else torch.nn.Conv2d(own, other, 1, bias=False)
 
-    def distances(self, layers: list[tuple[Any, Tensor, Tensor]]) -> list[Tensor]:
-        """Compute the difference of the FSP matrices of each flow."""
+    def _distances(self, layers: list[tuple[Any, Tensor, Tensor]]) -> list[Tensor]:
         found = []
         for (adapt_from, own_from, other_from), (adapt_to, own_to, other_to) in pairwise(layers):
             # Pooled first: fewer pixels to adapt, and as the teacher's features are.
             own_from, own_to = _pooled_to_smaller(own_from, own_to)
             own = fsp_matrix(adapt_from(own_from), adapt_to(own_to))
             other = fsp_matrix(*_pooled_to_smaller(other_from, other_to))
-            found.append(self.distance(None, own, other))
+            found.append(self._distance(None, own, other))
         return found
 
-    def distance(self, adapter: Any, own: Tensor, other: Tensor) -> Tensor:
-        """The mean squared difference of two matrices."""
+    def _distance(self, adapter: Any, own: Tensor, other: Tensor) -> Tensor:
         return F.mse_loss(own, other)
 
 

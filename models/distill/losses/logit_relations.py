@@ -45,8 +45,7 @@ class DecoupledKd(Softened):
     warmup: Share = 0.08
     standardize: bool = False
 
-    def soft_terms(self, signals: Signals, adapters: nn.Module | None) -> dict[str, tuple[float, Tensor]]:
-        """Compute both divergences."""
+    def _soft_terms(self, signals: Signals, adapters: nn.Module | None) -> dict[str, tuple[float, Tensor]]:
         teacher, student = signals.teacher, signals.student
         if self.standardize:
             teacher, student = standardized(teacher), standardized(student)
@@ -95,8 +94,7 @@ class Dist(Softened):
     gamma: NotNegative = 2.0
     hard_label_weight: Share = 0.5
 
-    def soft_terms(self, signals: Signals, adapters: nn.Module | None) -> dict[str, tuple[float, Tensor]]:
-        """Compute the inter-class and the intra-class term."""
+    def _soft_terms(self, signals: Signals, adapters: nn.Module | None) -> dict[str, tuple[float, Tensor]]:
         target = ensemble_target(signals.teacher, self.temperature).exp()
         own = F.softmax(signals.student / self.temperature, dim=-1)
         return {
@@ -141,8 +139,7 @@ class MultiLevelLogits(WithHardLabels):
     hard_label_weight: Share = 0.1
     standardize: bool = False
 
-    def soft_terms(self, signals: Signals, adapters: nn.Module | None) -> dict[str, tuple[float, Tensor]]:
-        """Compute the terms of the three levels."""
+    def _soft_terms(self, signals: Signals, adapters: nn.Module | None) -> dict[str, tuple[float, Tensor]]:
         teacher, student = signals.teacher, signals.student
         if self.standardize:
             teacher, student = standardized(teacher), standardized(student)

@@ -89,8 +89,7 @@ class SoftenedSoftmax(Softened):
                 "members; give one for each, or none"
             )
 
-    def soft_terms(self, signals: Signals, adapters: nn.Module | None) -> dict[str, tuple[float, Tensor]]:
-        """Compute T^2 KL."""
+    def _soft_terms(self, signals: Signals, adapters: nn.Module | None) -> dict[str, tuple[float, Tensor]]:
         soft = divergence(self._log_target(signals.teacher), signals.student, self.temperature)
         return {"soft": (1.0, self.temperature**2 * soft)}
 
@@ -122,8 +121,7 @@ class Sqakd(Softened):
 
     temperature: Temperature = 4.0
 
-    def soft_terms(self, signals: Signals, adapters: nn.Module | None) -> dict[str, tuple[float, Tensor]]:
-        """Compute T^2 KL."""
+    def _soft_terms(self, signals: Signals, adapters: nn.Module | None) -> dict[str, tuple[float, Tensor]]:
         target = ensemble_target(signals.teacher, self.temperature)
         return {"soft": (1.0, self.temperature**2 * divergence(target, signals.student, self.temperature))}
 
@@ -147,8 +145,7 @@ class LogitStandardization(Softened):
     temperature: Temperature = 2.0
     hard_label_weight: Share = 0.1
 
-    def soft_terms(self, signals: Signals, adapters: nn.Module | None) -> dict[str, tuple[float, Tensor]]:
-        """Compute T^2 KL."""
+    def _soft_terms(self, signals: Signals, adapters: nn.Module | None) -> dict[str, tuple[float, Tensor]]:
         target = ensemble_target(standardized(signals.teacher), self.temperature)
         soft = divergence(target, standardized(signals.student), self.temperature)
         return {"soft": (1.0, self.temperature**2 * soft)}
@@ -167,8 +164,7 @@ class LogitMatching(WithHardLabels):
 
     hard_label_weight: Share = 0.0
 
-    def soft_terms(self, signals: Signals, adapters: nn.Module | None) -> dict[str, tuple[float, Tensor]]:
-        """Compute the squared difference."""
+    def _soft_terms(self, signals: Signals, adapters: nn.Module | None) -> dict[str, tuple[float, Tensor]]:
         target = signals.teacher.mean(dim=0)
         target = target - target.mean(dim=-1, keepdim=True)
         centred = signals.student - signals.student.mean(dim=-1, keepdim=True)
@@ -215,8 +211,7 @@ class PermutedDarkKnowledge(Softened):
     hard_label_weight: Share = 0.0
     fixed: bool = False
 
-    def soft_terms(self, signals: Signals, adapters: nn.Module | None) -> dict[str, tuple[float, Tensor]]:
-        """Compute T^2 KL."""
+    def _soft_terms(self, signals: Signals, adapters: nn.Module | None) -> dict[str, tuple[float, Tensor]]:
         target = self._permuted(ensemble_target(signals.teacher, self.temperature), signals)
         return {"soft": (self.temperature**2, divergence(target, signals.student, self.temperature))}
 

@@ -77,8 +77,7 @@ class Relational(OnEmbeddings):
     pairs: tuple[tuple[str, str], ...] = ()
     hard_label_weight: NotNegative = 1.0
 
-    def soft_terms(self, signals: Signals, adapters: nn.Module | None) -> dict[str, tuple[float, Tensor]]:
-        """Compute what has a weight of distance and angle."""
+    def _soft_terms(self, signals: Signals, adapters: nn.Module | None) -> dict[str, tuple[float, Tensor]]:
         student, teacher = ((each, pair_distances(each)) for each in self.embedded(signals))
         found = {}
         if self.distance_weight:
@@ -109,8 +108,7 @@ class CorrelationCongruence(OnEmbeddings):
     pairs: tuple[tuple[str, str], ...] = ()
     hard_label_weight: NotNegative = 1.0
 
-    def soft_terms(self, signals: Signals, adapters: nn.Module | None) -> dict[str, tuple[float, Tensor]]:
-        """Compute the difference of the kernels."""
+    def _soft_terms(self, signals: Signals, adapters: nn.Module | None) -> dict[str, tuple[float, Tensor]]:
         student, teacher = self.embedded(signals)
         congruence = F.mse_loss(self._kernel(student), self._kernel(teacher))
         return {"correlation": (self.correlation_weight, congruence)}
@@ -159,8 +157,7 @@ class RelationshipGraph(WithHardLabels):
         shapes.pairs(self.pairs, self.method, least=self._least)
         return None
 
-    def soft_terms(self, signals: Signals, adapters: nn.Module | None) -> dict[str, tuple[float, Tensor]]:
-        """Compute what has a weight of vertices, edges and transformation."""
+    def _soft_terms(self, signals: Signals, adapters: nn.Module | None) -> dict[str, tuple[float, Tensor]]:
         layers = shapes_seen(signals).pairs(self.pairs, self.method, least=self._least)
         vertices = [
             (signals.student_features[own].mean(dim=(2, 3)), signals.teacher_features[other].mean(dim=(2, 3)))

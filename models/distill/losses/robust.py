@@ -56,8 +56,7 @@ class Robust(WithHardLabels):
     rivals: Literal["nearest", "all"] = "nearest"
     hard_label_weight: NotNegative = 1.0
 
-    def soft_terms(self, signals: Signals, adapters: nn.Module | None) -> dict[str, tuple[float, Tensor]]:
-        """Compute what has a weight of score, gradient and hard label."""
+    def _soft_terms(self, signals: Signals, adapters: nn.Module | None) -> dict[str, tuple[float, Tensor]]:
         assert signals.x is not None and signals.ask_student is not None
         target = signals.teacher.mean(dim=0)
         answer = target.argmax(dim=1)

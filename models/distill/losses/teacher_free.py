@@ -62,8 +62,7 @@ class VirtualTeacher(Softened):
     correct: Fraction = 0.99
     hard_label_weight: Share = 0.9
 
-    def soft_terms(self, signals: Signals, adapters: nn.Module | None) -> dict[str, tuple[float, Tensor]]:
-        """Compute T^2 KL."""
+    def _soft_terms(self, signals: Signals, adapters: nn.Module | None) -> dict[str, tuple[float, Tensor]]:
         student, classes = signals.student, signals.student.shape[-1]
         is_true = F.one_hot(signals.labels, classes).bool()
         logs = torch.full_like(student, math.log((1 - self.correct) / (classes - 1)))
