@@ -1,6 +1,8 @@
-"""The core: the kernels of a dataflow graph joined to one module with two streams, and its Verilog."""
+"""The core: the kernels of a dataflow graph joined to one module with two streams, and its Verilog.
+
+May import `hw.kernels`, `hw.dataflow`, `hw.tools` and `hw.simulation`.
+"""
 
 from hw.core.module import Core, CoreDesign, design
-from hw.core.placing import Placed, place
 
-__all__ = ["Core", "CoreDesign", "Placed", "design", "place"]
+__all__ = ["Core", "CoreDesign", "design"]

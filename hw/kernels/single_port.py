@@ -5,17 +5,13 @@ addresses. In `core.v` each of them is a module of its own, a memory without con
 which synthesis makes an SB_SPRAM256KA (Lattice TN1314, "iCE40 SPRAM Usage Guide"; Yosys's `ice40/spram.txt`).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-import numpy as np
 from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out, PureInterface
-from numpy.typing import NDArray
 
 from hw.boards.budget import SINGLE_PORT_RAM
-from hw.kernels.streams import counter_width
+from hw.kernels.specs.base import counter_width
+from hw.kernels.specs.products import RamShape
 
 WORD = SINGLE_PORT_RAM.width
 ADDRESS_BITS = counter_width(SINGLE_PORT_RAM.depth)
@@ -23,45 +19,11 @@ NAME = "single_port_ram"
 """How the modules of these RAMs begin, by which `hw.core.verilog` and synthesis know them."""
 
 
-@dataclass(frozen=True)
-class RamShape:
-    """`depth` words of `width` bits."""
-
-    depth: int
-    width: int
-
-    @property
-    def columns(self) -> int:
-        """Columns of 16 bits that are written apart."""
-        return -(-self.width // WORD)
-
-    @property
-    def rows(self) -> tuple[int, ...]:
-        """Words of each row."""
-        starts = range(0, self.depth, SINGLE_PORT_RAM.depth)
-        return tuple(min(SINGLE_PORT_RAM.depth, self.depth - start) for start in starts)
-
-    @property
-    def rams(self) -> int:
-        """The chip's RAMs that it takes."""
-        return self.columns * len(self.rows)
-
-    @property
-    def load(self) -> wiring.Signature:
-        """The load port: `data` goes to `address` of the `column` that is set; no reading in that cycle."""
-        return wiring.Signature(
-            {
-                "column": Out(self.columns),
-                "address": Out(counter_width(self.depth)),
-                "data": Out(WORD),
-            }
-        )
-
-    def contents(self, words: Sequence[int]) -> NDArray[np.uint16]:
-        """Words as what has to be loaded, (columns, depth)."""
-        mask = (1 << WORD) - 1
-        columns = [[word >> (WORD * column) & mask for word in words] for column in range(self.columns)]
-        return np.array(columns, np.uint16)
+def load_port(ram: RamShape) -> wiring.Signature:
+    """The load port: `data` goes to `address` of the `column` that is set; no reading in that cycle."""
+    return wiring.Signature(
+        {"column": Out(ram.columns), "address": Out(counter_width(ram.depth)), "data": Out(WORD)}
+    )
 
 
 class SinglePortRam(wiring.Component):  # type: ignore[misc]

@@ -1,22 +1,51 @@
-"""What the kernels share: the shape of a lane-packed stream, counters, balanced sums and ROMs."""
+"""What the components share: streams as ports, counters, balanced sums and ROMs."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any, Generic, TypeVar
 
-import numpy as np
 from amaranth.hdl import Module, Mux, Shape, Signal, Value, ValueLike
-from amaranth.lib import data, memory, stream
-from amaranth.utils import ceil_log2
-from numpy.typing import NDArray
+from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib.wiring import In, Out, PureInterface
+
+from hw.kernels.specs.base import Spec, Stream, ValueType
+
+SpecT = TypeVar("SpecT", bound=Spec)
 
 
-def lanes_signature(shape: Shape, lanes: int) -> stream.Signature:
-    """A stream whose word packs `lanes` elements of `shape`, element 0 in the lowest bits."""
-    return stream.Signature(data.ArrayLayout(shape, lanes))
+def shape(value: ValueType) -> Shape:
+    """A type of values in Amaranth's terms."""
+    return Shape(value.width, value.signed)
 
 
-def narrowest(low: int, high: int) -> Shape:
-    """The narrowest type that holds 0 and all from `low` to `high`: unsigned where none is negative."""
-    return Shape.cast(range(min(0, low), max(1, high) + 1))
+def signature(words: Stream) -> stream.Signature:
+    """A stream in Amaranth's terms."""
+    return stream.Signature(data.ArrayLayout(shape(words.value), words.lanes))
+
+
+def _names(side: str, count: int) -> list[str]:
+    return [side] if count == 1 else [f"{side}_{number}" for number in range(count)]
+
+
+class Kernel(wiring.Component, Generic[SpecT]):  # type: ignore[misc]
+    """A specification's component: stream `i` in and `o` out; of several `i_0`, `i_1` or `o_0`, `o_1`."""
+
+    def __init__(self, spec: SpecT, **ports: Any) -> None:
+        """`ports` are the kernel's further ones."""
+        self.spec = spec
+        self._inlets, self._outlets = _names("i", len(spec.inlets)), _names("o", spec.consumers)
+        streams = {name: In(signature(each)) for name, each in zip(self._inlets, spec.inlets, strict=True)}
+        streams |= {name: Out(signature(spec.outlet)) for name in self._outlets}
+        super().__init__(streams | ports)
+
+    @property
+    def inlets(self) -> tuple[PureInterface, ...]:
+        """The streams in."""
+        return tuple(getattr(self, name) for name in self._inlets)
+
+    @property
+    def outlets(self) -> tuple[PureInterface, ...]:
+        """The streams out."""
+        return tuple(getattr(self, name) for name in self._outlets)
 
 
 def wrapping_next(counter: Signal, count: int) -> Value:
@@ -24,11 +53,6 @@ def wrapping_next(counter: Signal, count: int) -> Value:
     if count == 1 << len(counter):
         return (counter + 1)[: len(counter)]
     return Mux(counter == count - 1, 0, counter + 1)[: len(counter)]
-
-
-def counter_width(count: int) -> int:
-    """Bits to count 0..count-1, at least one."""
-    return max(1, int(ceil_log2(count)))
 
 
 def balanced_sum(terms: Iterable[ValueLike]) -> Value:
@@ -40,12 +64,10 @@ def balanced_sum(terms: Iterable[ValueLike]) -> Value:
     return level[0]
 
 
-def rom(
-    m: Module, name: str, words: Sequence[int] | NDArray[np.int64], width: int, *, block: bool = False
-) -> memory.ReadPort:
+def rom(m: Module, name: str, words: Sequence[int], width: int, *, block: bool = False) -> memory.ReadPort:
     """A ROM of `width`-bit words with one clocked read port, put into the module under `name`.
 
-    With `block` it is asked for in block RAM; otherwise synthesis takes LUTs for what is small.
+    `block` asks for block RAM; otherwise synthesis takes LUTs for what is small.
     """
     mask = (1 << width) - 1
     attributes = {"rom_style": "block"} if block else {}
@@ -54,9 +76,3 @@ def rom(
     )
     m.submodules[name] = store
     return store.read_port()
-
-
-def pack(values: Sequence[int], width: int) -> int:
-    """Integers (two's complement) of `width` bits side by side, the first in the lowest bits."""
-    mask = (1 << width) - 1
-    return sum((int(value) & mask) << (width * lane) for lane, value in enumerate(values))

@@ -1,27 +1,11 @@
 """Multi-threshold activation: how many of a channel's thresholds a value reaches, by binary search."""
 
-import numpy as np
-from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, signed, unsigned
-from amaranth.lib import memory, wiring
-from amaranth.lib.wiring import In, Out
-from numpy.typing import NDArray
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, signed
+from amaranth.lib import memory
 
-from hw.kernels.streams import counter_width, lanes_signature, rom, wrapping_next
-
-
-def search_tree(thresholds: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Thresholds (channels, 2**k - 1) in heap order: node 1 is the root, node n's children 2n and 2n + 1.
-
-    Column 0 is unused; the result is (channels, 2**k).
-    """
-    channels, count = thresholds.shape
-    bits = (count + 1).bit_length() - 1
-    tree = np.zeros((channels, count + 1), np.int64)
-    for node in range(1, count + 1):
-        depth = node.bit_length() - 1
-        span = 1 << (bits - depth)
-        tree[:, node] = thresholds[:, (node - (1 << depth)) * span + span // 2 - 1]
-    return tree
+from hw.kernels.specs.arithmetic import ThresholdSpec
+from hw.kernels.specs.base import counter_width
+from hw.kernels.streams import Kernel, rom, shape, wrapping_next
 
 
 def _constant(words: list[int], index: Value, shape: Shape) -> Value:
@@ -33,80 +17,40 @@ def _constant(words: list[int], index: Value, shape: Shape) -> Value:
     return Mux(index[-1], high, low)
 
 
-class Threshold(wiring.Component):  # type: ignore[misc]
+class Threshold(Kernel[ThresholdSpec]):
     """Frames of `channels` values, `PE` a word, become k-bit counts of the thresholds they reach.
 
-    `sequential`: one comparator a lane, k cycles a word, for producers that leave that much time.
-    Otherwise a pipeline of k comparators a lane takes a word a cycle. Where a word is a frame, thresholds are
-    constants; where besides each channel's are a power of two apart, an addition and a shift do.
+    `sequential`: one comparator a lane, k cycles a word, for producers that leave that much time. Otherwise a
+    pipeline of k comparators a lane takes a word a cycle. Where a word is a frame, thresholds are constants;
+    where besides each channel's are a power of two apart, an addition and a shift do.
     """
 
-    def __init__(
-        self,
-        thresholds: NDArray[np.int64],
-        *,
-        x_shape: Shape,
-        pe: int,
-        sequential: bool,
-        held: bool = False,
-        block: bool = False,
-    ) -> None:
-        """`thresholds` (channels, 2**k - 1), ascending in each row, of values that `x_shape` holds.
-
-        A threshold just beyond `x_shape`'s range ("never") is taken too: the comparison is one bit wider.
-        `held`: the producer works on while a word waits for its k cycles to end, so that a search in turns
-        needs no copy of it. `block` asks for thresholds in block RAM.
-        """
-        self.channels, count = thresholds.shape
-        self.bits = (count + 1).bit_length() - 1
-        self.pe, self.sequential, self.held, self.block = pe, sequential, held, block
-        self.x_shape = x_shape
-        self.thresholds = thresholds.astype(np.int64)
-        self.tree = search_tree(self.thresholds)
-        low, high = min(0, int(thresholds.min())), max(1, int(thresholds.max()))
-        self.t_shape = Shape.cast(range(low, high + 1))
-        super().__init__(
-            {
-                "i": In(lanes_signature(x_shape, pe)),
-                "o": Out(lanes_signature(unsigned(self.bits), pe)),
-            }
-        )
-
-    @property
-    def folds(self) -> int:
-        """Words a frame."""
-        return int(self.channels) // self.pe
-
-    @property
-    def step(self) -> int | None:
-        """The binary logarithm of the distance between thresholds, where all are that far apart."""
-        distances = np.unique(np.diff(self.thresholds, axis=1))
-        if len(distances) != 1 or distances[0] < 1 or distances[0] & (distances[0] - 1):
-            return None
-        return int(distances[0]).bit_length() - 1
+    def __init__(self, spec: ThresholdSpec) -> None:
+        super().__init__(spec)
+        self.pe, self.bits, self.folds = spec.layer.pe, spec.layer.bits, spec.folds
 
     def _level_words(self, lane: int, level: slice) -> list[int]:
         """The tree's nodes of `level` for each of the lane's channels, channel by channel."""
-        words: list[int] = self.tree[lane :: self.pe, level].reshape(-1).tolist()
+        words: list[int] = self.spec.tree[lane :: self.pe, level].reshape(-1).tolist()
         return words
 
     def _rom(self, m: Module, name: str, words: list[int]) -> memory.ReadPort:
-        return rom(m, name, words, self.t_shape.width, block=self.block)
+        return rom(m, name, words, self.spec.threshold.width, block=self.spec.layer.block)
 
     def _reaches(self, value: Value, word: Value) -> Value:
         """Whether the value is at least the threshold in the ROM word; tools complain of x >= 0."""
-        if isinstance(word, Const) and not self.x_shape.signed and word.value <= 0:
+        if isinstance(word, Const) and not self.spec.x.signed and word.value <= 0:
             return Const(1, 1)
-        threshold = word.as_signed() if self.t_shape.signed else word.as_unsigned()
+        threshold = word.as_signed() if self.spec.threshold.signed else word.as_unsigned()
         return value >= threshold
 
     def elaborate(self, _platform: object) -> Module:  # noqa: D102
         m = Module()
-        if self.folds == 1 and self.step is not None:
-            self._shift(m, self.step)
-        elif self.sequential and self.held:
+        if self.spec.step is not None and self.spec.shifts:
+            self._shift(m, self.spec.step)
+        elif self.spec.sequential and self.spec.held:
             self._search_in_place(m)
-        elif self.sequential:
+        elif self.spec.sequential:
             self._search_in_turns(m)
         else:
             self._search_in_stages(m)
@@ -120,7 +64,7 @@ class Threshold(wiring.Component):  # type: ignore[misc]
             m.d.sync += self.o.valid.eq(self.i.valid)
         top = (1 << self.bits) - 1
         for lane in range(self.pe):
-            distance = self.i.payload[lane] + ((1 << step) - int(self.thresholds[lane, 0]))
+            distance = self.i.payload[lane] + ((1 << step) - int(self.spec.layer.thresholds[lane, 0]))
             count = Signal(signed(len(distance) + 1), name=f"count_{lane}")
             m.d.comb += count.eq(distance >> step)
             above = count[self.bits : -1].any() if len(count) > self.bits + 1 else Const(0)
@@ -151,15 +95,9 @@ class Threshold(wiring.Component):  # type: ignore[misc]
         with m.If(final):
             m.d.comb += upcoming.eq(wrapping_next(fold, self.folds))
         for lane in range(self.pe):
-            value = Signal(self.x_shape, name=f"value_{lane}")
+            value = Signal(shape(self.spec.x), name=f"value_{lane}")
             node, node_next = (Signal(self.bits, name=f"{name}_{lane}") for name in ("node", "node_next"))
-            port = rom(
-                m,
-                f"thresholds_{lane}",
-                self._level_words(lane, slice(None)),
-                self.t_shape.width,
-                block=self.block,
-            )
+            port = self._rom(m, f"thresholds_{lane}", self._level_words(lane, slice(None)))
             child = Cat(self._reaches(value, port.data), node)
             m.d.comb += [
                 node_next.eq(child[: self.bits]),
@@ -196,13 +134,7 @@ class Threshold(wiring.Component):  # type: ignore[misc]
         for lane in range(self.pe):
             node = Signal(self.bits, init=1, name=f"node_{lane}")
             following = Signal(self.bits, name=f"following_{lane}")
-            port = rom(
-                m,
-                f"thresholds_{lane}",
-                self._level_words(lane, slice(None)),
-                self.t_shape.width,
-                block=self.block,
-            )
+            port = self._rom(m, f"thresholds_{lane}", self._level_words(lane, slice(None)))
             child = Cat(self._reaches(self.i.payload[lane], port.data), node)[: self.bits]
             m.d.comb += [
                 following.eq(Mux(self.i.ready, 1, Mux(moves, child, node))),
@@ -229,13 +161,13 @@ class Threshold(wiring.Component):  # type: ignore[misc]
             nodes = slice(1 << level, 2 << level)
             for lane in range(self.pe):
                 tag = f"{level}_{lane}"
-                value = Signal(self.x_shape, name=f"value_{tag}")
+                value = Signal(shape(self.spec.x), name=f"value_{tag}")
                 path = Signal(level, name=f"path_{tag}")
                 with m.If(advance):
                     m.d.sync += [value.eq(values[lane]), path.eq(paths[lane])]
                 words = self._level_words(lane, nodes)
                 if self.folds == 1:
-                    threshold = _constant(words, path, self.t_shape)
+                    threshold = _constant(words, path, shape(self.spec.threshold))
                 else:
                     port = self._rom(m, f"thresholds_{tag}", words)
                     m.d.comb += [port.addr.eq(Cat(paths[lane], at)), port.en.eq(advance)]

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
-from amaranth.hdl import Const, Module, Mux, Shape, Signal, Value, unsigned
+from amaranth.hdl import Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
-from hw.kernels.streams import counter_width, lanes_signature, wrapping_next
+from hw.kernels.specs.base import Stream, ValueType, counter_width
+from hw.kernels.streams import signature, wrapping_next
 
 LEAF = -1
 """In place of a leaf's feature."""
@@ -39,9 +40,9 @@ class Tree(wiring.Component):  # type: ignore[misc]
     def __init__(self, table: TreeTable, *, features: int, classes: int, lanes: int) -> None:
         """`features` is a multiple of `lanes`."""
         self.table, self.features, self.lanes = table, features, lanes
-        self.o_shape = Shape.cast(range(classes))
+        self.value = ValueType.holding(0, classes - 1)
         super().__init__(
-            {"i": In(lanes_signature(unsigned(8), lanes)), "o": Out(lanes_signature(self.o_shape, 1))}
+            {"i": In(signature(Stream(ValueType(8), lanes))), "o": Out(signature(Stream(self.value, 1)))}
         )
 
     def elaborate(self, _platform: object) -> Module:  # noqa: D102
@@ -57,7 +58,7 @@ class Tree(wiring.Component):  # type: ignore[misc]
         answers = self._answers(m, word, takes)
         with m.If(self.o.valid & self.o.ready):
             m.d.sync += self.o.valid.eq(0)
-        label = Signal(self.o_shape)
+        label = Signal(self.value.width)
         m.d.comb += self.o.payload[0].eq(label)
         with m.If(moves):
             m.d.sync += [full.eq(0), self.o.valid.eq(1), label.eq(self._walk(answers, 0))]
@@ -83,6 +84,6 @@ class Tree(wiring.Component):  # type: ignore[misc]
         table = self.table
         feature = int(table.feature[node])
         if feature == LEAF:
-            return Const(int(table.label[node]), self.o_shape)
+            return Const(int(table.label[node]), self.value.width)
         left, right = (self._walk(answers, int(side[node])) for side in (table.left, table.right))
         return Mux(answers[feature, int(table.threshold[node])], right, left)

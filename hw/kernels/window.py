@@ -2,61 +2,31 @@
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value
-from amaranth.lib import memory, wiring
-from amaranth.lib.wiring import In, Out
-from amaranth.utils import ceil_log2
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import memory
 
-from hw.dataflow.line_buffer import LineBuffer, jumps
-from hw.dataflow.spatial import Window
-from hw.kernels.streams import counter_width, lanes_signature, pack, wrapping_next
+from hw.dataflow.line_buffer import jumps
+from hw.kernels.specs.base import counter_width, pack
+from hw.kernels.specs.movement import WindowSpec
+from hw.kernels.streams import Kernel, wrapping_next
 
 
-class SlidingWindow(wiring.Component):  # type: ignore[misc]
+class SlidingWindow(Kernel[WindowSpec]):
     """Frames (height, width, channels) of `lanes` channels a word become windows, as `dataflow.Window` says.
 
     A word a cycle in and a word a cycle out, whichever side has more of them never waits for the other, over
     the ends of frames too. With `rows` the kernel's rows, a word holds a column of pixels, the top one in the
     lowest lanes; each row then has a RAM of its own, into which every word is written at another place.
 
-    `buffered` words are held beside the least. The walk and its depth are `LineBuffer`'s.
+    The walk and the depth of the buffer are `LineBuffer`'s.
     """
-
-    def __init__(
-        self,
-        shape: Shape,
-        *,
-        height: int,
-        width: int,
-        channels: int,
-        kernel: tuple[int, int],
-        lanes: int,
-        stride: tuple[int, int] = (1, 1),
-        padding: tuple[int, int, int, int] = (0, 0, 0, 0),
-        rows: int = 1,
-        repeats: int = 1,
-        depthwise: bool = False,
-        pad_value: int = 0,
-        buffered: int = 0,
-    ) -> None:
-        frame = (height, width, channels)
-        self.layer = Window(
-            "window", frame, kernel, lanes, stride, padding, rows, repeats, depthwise, pad_value
-        )
-        self.o_shape = shape
-        self.buffer = LineBuffer(self.layer)
-        self.banks = self.buffer.banks_for(self.buffer.depth + buffered)
-        self.depth = self.buffer.capacity(self.banks)
-        self.place_bits = 1 + int(ceil_log2(max(self.depth, self.buffer.reach + 1)))
-        super().__init__(
-            {"i": In(lanes_signature(shape, lanes)), "o": Out(lanes_signature(shape, lanes * rows))}
-        )
 
     def elaborate(self, _platform: object) -> Module:  # noqa: D102
         m = Module()
-        bits, buffer = self.place_bits, self.buffer
+        spec, buffer = self.spec, self.spec.buffer
+        bits = spec.place_bits
         came = Signal(bits)  # words that came: where the next is written
-        bound = Signal(bits, init=buffer.start + self.depth & (1 << bits) - 1)  # first place not free
+        bound = Signal(bits, init=buffer.start + spec.depth & (1 << bits) - 1)  # first place not free
         read = Signal(bits, init=buffer.start + buffer.below & (1 << bits) - 1)
         pushed, popped = Signal(), Signal()
         counters, ends = self._loops(m, popped)
@@ -88,7 +58,7 @@ class SlidingWindow(wiring.Component):  # type: ignore[misc]
         """Counters of the loops; `ends[n]` is high at the last place of the n innermost ones."""
         counters: dict[str, Value] = {}
         ends: list[Value] = [Const(1)]
-        for loop in (*self.buffer.taps, *self.buffer.windows):
+        for loop in (*self.spec.buffer.taps, *self.spec.buffer.windows):
             if loop.count == 1:
                 counters[loop.name] = Const(0)
                 ends.append(ends[-1])
@@ -104,33 +74,33 @@ class SlidingWindow(wiring.Component):  # type: ignore[misc]
 
     def _step(self, ends: Sequence[Value], steps: Sequence[int]) -> Value:
         """The step of the outermost loop that goes on: all those within are at their ends."""
-        mask = (1 << self.place_bits) - 1
-        step: Value = Const(steps[-1] & mask, self.place_bits)
+        mask = (1 << self.spec.place_bits) - 1
+        step: Value = Const(steps[-1] & mask, self.spec.place_bits)
         for end, inner in zip(reversed(ends[1:]), reversed(steps[:-1]), strict=True):
-            step = Mux(end, step, Const(inner & mask, self.place_bits))
+            step = Mux(end, step, Const(inner & mask, self.spec.place_bits))
         return step
 
     def _came(self, came: Signal, read: Signal, counters: dict[str, Value]) -> Value:
         """Whether the word at `read` came; where that is a row below the frame, the last one above it."""
         limit: Value = came
-        if self.layer.rows > 1:
-            below: Value = Const(0, self.place_bits)
-            high, stride = self.layer.kernel[0], self.layer.stride[0]
-            for index in range(self.layer.o_shape[0]):
-                missing = index * stride - self.layer.padding[0] + high - self.layer.shape[0]
+        if self.spec.layer.rows > 1:
+            below: Value = Const(0, self.spec.place_bits)
+            high, stride = self.spec.layer.kernel[0], self.spec.layer.stride[0]
+            for index in range(self.spec.layer.o_shape[0]):
+                missing = index * stride - self.spec.layer.padding[0] + high - self.spec.layer.shape[0]
                 if missing > 0:
-                    below = Mux(counters["y"] == index, missing * self.buffer.row, below)
+                    below = Mux(counters["y"] == index, missing * self.spec.buffer.row, below)
             limit = came + below
-        return (read - limit)[: self.place_bits][-1]
+        return (read - limit)[: self.spec.place_bits][-1]
 
     def _padded(self, counters: dict[str, Value]) -> list[Value]:
         """For each row in a word, whether it lies in the padding."""
-        layer, (high, wide) = self.layer, self.layer.kernel
+        layer, (high, wide) = self.spec.layer, self.spec.layer.kernel
         outside = _outside(
             counters["x"],
             counters["column"],
             (layer.o_shape[1], layer.stride[1], layer.padding[1], layer.shape[1], wide),
-            self.buffer.column_words,
+            self.spec.buffer.column_words,
         )
         vertical = (layer.o_shape[0], layer.stride[0], layer.padding[0], layer.shape[0], high)
         if layer.rows == 1:
@@ -142,13 +112,13 @@ class SlidingWindow(wiring.Component):  # type: ignore[misc]
     ) -> None:
         """A RAM for each row in a word, and the padding in place of what it gives."""
         word = self.i.payload.as_value()
-        pad = pack([self.layer.pad_value] * self.layer.lanes, self.o_shape.width)
-        for row, words in enumerate(self.banks):
+        pad = pack([self.spec.layer.pad_value] * self.spec.layer.lanes, self.spec.x.width)
+        for row, words in enumerate(self.spec.banks):
             m.submodules[f"ram_{row}"] = ram = memory.Memory(
                 shape=len(word), depth=words, init=[], attrs={"no_rw_check": 1}
             )
             write_port, read_port = ram.write_port(), ram.read_port()
-            later = (len(self.banks) - 1 - row) * self.buffer.row
+            later = (len(self.spec.banks) - 1 - row) * self.spec.buffer.row
             is_pad = Signal(name=f"pad_{row}")
             m.d.comb += [
                 write_port.addr.eq(came + later),

@@ -9,14 +9,16 @@ way; in it `in_ready` and `out_valid` are low. All outputs come straight from fl
 
 from typing import Any
 
-from amaranth.hdl import Cat, ClockSignal, Instance, Module, Mux, ResetInserter, ResetSignal, Signal, unsigned
+from amaranth.hdl import Cat, ClockSignal, Instance, Module, Mux, ResetInserter, ResetSignal, Signal
 from amaranth.lib import io, stream, wiring
 from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import In, Out
 
 from hw.interface import CoreInterface
-from hw.kernels.streams import counter_width, wrapping_next
-from hw.kernels.width import WidthConverter
+from hw.kernels.movement import WidthConverter
+from hw.kernels.specs.base import ValueType, counter_width
+from hw.kernels.specs.movement import WidthConverterSpec
+from hw.kernels.streams import wrapping_next
 from hw.shells.port import PortWidths
 
 
@@ -75,8 +77,12 @@ class Streams(wiring.Component):  # type: ignore[misc]
         m = Module()
         port = self._port
         m.submodules.incoming = incoming = Skid(port.in_bits)
-        m.submodules.widen = widen = WidthConverter(unsigned(port.in_bits), 1, port.in_beats)
-        m.submodules.narrow = narrow = WidthConverter(unsigned(port.out_bits), port.out_beats, 1)
+        m.submodules.widen = widen = WidthConverter(
+            WidthConverterSpec(ValueType(port.in_bits), 1, port.in_beats)
+        )
+        m.submodules.narrow = narrow = WidthConverter(
+            WidthConverterSpec(ValueType(port.out_bits), port.out_beats, 1)
+        )
         m.submodules.outgoing = outgoing = Skid(port.out_bits + 1)
         wiring.connect(m, wiring.flipped(self.incoming), incoming.i)
         wiring.connect(m, outgoing.o, wiring.flipped(self.outgoing))

@@ -22,10 +22,12 @@ from scipy.optimize import nnls
 from hw.boards.boards import FAMILIES
 from hw.boards.families.base import ChipFamily
 from hw.core import design
-from hw.core.placing import Kernel, place
+from hw.core.module import kernel_of
 from hw.core.verilog import to_verilog
 from hw.dataflow import DataflowGraph, MatrixVector, Multiply
 from hw.interface import CoreInterface, StreamFormat
+from hw.kernels.selection import select
+from hw.kernels.specs.base import Spec
 from hw.mapping.block_rams import with_products
 from hw.mapping.cost import Cost, estimate, synthetic_graph
 from hw.mapping.cost.estimate import part_blocks, part_features
@@ -80,8 +82,8 @@ class Sample:
 class Bundle(Elaboratable):  # type: ignore[misc]
     """Kernels side by side, each a module of its own."""
 
-    def __init__(self, kernels: Sequence[Kernel]) -> None:
-        self.kernels = kernels
+    def __init__(self, specs: Sequence[Spec]) -> None:
+        self.kernels = [kernel_of(spec) for spec in specs]
 
     def elaborate(self, _platform: object) -> Module:
         m = Module()
@@ -92,12 +94,7 @@ class Bundle(Elaboratable):  # type: ignore[misc]
     @property
     def ports(self) -> dict[str, tuple[Value, None]]:
         """Every signal of the kernels' streams, by a name of its own."""
-        streams = [
-            stream
-            for kernel in self.kernels
-            for side in (kernel.i, kernel.o)
-            for stream in (side if isinstance(side, tuple) else (side,))
-        ]
+        streams = [stream for kernel in self.kernels for stream in (*kernel.inlets, *kernel.outlets)]
         return {
             f"{name}_{index}": (Value.cast(getattr(stream, name)), None)
             for index, stream in enumerate(streams)
@@ -105,15 +102,14 @@ class Bundle(Elaboratable):  # type: ignore[misc]
         }
 
 
-def kernels(family: ChipFamily, seeds: Iterable[int]) -> list[Kernel]:
+def kernels(family: ChipFamily, seeds: Iterable[int]) -> list[Spec]:
     """Kernels of every kind, each with other features, of the cores of some seeds."""
-    taken: dict[str, dict[str, Kernel]] = defaultdict(dict)
+    taken: dict[str, dict[str, Spec]] = defaultdict(dict)
     for seed in seeds:
-        for placed in place(
+        for each in select(
             with_products(_graph(seed), MULTIPLY[family.name][seed % len(MULTIPLY[family.name])])
         ):
-            placed.kernel._MustUse__used = True  # Amaranth warns of components that are never elaborated
-            part, *_ = parts_of(placed.kernel)
+            part, *_ = parts_of(each.spec)
             kind = taken[part.kind]
             most = MATRICES if part.kind == "matrix-vector" else PER_KIND
             blocks = part_blocks(part, family)
@@ -121,11 +117,11 @@ def kernels(family: ChipFamily, seeds: Iterable[int]) -> list[Kernel]:
                 sum(part_features(part, FAMILIES["ice40"]).values()) < MOST_FEATURES and blocks <= MOST_BLOCKS
             )
             if len(kind) < most and small:
-                kind.setdefault(repr(part), placed.kernel)
-    return [kernel for kind in taken.values() for kernel in kind.values()]
+                kind.setdefault(repr(part), each.spec)
+    return [spec for kind in taken.values() for spec in kind.values()]
 
 
-def wide_kernels(family: ChipFamily) -> list[Kernel]:
+def wide_kernels(family: ChipFamily) -> list[Spec]:
     """Matrix-vector kernels of many products a cycle, with which the fit need not guess beyond small ones."""
     found = []
     for number, (outputs, inputs, pe, simd, bits) in enumerate(WIDE):
@@ -133,9 +129,7 @@ def wide_kernels(family: ChipFamily) -> list[Kernel]:
         weights = rng.integers(-7, 8, (outputs, inputs))
         graph = DataflowGraph((inputs,), bits, (MatrixVector("wide", weights, bits, pe, simd),))
         for multiply in sorted(set(MULTIPLY[family.name])):
-            (placed,) = place(with_products(graph, multiply))
-            placed.kernel._MustUse__used = True  # as above
-            found.append(placed.kernel)
+            found += [each.spec for each in select(with_products(graph, multiply))]
     return found
 
 
@@ -147,14 +141,14 @@ def _graph(seed: int) -> DataflowGraph:
     return synthetic_graph(*dense_case(rng, int(rng.choice([8, 16, 24, 48, 64])), int(rng.integers(2, 11))))
 
 
-def _bundles(every: Sequence[Kernel]) -> list[Sequence[Kernel]]:
+def _bundles(every: Sequence[Spec]) -> list[Sequence[Spec]]:
     return [every[start : start + BUNDLED] for start in range(0, len(every), BUNDLED)]
 
 
 def samples(bench: Bench, family: ChipFamily) -> Iterator[Sample]:
     """Every part of every kernel for the fit."""
     for bundle in (*_bundles(kernels(family, FIT_SEEDS)), *_bundles(wide_kernels(family))):
-        parts = {f"top_kernel{index}": parts_of(kernel) for index, kernel in enumerate(bundle)}
+        parts = {f"top_kernel{index}": parts_of(spec) for index, spec in enumerate(bundle)}
         kept = [*parts, *(name + BUFFER for name, each in parts.items() if len(each) > 1)]
         top = Bundle(bundle)
         found = bench.measured(to_verilog(top, "top", top.ports, bench.work), family, "top", kept)

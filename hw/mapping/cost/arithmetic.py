@@ -6,14 +6,12 @@ from functools import lru_cache
 
 import numpy as np
 
-from hw.kernels import dot
-from hw.kernels.depthwise import Depthwise
-from hw.kernels.dsp import OPERAND_BITS, DspPairs
-from hw.kernels.matrix_vector import MatrixVector
-from hw.kernels.products import Tables
-from hw.kernels.streams import counter_width
-from hw.kernels.threshold import Threshold
-from hw.kernels.unfolded import Unfolded
+from hw.dataflow import MatrixVector
+from hw.kernels.specs.arithmetic import DepthwiseSpec, MatrixVectorSpec, ThresholdSpec
+from hw.kernels.specs.base import counter_width
+from hw.kernels.specs.digits import Digit
+from hw.kernels.specs.products import OPERAND_BITS, DigitRows, DspPairs, Tables
+from hw.kernels.specs.unfolded import UnfoldedSpec
 from hw.mapping.cost.memory import Store
 from hw.mapping.cost.part import Part, buffer, tree
 
@@ -31,7 +29,7 @@ class Products:
     dsps: int = 0
 
 
-def _products(digits: Sequence[dot.Digit], x_bits: int, terms: int, lanes: int, words: int) -> Products:
+def _products(digits: Sequence[Digit], x_bits: int, terms: int, lanes: int, words: int) -> Products:
     """What the digit rows of `terms` products take in each of `lanes`, and the adders of their sum.
 
     A digit's code of few different `words` is a constant in some places, and so is then its row.
@@ -50,152 +48,137 @@ def _products(digits: Sequence[dot.Digit], x_bits: int, terms: int, lanes: int, 
     return Products(rows | features, total.width)
 
 
-def matrix_vector(kernel: MatrixVector) -> Iterator[Part]:
+def matrix_vector(spec: MatrixVectorSpec) -> Iterator[Part]:
     """Products, accumulators, weights, and the replay buffer where it has one."""
-    match kernel.products:
+    match spec.products:
         case Tables() as products:
             kind, found = "matrix-vector-table", _tables(products)
         case DspPairs() as products:
             kind, found = "matrix-vector-dsp", _dsp_pairs(products)
-        case _:
-            kind, found = "matrix-vector", _digit_rows(kernel)
-    grown = kernel.pe * kernel.o_shape.width
-    steps = kernel.synapse_folds * kernel.neuron_folds
+        case DigitRows() as products:
+            kind, found = "matrix-vector", _digit_rows(products, spec.loaded is not None)
+    layer, grown = spec.layer, spec.outlet.bits
     features = {
         **found.features,
         "accumulator": grown,
-        "start": grown * kernel.exact,
-        "held": grown * kernel.held,
-        "sum": kernel.pe * found.width,
-        "counter": counter_width(steps) + counter_width(kernel.synapse_folds),
+        "start": grown * spec.exact,
+        "held": grown * spec.held,
+        "sum": layer.pe * found.width,
+        "counter": counter_width(layer.folded) + counter_width(layer.synapse_folds),
         "one": 1,
     }
-    starts = ((Store(kernel.neuron_folds, grown), 1),) if kernel.exact else ()
+    starts = ((Store(layer.neuron_folds, grown), 1),) if spec.exact else ()
     yield Part(kind, features, (*found.stores, *starts), found.dsps)
-    if kernel.replay:
-        width = kernel.x_shape.width * kernel.simd
-        yield buffer(width, kernel.depth, kernel.synapse_folds, kernel.neuron_folds)
+    if spec.buffer is not None:
+        yield buffer(spec.buffer)
 
 
-def _digit_rows(kernel: MatrixVector) -> Products:
-    digits: tuple[dot.Digit, ...] = kernel.products.digits  # type: ignore[attr-defined]
-    steps = kernel.synapse_folds * kernel.neuron_folds
-    found = _products(digits, kernel.x_shape.width, kernel.simd, kernel.pe, steps)
-    width = dot.code_bits(digits) * kernel.pe * kernel.simd
-    store = Store(steps, width, single_port=kernel.loaded is not None)
-    return Products(found.features, found.width, ((store, 1),))
+def _digit_rows(products: DigitRows, single_port: bool) -> Products:
+    layer, ram = products.layer, products.ram
+    found = _products(products.digits, layer.x_bits, layer.simd, layer.pe, ram.depth)
+    return Products(found.features, found.width, ((Store(ram.depth, ram.width, single_port=single_port), 1),))
 
 
 def _tables(products: Tables) -> Products:
-    fold = products.fold
-    lanes = tree([products.entry_bits] * fold.simd)
+    layer = products.layer
+    lanes = tree([products.entry_bits] * layer.simd)
     parts = len(products.parts)
     total = tree([lanes.width] * parts, [part.start for part in products.parts])
-    depth = fold.synapse_folds * fold.neuron_folds << products.address_bits
-    store = Store(depth, products.entry_bits * fold.pe, block=True, ports=parts)
+    depth = layer.folded << products.address_bits
+    store = Store(depth, products.entry_bits * layer.pe, block=True, ports=parts)
     features = {
-        "adder": fold.pe * (lanes.bits * parts + total.bits),
-        "adders": fold.pe * (lanes.adders * parts + total.adders),
+        "adder": layer.pe * (lanes.bits * parts + total.bits),
+        "adders": layer.pe * (lanes.adders * parts + total.adders),
     }
-    return Products(features, total.width, ((store, fold.simd),))
+    return Products(features, total.width, ((store, layer.simd),))
 
 
 def _dsp_pairs(products: DspPairs) -> Products:
     """Slices, operands from ROM, and the sums of what the slices give."""
-    fold = products.fold
-    slices, groups = len(products.slots) * fold.simd, -(-fold.simd // products.together)
-    total = tree([products.field if products.paired else (2 * products.lift).bit_length()] * groups)
+    layer = products.layer
+    slices, groups = len(products.slots) * layer.simd, -(-layer.simd // products.together)
+    total = tree([products.field] * groups)
     # Products are added as they leave the slices, then a constant that makes them positive.
-    within = slices * (OPERAND_BITS + fold.x_bits)
-    features = {"adder": fold.pe * total.bits + within, "adders": fold.pe * total.adders + slices}
-    store = Store(fold.synapse_folds * fold.neuron_folds, OPERAND_BITS * slices)
+    within = slices * (OPERAND_BITS + layer.x_bits)
+    features = {"adder": layer.pe * total.bits + within, "adders": layer.pe * total.adders + slices}
+    store = Store(layer.folded, OPERAND_BITS * slices)
     return Products(features, total.width, ((store, 1),), slices)
 
 
-def unfolded(kernel: Unfolded) -> Iterator[Part]:
+def unfolded(spec: UnfoldedSpec) -> Iterator[Part]:
     """The adders that da4ml finds, and their registers; of a great matrix those of a part, scaled."""
-    outputs, inputs = kernel.weights.shape
-    rows = min(outputs, SOLVED)
-    columns = min(inputs, SOLVED * SOLVED // rows)
-    part = np.ascontiguousarray(kernel.weights[:rows, :columns])
-    found = _tree(part.tobytes(), part.shape, kernel.x_bits, kernel.exact, kernel.adders)
-    scale = kernel.weights.size / part.size
+    layer = spec.layer
+    rows = min(layer.outputs, SOLVED)
+    columns = min(layer.inputs, SOLVED * SOLVED // rows)
+    part = np.ascontiguousarray(layer.weights[:rows, :columns])
+    found = _tree(part.tobytes(), part.shape, layer.x_bits, spec.exact, spec.adders)
+    scale = layer.weights.size / part.size
     features = {name: scale * value for name, value in found.items()}
-    yield Part("unfolded", features | {"registered": outputs * kernel.o_shape.width * kernel.exact, "one": 1})
+    yield Part("unfolded", features | {"registered": spec.outlet.bits * spec.exact, "one": 1})
 
 
 @lru_cache(maxsize=1024)
 def _tree(
     weights: bytes, shape: tuple[int, int], x_bits: int, exact: bool, adders: int
 ) -> Mapping[str, float]:
-    """The features of a tree of sums, by `Unfolded.size`."""
+    """The features of a tree of sums, by `UnfoldedSpec.size`."""
     matrix = np.frombuffer(weights, np.int64).reshape(shape)
-    kernel = Unfolded(matrix, x_bits=x_bits, exact=exact, adders=adders)
-    kernel._MustUse__used = True  # Amaranth warns of components that are never elaborated
-    size = kernel.size
-    return {name: float(value) for name, value in asdict(size).items()}
+    layer = MatrixVector("part", matrix, x_bits, *shape)
+    return {name: float(value) for name, value in asdict(UnfoldedSpec(layer, exact, adders).size).items()}
 
 
-def depthwise(kernel: Depthwise) -> Iterator[Part]:
+def depthwise(spec: DepthwiseSpec) -> Iterator[Part]:
     """Products, accumulators, weights unless they are the same in every cycle."""
-    x_bits = kernel.i.payload[0].shape().width
-    words = kernel._weight_words()
-    constant = len(set(words)) == 1
-    steps = 1 if constant else len(words)
-    found = _products(kernel.digits, x_bits, kernel.simd, kernel.pe, steps)
-    grown = kernel.pe * kernel.o_shape.width
+    layer, grown = spec.layer, spec.outlet.bits
+    constant = len(set(spec.words)) == 1
+    steps = 1 if constant else len(spec.words)
+    found = _products(spec.digits, layer.x_bits, layer.simd, layer.pe, steps)
     features = {
         **found.features,
         "accumulator": grown,
-        "start": grown * kernel.exact,
-        "sum": kernel.pe * found.width,
-        "counter": counter_width(kernel.tap_folds) + (0 if constant else counter_width(steps)),
+        "start": grown * spec.exact,
+        "sum": layer.pe * found.width,
+        "counter": counter_width(spec.tap_folds) + (0 if constant else counter_width(steps)),
         "one": 1,
     }
-    stores = [(Store(steps, dot.code_bits(kernel.digits) * kernel.pe * kernel.simd), 1)]
-    if kernel.exact and len(np.unique(kernel.offsets)) > 1:
-        stores.append((Store(kernel.groups, grown), 1))
+    stores = [(Store(steps, spec.code_bits * layer.i_lanes), 1)]
+    if spec.exact and len(np.unique(spec.offsets)) > 1:
+        stores.append((Store(spec.groups, grown), 1))
     yield Part("depthwise", features, tuple(stores))
 
 
-def threshold(kernel: Threshold) -> Iterator[Part]:
+def threshold(spec: ThresholdSpec) -> Iterator[Part]:
     """Comparators and thresholds, in one of five forms."""
-    compared = max(kernel.x_shape.width, kernel.t_shape.width)
-    counter = counter_width(kernel.folds)
-    if kernel.folds == 1 and kernel.step is not None:
-        features = {"data": kernel.pe * compared, "counts": kernel.pe * kernel.bits, "one": 1}
-        yield Part("threshold-shift", features)
-    elif kernel.sequential:
-        features = {
-            "compared": kernel.pe * compared,
-            "node": kernel.pe * kernel.bits,
-            "counter": counter,
-            "one": 1,
-        }
-        store = _levels(kernel, kernel.folds << kernel.bits)
-        kind = "threshold-in-place" if kernel.held else "threshold-in-turns"
-        yield Part(kind, features, ((store, kernel.pe),))
+    pe, bits = spec.layer.pe, spec.layer.bits
+    compared, counter = max(spec.x.width, spec.threshold.width), counter_width(spec.folds)
+    if spec.shifts:
+        yield Part("threshold-shift", {"data": pe * compared, "counts": pe * bits, "one": 1})
+    elif spec.sequential:
+        features = {"compared": pe * compared, "node": pe * bits, "counter": counter, "one": 1}
+        kind = "threshold-in-place" if spec.held else "threshold-in-turns"
+        yield Part(kind, features, ((_levels(spec, spec.folds << bits), pe),))
     else:
-        yield _stages(kernel, compared, counter)
+        yield _stages(spec, compared, counter)
 
 
-def _stages(kernel: Threshold, compared: int, counter: int) -> Part:
+def _stages(spec: ThresholdSpec, compared: int, counter: int) -> Part:
     """A comparator and a ROM a level; of one word a frame constants of which the path so far selects one."""
-    bits, pe = kernel.bits, kernel.pe
+    bits, pe = spec.layer.bits, spec.layer.pe
     features = {
-        "value": pe * bits * kernel.x_shape.width,
+        "value": pe * bits * spec.x.width,
         "path": pe * bits * (bits + 1) // 2,
         "counter": counter * bits,
         "one": 1,
     }
-    if kernel.folds == 1:
+    if spec.folds == 1:
         selected = sum(min(1 << level, 8) for level in range(1, bits))
-        return Part("threshold-constant", features | {"selected": pe * selected * kernel.t_shape.width})
-    levels = [(_levels(kernel, kernel.folds << level), pe) for level in range(bits)]
+        return Part("threshold-constant", features | {"selected": pe * selected * spec.threshold.width})
+    levels = [(_levels(spec, spec.folds << level), pe) for level in range(bits)]
     return Part("threshold-in-stages", features | {"compared": pe * bits * compared}, tuple(levels))
 
 
-def _levels(kernel: Threshold, depth: int) -> Store:
+def _levels(spec: ThresholdSpec, depth: int) -> Store:
     """Some levels of the search tree, for a lane's channels."""
-    same = bool((kernel.thresholds == kernel.thresholds[0]).all()) and kernel.step is not None
-    return Store(depth, kernel.t_shape.width, block=kernel.block, regular=same)
+    thresholds = spec.layer.thresholds
+    same = bool((thresholds == thresholds[0]).all()) and spec.step is not None
+    return Store(depth, spec.threshold.width, block=spec.layer.block, regular=same)

@@ -2,15 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-from amaranth.hdl import Value
 
 from hw.boards.families.base import ChipFamily
-from hw.core.module import interface_of
-from hw.core.placing import Placed, place
 from hw.dataflow import DataflowGraph
 from hw.interface import CoreInterface
+from hw.kernels.selection import Instance, interface_of, select
 from hw.mapping.cost.features import parts_of
 from hw.mapping.cost.finn import finn_cost
 from hw.mapping.cost.memory import mapped
@@ -64,28 +60,25 @@ def estimate(graph: DataflowGraph, family: ChipFamily) -> Estimate:
     """What a graph's core will take of a chip of `family`, without any shell: our kernels, or FINN's layers
     where Vivado makes the bitstream.
     """
-    placed = place(graph)
-    layers = tuple(_layer(each, family) for each in placed)
-    return Estimate(family, layers, graph.interval_bound, interface_of(graph, placed))
+    instances = select(graph)
+    layers = tuple(_layer(each, family) for each in instances)
+    return Estimate(family, layers, graph.interval_bound, interface_of(graph, instances))
 
 
 def layers_cost(graph: DataflowGraph, family: ChipFamily) -> Cost:
     """What the layers take together; of any part of a network, whatever values it takes."""
-    return sum((_layer(each, family).cost for each in place(graph)), Cost())
+    return sum((_layer(each, family).cost for each in select(graph)), Cost())
 
 
-def _layer(placed: Placed, family: ChipFamily) -> LayerCost:
-    kernel, layer = placed.kernel, placed.layer
-    kernel._MustUse__used = True  # Amaranth warns of components that are never elaborated
-    streams = kernel.i if isinstance(kernel.i, tuple) else (kernel.i,)
-    outlet = kernel.o[0] if isinstance(kernel.o, tuple) else kernel.o
-    i_bits, o_bits = sum(_bits(stream.payload) for stream in streams), _bits(outlet.payload)
+def _layer(instance: Instance, family: ChipFamily) -> LayerCost:
+    spec, layer = instance.spec, instance.layer
+    i_bits, o_bits = sum(each.bits for each in spec.inlets), spec.outlet.bits
     if family.uses_vivado:
         cost = finn_cost(layer, i_bits, o_bits)
     else:
-        cost = sum((part_cost(part, family) for part in parts_of(kernel)), Cost())
+        cost = sum((part_cost(part, family) for part in parts_of(spec)), Cost())
     return LayerCost(
-        placed.name,
+        instance.name,
         type(layer).__name__,
         cost,
         layer.cycles,
@@ -94,10 +87,6 @@ def _layer(placed: Placed, family: ChipFamily) -> LayerCost:
         getattr(layer, "pe", None),
         getattr(layer, "simd", None),
     )
-
-
-def _bits(payload: Any) -> int:
-    return len(Value.cast(payload))
 
 
 def part_features(part: Part, family: ChipFamily) -> dict[str, float]:

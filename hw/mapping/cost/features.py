@@ -9,44 +9,43 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import lcm
 from typing import Any
 
-from hw.core.placing import Kernel
-from hw.kernels.add import Add
-from hw.kernels.argmax import ArgMax
-from hw.kernels.depthwise import Depthwise
-from hw.kernels.fork import Fork
-from hw.kernels.global_sum import GlobalSum
-from hw.kernels.matrix_vector import MatrixVector
-from hw.kernels.max_pool import MaxPool
-from hw.kernels.reduce import Reduce
-from hw.kernels.replay import ReplayBuffer
-from hw.kernels.streams import counter_width
-from hw.kernels.threshold import Threshold
-from hw.kernels.unfolded import Unfolded
-from hw.kernels.width import WidthConverter
-from hw.kernels.window import SlidingWindow
+from hw.kernels.specs.arithmetic import DepthwiseSpec, MatrixVectorSpec, ThresholdSpec
+from hw.kernels.specs.base import Spec, counter_width
+from hw.kernels.specs.movement import (
+    AddSpec,
+    ArgMaxSpec,
+    BufferSpec,
+    ForkSpec,
+    GlobalSumSpec,
+    MaxPoolSpec,
+    ReduceSpec,
+    WidthConverterSpec,
+    WindowSpec,
+)
+from hw.kernels.specs.unfolded import UnfoldedSpec
 from hw.mapping.cost.arithmetic import depthwise, matrix_vector, threshold, unfolded
 from hw.mapping.cost.memory import Store
 from hw.mapping.cost.part import Part, buffer
 
 
-def _window(kernel: SlidingWindow) -> Iterator[Part]:
-    layer, buffer, width = kernel.layer, kernel.buffer, kernel.o_shape.width
+def _window(spec: WindowSpec) -> Iterator[Part]:
+    layer, buffer, width = spec.layer, spec.buffer, spec.x.width
     loops = [loop for loop in (*buffer.taps, *buffer.windows) if loop.count > 1]
     data = layer.o_lanes * width
     padded = any(layer.padding)
     below = layer.rows > 1 and (layer.padding[2] > 0 or layer.kernel[0] > layer.shape[0])
     features = {
-        "place": kernel.place_bits,
-        "steps": kernel.place_bits * len(loops),
+        "place": spec.place_bits,
+        "steps": spec.place_bits * len(loops),
         "counter": sum(counter_width(loop.count) for loop in loops),
         "padding": data if padded else 0,
         "edges": _edges(layer.o_shape[0], layer.stride[0], layer.padding[0], layer.shape[0], layer.kernel[0])
         + _edges(layer.o_shape[1], layer.stride[1], layer.padding[1], layer.shape[1], layer.kernel[1]),
-        "below": kernel.place_bits * below,
-        "rows": (layer.rows - 1) * kernel.place_bits,
+        "below": spec.place_bits * below,
+        "rows": (layer.rows - 1) * spec.place_bits,
         "one": 1,
     }
-    stores = tuple((Store(words, layer.lanes * width, writable=True), 1) for words in kernel.banks)
+    stores = tuple((Store(words, layer.lanes * width, writable=True), 1) for words in spec.banks)
     yield Part("window", features, stores)
 
 
@@ -55,10 +54,8 @@ def _edges(windows: int, stride: int, before: int, size: int, kernel: int) -> in
     return sum(at * stride < before or at * stride - before + kernel > size for at in range(windows))
 
 
-def _growing(kind: str, kernel: MaxPool | GlobalSum | Reduce, places: int, counters: Sequence[int]) -> Part:
-    """Kernels whose results grow word by word."""
-    lanes = len(kernel.o.payload)
-    data = lanes * kernel.o_shape.width
+def _growing(kind: str, data: int, places: int, counters: Sequence[int]) -> Part:
+    """Kernels whose results of `data` bits a word grow word by word, `places` words at a time."""
     features = {
         "data": data,
         "kept": data * (places > 1),
@@ -71,76 +68,68 @@ def _growing(kind: str, kernel: MaxPool | GlobalSum | Reduce, places: int, count
     return Part(kind, features, stores)
 
 
-def _max_pool(kernel: MaxPool) -> Iterator[Part]:
-    yield _growing("max-pool", kernel, kernel.places, (kernel.groups, *kernel.size, kernel.places))
+def _max_pool(spec: MaxPoolSpec) -> Iterator[Part]:
+    counters = (spec.groups, *spec.layer.size, spec.places)
+    yield _growing("max-pool", spec.outlet.bits, spec.places, counters)
 
 
-def _global_sum(kernel: GlobalSum) -> Iterator[Part]:
-    yield _growing("global-sum", kernel, kernel.groups, (kernel.groups, kernel.pixels))
+def _global_sum(spec: GlobalSumSpec) -> Iterator[Part]:
+    yield _growing("global-sum", spec.outlet.bits, spec.groups, (spec.groups, spec.layer.pixels))
 
 
-def _reduce(kernel: Reduce) -> Iterator[Part]:
-    yield _growing("max-pool", kernel, 1, (kernel.taps,))
+def _reduce(spec: ReduceSpec) -> Iterator[Part]:
+    yield _growing("max-pool", spec.outlet.bits, 1, (spec.layer.taps,))
 
 
-def _width(kernel: WidthConverter) -> Iterator[Part]:
-    bits = kernel.shape.width
-    wide = lcm(kernel.i_lanes, kernel.o_lanes)
-    if wide != kernel.i_lanes:
-        yield Part(
-            "widening", {"bits": wide * bits, "counter": counter_width(wide // kernel.i_lanes), "one": 1}
-        )
-    if wide != kernel.o_lanes:
-        ratio = wide // kernel.o_lanes
-        features = {
-            "bits": wide * bits,
-            "out": kernel.o_lanes * bits,
-            "counter": counter_width(ratio),
-            "one": 1,
-        }
-        yield Part("narrowing", features)
+def _width(spec: WidthConverterSpec) -> Iterator[Part]:
+    wide = lcm(spec.i_lanes, spec.o_lanes)
+    bits = wide * spec.value.width
+    if wide != spec.i_lanes:
+        yield Part("widening", {"bits": bits, "counter": counter_width(wide // spec.i_lanes), "one": 1})
+    if wide != spec.o_lanes:
+        counter = counter_width(wide // spec.o_lanes)
+        yield Part("narrowing", {"bits": bits, "out": spec.outlet.bits, "counter": counter, "one": 1})
 
 
-def _fifo(kernel: ReplayBuffer) -> Iterator[Part]:
-    width = len(kernel.i.payload.as_value())
-    yield buffer(width, kernel.depth, kernel.frame, kernel.repeats)
+def _fifo(spec: BufferSpec) -> Iterator[Part]:
+    yield buffer(spec)
 
 
-def _fork(_kernel: Fork) -> Iterator[Part]:
+def _fork(_spec: ForkSpec) -> Iterator[Part]:
     yield Part("fork", {"one": 1})
 
 
-def _add(kernel: Add) -> Iterator[Part]:
-    yield Part("add", {"bits": kernel.lanes * kernel.o_shape.width, "one": 1})
+def _add(spec: AddSpec) -> Iterator[Part]:
+    yield Part("add", {"bits": spec.outlet.bits, "one": 1})
 
 
-def _argmax(kernel: ArgMax) -> Iterator[Part]:
+def _argmax(spec: ArgMaxSpec) -> Iterator[Part]:
     features = {
-        "compared": kernel.pe * kernel.x_shape.width,
-        "labels": kernel.pe * kernel.o_shape.width,
-        "counter": counter_width(kernel.channels // kernel.pe),
+        "compared": spec.inlets[0].bits,
+        "labels": spec.layer.pe * spec.value.width,
+        "counter": counter_width(spec.layer.cycles),
         "one": 1,
     }
     yield Part("argmax", features)
 
 
-_PARTS: Mapping[type, Callable[[Any], Iterator[Part]]] = {
-    MatrixVector: matrix_vector,
-    Unfolded: unfolded,
-    Depthwise: depthwise,
-    Threshold: threshold,
-    SlidingWindow: _window,
-    MaxPool: _max_pool,
-    Reduce: _reduce,
-    GlobalSum: _global_sum,
-    WidthConverter: _width,
-    ReplayBuffer: _fifo,
-    Fork: _fork,
-    Add: _add,
-    ArgMax: _argmax,
+_PARTS: Mapping[type[Spec], Callable[[Any], Iterator[Part]]] = {
+    MatrixVectorSpec: matrix_vector,
+    UnfoldedSpec: unfolded,
+    DepthwiseSpec: depthwise,
+    ThresholdSpec: threshold,
+    WindowSpec: _window,
+    MaxPoolSpec: _max_pool,
+    ReduceSpec: _reduce,
+    GlobalSumSpec: _global_sum,
+    WidthConverterSpec: _width,
+    BufferSpec: _fifo,
+    ForkSpec: _fork,
+    AddSpec: _add,
+    ArgMaxSpec: _argmax,
 }
 
 
-def parts_of(kernel: Kernel) -> tuple[Part, ...]:
+def parts_of(spec: Spec) -> tuple[Part, ...]:
     """The parts of a kernel."""
-    return tuple(_PARTS[type(kernel)](kernel))
+    return tuple(_PARTS[type(spec)](spec))

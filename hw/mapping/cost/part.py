@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
-from hw.kernels.streams import counter_width
+from hw.kernels.specs.base import counter_width
+from hw.kernels.specs.movement import BufferSpec
 from hw.mapping.cost.memory import Store
 
 
@@ -64,15 +65,14 @@ def tree(widths: Sequence[int], shifts: Sequence[int] | None = None) -> Tree:
     return Tree(level[0][0] + level[0][1], adders, bits)
 
 
-def buffer(width: int, depth: int, frame: int, repeats: int) -> Part:
-    """A replay buffer of words of `width` bits; a FIFO, where a frame is a word that comes once."""
-    depth = 1 << max(1, (max(depth, frame + 1) - 1).bit_length())
-    address = depth.bit_length() - 1
+def buffer(spec: BufferSpec) -> Part:
+    """A replay buffer; a FIFO, where a frame is a word that comes once."""
+    address = counter_width(spec.words)
     features = {
         "address": address,
-        "counter": counter_width(frame) + counter_width(repeats),
-        "replay": address * (repeats > 1),
-        "width": width,
+        "counter": counter_width(spec.frame) + counter_width(spec.repeats),
+        "replay": address * (spec.repeats > 1),
+        "width": spec.stream.bits,
         "one": 1,
     }
-    return Part("buffer", features, ((Store(depth, width, writable=True), 1),))
+    return Part("buffer", features, ((Store(spec.words, spec.stream.bits, writable=True), 1),))

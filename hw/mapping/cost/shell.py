@@ -2,7 +2,7 @@
 
 from hw.boards.families.base import ChipFamily
 from hw.interface import CoreInterface
-from hw.kernels.streams import counter_width
+from hw.kernels.specs.base import counter_width
 from hw.mapping.cost.estimate import part_cost
 from hw.mapping.cost.memory import Store
 from hw.mapping.cost.part import Cost, Part

@@ -3,20 +3,23 @@
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from amaranth.hdl import Module, unsigned
+from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.core.module import kernel_of
 from hw.core.verilog import to_verilog
-from hw.dataflow import Multiply
+from hw.dataflow import MatrixVector, Multiply, Threshold
 from hw.finn.lowering import Fold
-from hw.kernels.matrix_vector import MatrixVector
-from hw.kernels.streams import lanes_signature
-from hw.kernels.threshold import Threshold
-from hw.kernels.unfolded import Unfolded
-from hw.kernels.width import WidthConverter
+from hw.kernels.movement import WidthConverter
+from hw.kernels.specs.arithmetic import MatrixVectorSpec, ThresholdSpec
+from hw.kernels.specs.base import ValueType
+from hw.kernels.specs.movement import WidthConverterSpec
+from hw.kernels.specs.unfolded import UnfoldedSpec
+from hw.kernels.streams import Kernel, signature
 from tests.bench.peers.network import ACTIVATION_BITS, INPUT_BITS, Layers, execute, frames, inputs
 from tests.hw.kernels.streaming import stream_through
 
@@ -24,15 +27,10 @@ TOP = "core"
 
 
 class Chain(wiring.Component):
-    def __init__(self, kernels: list[wiring.Component]) -> None:
+    def __init__(self, kernels: list[Kernel[Any]]) -> None:
         self.kernels = kernels
-        first, last = (kernel.payload.shape() for kernel in (kernels[0].i, kernels[-1].o))
-        super().__init__(
-            {
-                "i": In(lanes_signature(first.elem_shape, first.length)),
-                "o": Out(lanes_signature(last.elem_shape, last.length)),
-            }
-        )
+        (first, *_), last = kernels[0].spec.inlets, kernels[-1].spec.outlet
+        super().__init__({"i": In(signature(first)), "o": Out(signature(last))})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -53,60 +51,43 @@ class Own:
     interval: int
 
 
-def folded(layers: Layers, folds: tuple[Fold, ...], multiply: Multiply) -> list[wiring.Component]:
+def folded(layers: Layers, folds: tuple[Fold, ...], multiply: Multiply) -> list[Kernel[Any]]:
     """Each layer PE by SIMD, its products in LUTs or in tables, a vector's room before each."""
-    kernels: list[wiring.Component] = []
+    kernels: list[Kernel[Any]] = []
     bits, lanes = INPUT_BITS, folds[0].simd
     for layer, fold in zip(layers, folds, strict=True):
         if lanes != fold.simd:
-            kernels.append(WidthConverter(unsigned(bits), lanes, fold.simd))
-        synapse_folds = layer.weights.shape[1] // fold.simd
-        held = layer.bias is not None and synapse_folds >= ACTIVATION_BITS
-        kernel = MatrixVector(
-            layer.weights,
-            x_bits=bits,
-            pe=fold.pe,
-            simd=fold.simd,
-            buffered=synapse_folds,
-            exact=layer.bias is None,
-            replay=fold.pe < len(layer.weights),
-            multiply=multiply,
-            held=held,
-        )
-        kernels.append(kernel)
+            kernels.append(WidthConverter(WidthConverterSpec(ValueType(bits), lanes, fold.simd)))
+        matrix = MatrixVector("matrix", layer.weights, bits, fold.pe, fold.simd, multiply=multiply)
+        last, folds = layer.bias is None, matrix.synapse_folds
+        held = not last and folds >= ACTIVATION_BITS
+        spec = MatrixVectorSpec(matrix, last, matrix.neuron_folds > 1, held, buffered=folds)
+        kernels.append(kernel_of(spec))
         lanes = fold.pe
-        if layer.bias is not None:
-            thresholds = layer.thresholds - kernel.offsets[:, None]
-            kernels.append(
-                Threshold(
-                    thresholds,
-                    x_shape=kernel.o_shape,
-                    pe=fold.pe,
-                    sequential=held,
-                    held=held,
-                    block=multiply == "table",
-                )
-            )
+        if not last:
+            thresholds = layer.thresholds - spec.offsets[:, None]
+            activation = Threshold("threshold", thresholds, fold.pe, block=multiply == "table")
+            kernels.append(kernel_of(ThresholdSpec(activation, spec.value, held, held)))
             bits = ACTIVATION_BITS
     return kernels
 
 
-def unfolded(layers: Layers, adders: int) -> list[wiring.Component]:
+def unfolded(layers: Layers, adders: int) -> list[Kernel[Any]]:
     """Each layer a tree of adders, a frame a cycle."""
-    kernels: list[wiring.Component] = []
+    kernels: list[Kernel[Any]] = []
     bits = INPUT_BITS
     for layer in layers:
-        kernel = Unfolded(layer.weights, x_bits=bits, exact=layer.bias is None, adders=adders)
-        kernels.append(kernel)
+        matrix = MatrixVector("matrix", layer.weights, bits, *layer.weights.shape)
+        spec = UnfoldedSpec(matrix, layer.bias is None, adders)
+        kernels.append(kernel_of(spec))
         if layer.bias is not None:
-            kernels.append(
-                Threshold(layer.thresholds, x_shape=kernel.o_shape, pe=len(layer.weights), sequential=False)
-            )
+            activation = Threshold("threshold", layer.thresholds, matrix.outputs)
+            kernels.append(kernel_of(ThresholdSpec(activation, spec.value)))
             bits = ACTIVATION_BITS
     return kernels
 
 
-def build(layers: Layers, kernels: list[wiring.Component], work: Path) -> Own:
+def build(layers: Layers, kernels: list[Kernel[Any]], work: Path) -> Own:
     """Run frames through the chain, compare with the network, count; then its Verilog."""
     chain = Chain(kernels)
     sample = frames(6, inputs(layers))

@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.errors import LoweringError
-from hw.core import design, place
+from hw.core import design
 from hw.dataflow import (
     INPUT,
     Add,
@@ -30,8 +29,6 @@ from hw.dataflow import (
 )
 from hw.finn.lowering import Fold, Folding
 from hw.finn.reader import read
-from hw.kernels.replay import ReplayBuffer
-from hw.kernels.threshold import Threshold as ThresholdKernel
 from hw.simulation import verilator
 from hw.tools.tools import run_yosys
 from tests.hw.graphs import convolution, residual
@@ -264,90 +261,6 @@ def test_depthwise_and_pools(tmp_path: Path) -> None:
         MaxPool("pool", (3, 3, 4), (2, 2), 4),
     ]
     check(connect((6, 6, 4), 8, layers), tmp_path)
-
-
-# Placing
-
-
-@pytest.mark.usefixtures("unbuilt")
-def test_fifo_joins_the_replay_buffer() -> None:
-    placed = place(graph_of(random_network([12, 10, 4]), [Fold(2, 2), Fold(1, 2)]))
-    assert [found.name for found in placed] == ["mv0", "threshold0", "mv1"]
-    assert placed[0].kernel.depth == 12 and placed[2].kernel.depth == 10
-
-
-@pytest.mark.usefixtures("unbuilt")
-def test_fifo_elsewhere_is_a_buffer() -> None:
-    layers = graph_of(random_network([6, 4]), [Fold(2, 3)], label=True).layers
-    placed = place(DataflowGraph((6,), 8, (*layers[:-1], Fifo("between", 4, 2, 5), layers[-1])))
-    assert isinstance(placed[-2].kernel, ReplayBuffer) and placed[-2].kernel.depth == 8
-
-
-@pytest.mark.usefixtures("unbuilt")
-@pytest.mark.parametrize(("simd", "sequential"), [(1, True), (4, True), (6, False), (12, False)])
-def test_search_in_turns_where_there_is_time(simd: int, sequential: bool) -> None:
-    placed = place(graph_of(random_network([12, 4, 4]), [Fold(2, simd), Fold(1, 1)]))
-    kernel = next(found.kernel for found in placed if isinstance(found.kernel, ThresholdKernel))
-    assert kernel.sequential is sequential
-
-
-@pytest.mark.usefixtures("unbuilt")
-def test_core_takes_bytes_alone(tmp_path: Path) -> None:
-    graph = DataflowGraph((4,), 4, (MatrixVector("mv", np.ones((2, 4), np.int64), 4, 1, 1),))
-    with pytest.raises(LoweringError, match="the core takes uint8, the graph 4-bit values"):
-        design(graph, tmp_path)
-
-
-@pytest.mark.usefixtures("unbuilt")
-def test_outputs_too_wide(tmp_path: Path) -> None:
-    graph = DataflowGraph((4,), 8, (MatrixVector("mv", np.full((2, 4), 1 << 30), 8, 1, 1),))
-    with pytest.raises(LoweringError, match="mv: outputs of 40 bits do not fit 32"):
-        design(graph, tmp_path)
-
-
-@pytest.mark.usefixtures("unbuilt")
-def test_interface() -> None:
-    from hw.core import Core
-
-    network = random_network([12, 8, 6])
-    logits = Core(graph_of(network, [Fold(2, 4), Fold(3, 1)])).format
-    assert (logits.input.shape, logits.input.dtype, logits.input.lanes) == ((12,), "uint8", 4)
-    assert (logits.output.shape, logits.output.dtype, logits.output.lanes) == ((6,), "int16", 3)
-    label = Core(graph_of(network, [Fold(2, 4), Fold(3, 1)], label=True)).format
-    assert (label.output.shape, label.output.dtype, label.output.lanes) == ((1,), "uint8", 1)
-
-
-@pytest.mark.usefixtures("unbuilt")
-@pytest.mark.parametrize(("simd", "replay"), [(2, False), (6, False), (18, True), (1, False), (9, True)])
-def test_repeated_words_need_no_replay_buffer(simd: int, replay: bool) -> None:
-    layers, _ = convolution("conv", INPUT, (5, 4, 2), (2, simd))
-    placed = {found.name: found for found in place(connect((5, 4, 2), 8, layers))}
-    assert placed["conv"].kernel.replay is replay
-
-
-@pytest.mark.usefixtures("unbuilt")
-def test_fifo_joins_the_line_buffer() -> None:
-    window = Window("window", (5, 4, 2), (3, 3), 2)
-    least = place(DataflowGraph((5, 4, 2), 8, (window,)))[0].kernel
-    (deeper,) = place(DataflowGraph((5, 4, 2), 8, (Fifo("fifo", 40, 2, 40), window)))
-    assert deeper.kernel.depth >= least.buffer.depth + 40
-
-
-@pytest.mark.usefixtures("unbuilt")
-def test_types_must_meet() -> None:
-    layers = (
-        MatrixVector("a", -np.ones((2, 4), np.int64), 8, 1, 1),
-        MatrixVector("b", np.ones((1, 2)), 4, 1, 1),
-    )
-    with pytest.raises(LoweringError, match="b: takes unsigned values of 4 bits, signed ones of 11 come"):
-        place(DataflowGraph((4,), 8, layers))
-
-
-@pytest.mark.usefixtures("unbuilt")
-def test_columns_of_pixels_are_for_matrices() -> None:
-    layers = (Window("window", (4, 4, 2), (2, 2), 1, rows=2), ArgMax("argmax", 72, 2))
-    with pytest.raises(LoweringError, match="argmax: cannot take columns of pixels; give window one row"):
-        place(DataflowGraph((4, 4, 2), 8, layers))
 
 
 # The text

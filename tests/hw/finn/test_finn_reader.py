@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from common.errors import LoweringError
-from hw.core.placing import place
 from hw.dataflow import ArgMax, MatrixVector, Threshold, Window
 from hw.finn.lowering import Fold, Folding, execute, lower
 from hw.finn.reader import base_kind, is_kind, layers, read
 from hw.finn.reader.streams import input_stream, pad_value
+from hw.kernels.selection import select
 from tests.hw.qonnx import Network
 
 
@@ -142,7 +142,7 @@ def test_counts_that_are_never_reached(model: Any, tmp_path: Path) -> None:
     graph = read(model)
     threshold, dense = [each for each in graph.layers if isinstance(each, Threshold | MatrixVector)][-2:]
     assert dense.x_bits == threshold.bits > 1
-    place(graph)
+    select(graph)
     check_equal(model, tmp_path)
 
 

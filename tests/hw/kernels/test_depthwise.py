@@ -5,25 +5,20 @@ from hypothesis import strategies as st
 
 from hw import dataflow
 from hw.kernels.depthwise import Depthwise
+from hw.kernels.specs.arithmetic import DepthwiseSpec
 from tests.hw.kernels.streaming import Run, stream_through
 
 gaps = st.sampled_from([0.0, 0.3, 0.8])
-
-
-def kernel_of(layer: dataflow.Depthwise, exact: bool = True) -> Depthwise:
-    return Depthwise(
-        layer.weights, x_bits=layer.x_bits, pe=layer.pe, simd=layer.simd, exact=exact, bias=layer.bias
-    )
 
 
 def run_frames(layer: dataflow.Depthwise, *, exact: bool = True, seed: int = 0, **options: float) -> Run:
     """The words of random frames, which have to be `execute`'s."""
     x = np.random.default_rng(seed).integers(0, 2**layer.x_bits, (3, layer.i_elements))
     x[0] = 2**layer.x_bits - 1  # the widest sums
-    kernel = kernel_of(layer, exact)
-    given = layer.execute(x).reshape(-1, layer.channels) - (0 if exact else kernel.offsets)
+    spec = DepthwiseSpec(layer, exact)
+    given = layer.execute(x).reshape(-1, layer.channels) - (0 if exact else spec.offsets)
     expected = given.reshape(-1, layer.pe)
-    run = stream_through(kernel, x.reshape(-1, layer.i_lanes), len(expected), seed=seed, **options)
+    run = stream_through(Depthwise(spec), x.reshape(-1, layer.i_lanes), len(expected), seed=seed, **options)
     np.testing.assert_array_equal(run.words, expected)
     return run
 

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hw import dataflow
 from hw.boards.boards import find
 from hw.core.verilog import to_verilog
-from hw.kernels.dsp import DspPairs
 from hw.kernels.matrix_vector import MatrixVector
-from hw.kernels.products import Fold
+from hw.kernels.specs.arithmetic import MatrixVectorSpec
+from hw.kernels.specs.products import DspPairs
 from hw.simulation import netlist, verilator
 from hw.tools.tools import run_yosys
 
@@ -54,26 +55,29 @@ int main() {
     ("x_bits", "together", "slots"), [(4, 8, [(0, 1), (2, 3), (4,)]), (8, 4, [(0, 1), (2, 3), (4,)])]
 )
 def test_two_neurons_share_a_slice(x_bits, together, slots):
-    products = DspPairs(Fold(np.arange(-7, 8).repeat(8).reshape(15, 8), x_bits, pe=5, simd=8))
+    products = DspPairs(
+        dataflow.MatrixVector("matrix", np.arange(-7, 8).repeat(8).reshape(15, 8), x_bits, pe=5, simd=8)
+    )
     assert (products.together, products.slots) == (together, slots)
 
 
 def test_wide_weights_have_a_slice_each():
-    products = DspPairs(Fold(np.array([[127, -127], [1, 2]]), 8, pe=2, simd=2))
+    products = DspPairs(dataflow.MatrixVector("matrix", np.array([[127, -127], [1, 2]]), 8, pe=2, simd=2))
     assert products.slots == [(0,), (1,)]
 
 
 @pytest.mark.slow
 def test_netlist_of_ecp5_equals_the_rtl(tmp_path: Path) -> None:
     weights = np.random.default_rng(4).integers(-7, 8, (4, 16))
-    kernel = MatrixVector(weights, x_bits=8, pe=4, simd=8, multiply="dsp", replay=False)
+    layer = dataflow.MatrixVector("matrix", weights, 8, pe=4, simd=8, multiply="dsp")
+    kernel = MatrixVector(MatrixVectorSpec(layer, replay=False))
     text = to_verilog(kernel, "kernel", None, tmp_path)
     (tmp_path / "rtl.v").write_text(re.sub(r"\bkernel(?=\W|_)", "rtl", text))
     script = ["read_verilog kernel.v", "synth_ecp5 -top kernel", "write_json top.json"]
     run_yosys(script, cwd=tmp_path, log=tmp_path / "log", products=[Path("top.json")])
     cells = json.loads((tmp_path / "top.json").read_text())["modules"]["kernel"]["cells"].values()
     assert sum(cell["type"] == "MULT18X18D" for cell in cells) == 2 * 8
-    (tmp_path / "bench.v").write_text(BENCH.format(bits=8 * 8, o_bits=4 * kernel.o_shape.width))
+    (tmp_path / "bench.v").write_text(BENCH.format(bits=8 * 8, o_bits=kernel.spec.outlet.bits))
     (tmp_path / "drive.cpp").write_text(DRIVE)
     model = netlist.netlist_model(find("ulx3s-85f"), tmp_path / "top.json", tmp_path, tmp_path / "log")
     simulator = verilator.build(

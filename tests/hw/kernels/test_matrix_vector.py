@@ -1,9 +1,14 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw.kernels.matrix_vector import PRODUCTS, MatrixVector
+from hw import dataflow
+from hw.kernels.matrix_vector import MatrixVector
+from hw.kernels.specs.arithmetic import MatrixVectorSpec
+from hw.kernels.specs.products import PRODUCTS
 from tests.hw.kernels.streaming import stream_through
 
 gaps = st.sampled_from([0.0, 0.3, 0.8])
@@ -21,29 +26,24 @@ def layers(draw):
     x = rng.integers(0, 2**x_bits, (4, inputs))
     x[0] = 2**x_bits - 1  # the widest sums
     bias = rng.integers(-1000, 1000, outputs) if draw(st.booleans()) else None
-    return weights, x, x_bits, pe, simd, bias
+    return dataflow.MatrixVector("matrix", weights, x_bits, pe, simd, bias=bias), x
 
 
 @settings(max_examples=40, deadline=None)
 @given(layers(), gaps, gaps, st.sampled_from(["exact", "short", "held"]), st.booleans(), multiply)
 def test_equals_numpy_under_any_back_pressure(layer, i_gaps, o_gaps, output, replay, multiply):
-    weights, x, x_bits, pe, simd, bias = layer
-    exact = output == "exact"
-    kernel = MatrixVector(
-        weights,
-        x_bits=x_bits,
-        pe=pe,
-        simd=simd,
-        exact=exact,
-        replay=replay,
-        bias=bias,
-        multiply=multiply,
-        held=output == "held",
+    layer, x = layer
+    layer, exact = replace(layer, multiply=multiply), output == "exact"
+    spec = MatrixVectorSpec(layer, exact, replay, held=output == "held")
+    words = x if replay else np.repeat(x, layer.neuron_folds, axis=0)
+    run = stream_through(
+        MatrixVector(spec),
+        words.reshape(-1, layer.simd),
+        len(x) * layer.neuron_folds,
+        i_gaps=i_gaps,
+        o_gaps=o_gaps,
     )
-    folds = weights.shape[0] // pe
-    words = x if replay else np.repeat(x, folds, axis=0)
-    run = stream_through(kernel, words.reshape(-1, simd), len(x) * folds, i_gaps=i_gaps, o_gaps=o_gaps)
-    expected = x @ weights.T + (0 if bias is None else bias) - (0 if exact else kernel.offsets)
+    expected = layer.execute(x) - (0 if exact else spec.offsets)
     np.testing.assert_array_equal(run.words.reshape(x.shape[0], -1), expected)
 
 
@@ -52,6 +52,8 @@ def test_equals_numpy_under_any_back_pressure(layer, i_gaps, o_gaps, output, rep
 def test_interval_is_the_bound(pe, simd, multiply):
     rng = np.random.default_rng(1)
     weights, x = rng.integers(-7, 8, (8, 8)), rng.integers(0, 16, (5, 8))
-    kernel = MatrixVector(weights, x_bits=4, pe=pe, simd=simd, buffered=8 // simd, multiply=multiply)
-    run = stream_through(kernel, x.reshape(-1, simd), 5 * 8 // pe)
+    layer = dataflow.MatrixVector("matrix", weights, 4, pe, simd, multiply=multiply)
+    run = stream_through(
+        MatrixVector(MatrixVectorSpec(layer, buffered=8 // simd)), x.reshape(-1, simd), 5 * 8 // pe
+    )
     assert run.interval(8 // pe) == 64 // (pe * simd)

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from amaranth.hdl import unsigned
 from amaranth.lib import wiring
 
 from hw import dataflow
+from hw.core.module import kernel_of as kernel_of_spec
 from hw.core.verilog import to_verilog
-from hw.kernels.global_sum import GlobalSum
-from hw.kernels.max_pool import MaxPool
+from hw.kernels.specs.base import ValueType
+from hw.kernels.specs.movement import GlobalSumSpec, MaxPoolSpec
 from hw.tools.tools import run_yosys
 from tests.hw.kernels.test_window import expected_words, kernel_of
 
@@ -104,27 +104,18 @@ def test_window(window, stall, cells, tmp_path):
 
 
 POOLS = [
-    (
-        dataflow.MaxPool("max pool", (7, 9, 2), (2, 2), 2),
-        lambda: MaxPool(unsigned(8), height=7, width=9, channels=2, size=(2, 2), lanes=2),
-    ),
-    (
-        dataflow.MaxPool("max pool of groups", (4, 6, 16), (2, 3), 2),
-        lambda: MaxPool(unsigned(8), height=4, width=6, channels=16, size=(2, 3), lanes=2),
-    ),
-    (
-        dataflow.GlobalSum("sum", 9, 32, 8, 2),
-        lambda: GlobalSum(x_bits=8, pixels=9, channels=32, lanes=2),
-    ),
+    MaxPoolSpec(dataflow.MaxPool("max pool", (7, 9, 2), (2, 2), 2), ValueType(8)),
+    MaxPoolSpec(dataflow.MaxPool("max pool of groups", (4, 6, 16), (2, 3), 2), ValueType(8)),
+    GlobalSumSpec(dataflow.GlobalSum("sum", 9, 32, 8, 2), ValueType(8)),
 ]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stall", [0, 40])
-@pytest.mark.parametrize(("layer", "make"), POOLS, ids=lambda each: getattr(each, "name", ""))
-def test_partial_results(layer, make, stall, cells, tmp_path):
-    kernel = make()
+@pytest.mark.parametrize("spec", POOLS, ids=lambda spec: spec.layer.name)
+def test_partial_results(spec, stall, cells, tmp_path):
+    layer, kernel = spec.layer, kernel_of_spec(spec)
     x = np.random.default_rng(1).integers(0, 2**8, (3, layer.i_elements))
     expected = layer.execute(x).reshape(-1, layer.o_lanes)
     printed = stream(kernel, x.reshape(-1, layer.i_lanes), len(expected), cells, tmp_path, stall)
-    assert printed.split() == packed(expected, kernel.o_shape.width)
+    assert printed.split() == packed(expected, kernel.spec.value.width)

@@ -1,14 +1,17 @@
 """Weights in single-port RAM, loaded after reset: the same products as with weights in ROM."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from hw import dataflow
 from hw.kernels.matrix_vector import MatrixVector
-from hw.kernels.single_port import RamShape
+from hw.kernels.specs.arithmetic import MatrixVectorSpec
+from hw.kernels.specs.products import RamShape
 from tests.hw.kernels.streaming import stream_through
 from tests.hw.kernels.test_matrix_vector import gaps, layers
 
@@ -26,29 +29,20 @@ async def load(ctx, kernel, contents):
 
 
 def run(kernel, x, simd, o_words, **options):
-    loaded = partial(load, kernel=kernel, contents=kernel.loaded.contents)
+    loaded = partial(load, kernel=kernel, contents=kernel.spec.loaded.contents)
     return stream_through(kernel, x.reshape(-1, simd), o_words, before=loaded, **options)
 
 
 @settings(max_examples=40, deadline=None)
 @given(layers(), gaps, gaps, st.sampled_from(["exact", "short", "held"]), st.booleans())
 def test_equals_numpy_under_any_back_pressure(layer, i_gaps, o_gaps, output, replay):
-    weights, x, x_bits, pe, simd, bias = layer
-    exact, folds = output == "exact", weights.shape[0] // pe
-    kernel = MatrixVector(
-        weights,
-        x_bits=x_bits,
-        pe=pe,
-        simd=simd,
-        exact=exact,
-        replay=replay,
-        bias=bias,
-        memory="single-port",
-        held=output == "held",
-    )
+    layer, x = layer
+    assume(layer.folded > 1)
+    layer, exact, folds = replace(layer, memory="single-port"), output == "exact", layer.neuron_folds
+    spec = MatrixVectorSpec(layer, exact, replay, held=output == "held")
     words = x if replay else np.repeat(x, folds, axis=0)
-    found = run(kernel, words, simd, len(x) * folds, i_gaps=i_gaps, o_gaps=o_gaps)
-    expected = x @ weights.T + (0 if bias is None else bias) - (0 if exact else kernel.offsets)
+    found = run(MatrixVector(spec), words, layer.simd, len(x) * folds, i_gaps=i_gaps, o_gaps=o_gaps)
+    expected = layer.execute(x) - (0 if exact else spec.offsets)
     np.testing.assert_array_equal(found.words.reshape(x.shape[0], -1), expected)
 
 
@@ -56,10 +50,9 @@ def test_equals_numpy_under_any_back_pressure(layer, i_gaps, o_gaps, output, rep
 def test_interval_is_the_bound(pe, simd):
     rng = np.random.default_rng(1)
     weights, x = rng.integers(-7, 8, (8, 8)), rng.integers(0, 16, (5, 8))
-    kernel = MatrixVector(
-        weights, x_bits=4, pe=pe, simd=simd, buffered=8 // simd, memory="single-port", replay=pe < 8
-    )
-    assert run(kernel, x, simd, 5 * 8 // pe).interval(8 // pe) == 64 // (pe * simd)
+    layer = dataflow.MatrixVector("matrix", weights, 4, pe, simd, memory="single-port")
+    spec = MatrixVectorSpec(layer, replay=pe < 8, buffered=8 // simd)
+    assert run(MatrixVector(spec), x, simd, 5 * 8 // pe).interval(8 // pe) == 64 // (pe * simd)
 
 
 def test_shape_and_contents():

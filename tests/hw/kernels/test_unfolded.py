@@ -2,6 +2,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hw.dataflow import MatrixVector
+from hw.kernels.specs.unfolded import UnfoldedSpec
 from hw.kernels.unfolded import Unfolded
 from tests.hw.kernels.streaming import stream_through
 
@@ -18,21 +20,21 @@ def layers(draw):
     x = rng.integers(0, 2**x_bits, (5, inputs))
     x[0] = 2**x_bits - 1  # the widest sums
     bias = rng.integers(-1000, 1000, outputs) if draw(st.booleans()) else None
-    return weights, x, x_bits, bias
+    return MatrixVector("matrix", weights, x_bits, outputs, inputs, bias=bias), x
 
 
 @settings(max_examples=60, deadline=None)
 @given(layers(), gaps, gaps, st.booleans(), st.integers(1, 3))
 def test_equals_numpy_under_any_back_pressure(layer, i_gaps, o_gaps, exact, adders):
-    weights, x, x_bits, bias = layer
-    kernel = Unfolded(weights, x_bits=x_bits, bias=bias, exact=exact, adders=adders)
-    run = stream_through(kernel, x, len(x), i_gaps=i_gaps, o_gaps=o_gaps)
-    expected = x @ weights.T + (0 if bias is None else bias) - (0 if exact else kernel.offsets)
+    layer, x = layer
+    spec = UnfoldedSpec(layer, exact, adders)
+    run = stream_through(Unfolded(spec), x, len(x), i_gaps=i_gaps, o_gaps=o_gaps)
+    expected = layer.execute(x) - (0 if exact else spec.offsets)
     np.testing.assert_array_equal(run.words, expected)
 
 
 def test_a_vector_a_cycle():
     rng = np.random.default_rng(3)
-    kernel = Unfolded(rng.integers(-7, 8, (4, 8)), x_bits=4)
+    kernel = Unfolded(UnfoldedSpec(MatrixVector("matrix", rng.integers(-7, 8, (4, 8)), 4, 4, 8)))
     run = stream_through(kernel, rng.integers(0, 16, (20, 8)), 20)
     assert set(np.diff(run.cycles)) == {1}

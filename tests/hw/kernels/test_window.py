@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
-from amaranth.hdl import unsigned
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from hw.dataflow import Window
 from hw.dataflow.line_buffer import LineBuffer
+from hw.kernels.specs.base import ValueType
+from hw.kernels.specs.movement import WindowSpec
 from hw.kernels.window import SlidingWindow
 from tests.hw.kernels.streaming import Run, stream_through
 from tests.hw.kernels.windows import windows
@@ -15,22 +16,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def kernel_of(window: Window, bits: int, buffered: int = 0) -> SlidingWindow:
-    height, width, channels = window.shape
-    return SlidingWindow(
-        unsigned(bits),
-        height=height,
-        width=width,
-        channels=channels,
-        kernel=window.kernel,
-        stride=window.stride,
-        padding=window.padding,
-        lanes=window.lanes,
-        rows=window.rows,
-        repeats=window.repeats,
-        depthwise=window.depthwise,
-        pad_value=window.pad_value,
-        buffered=buffered,
-    )
+    return SlidingWindow(WindowSpec(window, ValueType(bits), buffered))
 
 
 def expected_words(window: Window, x: np.ndarray) -> np.ndarray:
@@ -97,6 +83,6 @@ def test_rows_are_kept_in_smaller_rams_the_sooner_they_are_read():
 def test_buffered_words_are_held_beside_the_least():
     window = Window("window", (6, 6, 1), (3, 3), 1)
     kernel = kernel_of(window, 4, buffered=200)
-    assert kernel.depth >= LineBuffer(window).depth + 200
+    assert kernel.spec.depth >= LineBuffer(window).depth + 200
     taken = stream_through(kernel, np.ones((36, 1), int), 16 * 9)
     assert (taken.words == 1).all()

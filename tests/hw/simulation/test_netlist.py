@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from common.errors import ToolError, ToolMissingError
 from hw.boards.boards import find
 from hw.boards.families import ice40
-from hw.core import place
 from hw.core.verilog import to_verilog
 from hw.host.host import Link
 from hw.implementation import bitstream
+from hw.kernels.selection import select
 from hw.shells.port import parallel_port
 from hw.simulation import netlist, parallel_board, verilator, virtual_board
 from hw.simulation.netlist import ChipModel
@@ -132,8 +132,8 @@ def weight_bits(built: Built, layer: str) -> list[str]:
         if f".{layer}.weights." in name and cell["type"] == "SB_RAM40_4K"
     ]
     rows = [cell["parameters"][f"INIT_{row:X}"] for row in range(16)]
-    kernel = next(placed.kernel for placed in place(built.graph) if placed.name == layer)
-    words = kernel.products.words()
+    spec = next(instance.spec for instance in select(built.graph) if instance.name == layer)
+    words = spec.products.words()
     assert "".join(rows).count("1") == sum(word.bit_count() for word in words)
     return rows
 

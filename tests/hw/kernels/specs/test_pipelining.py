@@ -4,7 +4,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from hw.kernels.pipelining import stages
+from hw.kernels.specs.pipelining import stages
 
 
 @st.composite
