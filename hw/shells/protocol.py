@@ -32,6 +32,8 @@ PROTOCOL_VERSION = 2
 REQUEST_SYNC = 0xA5
 REPLY_SYNC = 0x5A
 HEADER_BYTES = 5
+BITS_PER_BYTE = 10
+"""On the line: a start bit, the byte, a stop bit."""
 CRC_BYTES = 4
 MAX_PAYLOAD = 0xFFFF
 SEQUENCES = 256

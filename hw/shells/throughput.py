@@ -7,8 +7,7 @@ from typing import Literal
 from hw.boards.board import CONTROL_PINS, Board
 from hw.interface import CoreInterface
 from hw.shells.port import PortWidths
-from hw.shells.protocol import CRC_BYTES, HEADER_BYTES
-from hw.shells.uart import BITS_PER_BYTE
+from hw.shells.protocol import BITS_PER_BYTE, CRC_BYTES, HEADER_BYTES
 
 
 def serial_bits(interface: CoreInterface) -> int:

@@ -7,8 +7,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import In, Out
 
-BITS_PER_BYTE = 10
-"""On the line: a start bit, the byte, a stop bit."""
+from hw.shells.protocol import BITS_PER_BYTE
 
 
 class Receiver(wiring.Component):  # type: ignore[misc]
