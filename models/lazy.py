@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
     import torch.nn.functional as F  # noqa: N812 (its usual name)
+    from torch import nn
 else:
 
     class _Lazy:
@@ -18,6 +19,7 @@ else:
         def __getattr__(self, attribute: str) -> Any:
             return getattr(importlib.import_module(self._name), attribute)
 
-    np, torch, F = _Lazy("numpy"), _Lazy("torch"), _Lazy("torch.nn.functional")
+    np, torch = _Lazy("numpy"), _Lazy("torch")
+    nn, F = _Lazy("torch.nn"), _Lazy("torch.nn.functional")
 
-__all__ = ["F", "np", "torch"]
+__all__ = ["F", "nn", "np", "torch"]

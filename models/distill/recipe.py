@@ -50,7 +50,7 @@ class Recipe:
             ConfigError: says which are missing or do not fit.
         """
         from models.distill.training.student_training import StudentInTraining
-        from models.teachers import Teacher
+        from models.teachers.ensemble import Teacher
 
         with torch.random.fork_rng():
             teacher = Teacher(architecture, topology.input_shape, topology.outputs)

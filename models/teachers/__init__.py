@@ -1,14 +1,9 @@
-"""Teachers: float networks of several kinds, in ensembles."""
+"""Teachers: a module a kind, each named in `TEACHERS`, and the built-in networks.
 
-from models.teachers.ensemble import (
-    Ensemble,
-    TeacherConfig,
-    ensemble_logits,
-    load_ensemble,
-    make_transfer_set,
-    save_ensemble,
-    train_ensemble,
-)
+Imports tasks, data, losses and training; loads numpy and torch at their first use.
+"""
+
+from models.teachers.base import TeacherKind, TeacherResult, TeacherSetup
 from models.teachers.networks import (
     ARCHITECTURES,
     Architecture,
@@ -18,24 +13,23 @@ from models.teachers.networks import (
     ResNet,
     SqueezeNet,
     SwishCnn,
-    Teacher,
 )
+from models.teachers.trained import Trained
+
+TEACHERS: dict[str, type[TeacherKind]] = {Trained.kind: Trained}
 
 __all__ = [
     "ARCHITECTURES",
+    "TEACHERS",
     "Architecture",
     "Cnn",
-    "Ensemble",
     "FullyConvolutional",
     "Mlp",
     "ResNet",
     "SqueezeNet",
     "SwishCnn",
-    "Teacher",
-    "TeacherConfig",
-    "ensemble_logits",
-    "load_ensemble",
-    "make_transfer_set",
-    "save_ensemble",
-    "train_ensemble",
+    "TeacherKind",
+    "TeacherResult",
+    "TeacherSetup",
+    "Trained",
 ]

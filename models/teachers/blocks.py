@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,18 +25,18 @@ class Spatial:
         """The shape of a sample.
 
         Raises:
-            ConfigError: samples are neither pictures nor series.
+            ConfigError: samples are neither images nor series.
         """
         if len(input_shape) != 3:
             raise ConfigError(
-                f"teacher {kind}: samples have shape {input_shape}; it takes pictures (height, width, "
+                f"teacher {kind}: samples have shape {input_shape}; it takes images (height, width, "
                 "channels) and series (time, 1, channels), give an mlp"
             )
         height, width, channels = input_shape
         return cls(height, width, channels, series=width == 1)
 
     def pair(self, size: int) -> Pair:
-        """A kernel's or pool's size on pictures, (size, 1) on series."""
+        """A kernel's or pool's size on images, (size, 1) on series."""
         return (size, 1) if self.series else (size, size)
 
     def strided(self, stride: int) -> "Spatial":
@@ -163,11 +162,17 @@ class Stack:
         self._layers.append(nn.MaxPool2d(size))
         self.shape = replace(self.shape, height=height // down, width=width // across)
 
-    def add(self, where: str, block: Callable[..., Any], *settings: int) -> None:
-        """Append a block, made of the shape so far and its settings, that knows its `out_shape`."""
-        made = block(self.shape, *settings)
-        self._layers.append(made)
-        self.shape = made.out_shape
+    def residual(self, outputs: int, stride: int) -> None:
+        """Append a residual block."""
+        self._append(ResidualBlock(self.shape, outputs, stride))
+
+    def fire(self, squeezed: int) -> None:
+        """Append a fire module."""
+        self._append(Fire(self.shape, squeezed))
+
+    def _append(self, block: ResidualBlock | Fire) -> None:
+        self._layers.append(block)
+        self.shape = block.out_shape
 
     def flatten(self) -> None:
         """Append the way from pixels to values."""

@@ -9,17 +9,30 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from common.errors import CheckpointError, ConfigError
+from models.augmentation import Augmentation
 from models.data import Dataset
 from models.distill.training.transfer import TransferSet, shifted_views
 from models.tasks import CLASSIFICATION, Task
-from models.teachers.networks import Architecture, Teacher
+from models.teachers.networks import Architecture
 from models.training import History, Job, NetworkTerms, Progress, TrainingConfig, fit, silent
 from models.training import checkpoint as checkpoints
-from models.training.augment import Augmentation
 from models.training.evaluation import predict
+
+
+class Teacher(nn.Module):
+    """An architecture's network: from values (batch, features) in 0 to 255 to outputs (batch, outputs)."""
+
+    def __init__(self, architecture: Architecture, input_shape: tuple[int, ...], outputs: int) -> None:
+        super().__init__()
+        self.layers = architecture.layers(input_shape, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute the outputs."""
+        outputs: Tensor = self.layers(x)
+        return outputs
 
 
 @dataclass(frozen=True)

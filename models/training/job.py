@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from models.augmentation import Augmentation
 from models.data import Split
 from models.distill.method import Distillation, Signals
 from models.tasks import CLASSIFICATION, Task
-from models.training.augment import Augmentation
 from models.training.config import TrainingConfig
 
 Progress = Callable[[str, int, int], None]

@@ -224,7 +224,7 @@ def _view_problems(teacher: TeacherConfig, seen: "Outline") -> Iterator[str]:
 
 
 def _augment_problems(key: str, section: AugmentConfig | None, seen: "Outline") -> Iterator[str]:
-    from models.training.augment import Augmentation
+    from models.augmentation import Augmentation
 
     try:
         if section:

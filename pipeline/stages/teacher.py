@@ -6,8 +6,8 @@ from pipeline.engine.stage import Facts, StageContext
 def run(ctx: StageContext) -> Facts:
     """Train the members; evaluate them once on the transfer set and on the test split."""
     from models import data
-    from models import teachers as teacher
     from models.distill.training import transfer
+    from models.teachers import ensemble as teacher
     from models.training.evaluation import deterministic
     from pipeline.artefacts.metrics import save_teacher_logits
     from pipeline.artefacts.training import TEACHER_TRAINING

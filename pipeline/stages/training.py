@@ -10,13 +10,14 @@ import numpy as np
 
 from common.errors import ConfigError
 from common.topology import Topology
+from models.augmentation import Augmentation
 from models.data import Dataset, Split
 from models.distill.recipe import Recipe
 from models.distill.training.setup import TrainingSetup
 from models.distill.training.transfer import TransferSet
-from models.teachers import ARCHITECTURES, Architecture, Mlp, TeacherConfig
+from models.teachers import ARCHITECTURES, Architecture, Mlp
+from models.teachers.ensemble import TeacherConfig
 from models.training import TrainingConfig
-from models.training.augment import Augmentation
 from pipeline.artefacts.training import Trained
 from pipeline.config.build import Build, needed
 from pipeline.config.distill import DistillConfig
@@ -66,7 +67,7 @@ def training_setup(ctx: StageContext) -> Callable[[Path | None], TrainingSetup]:
     """What the build's student is made from, given the folder for unfinished runs."""
     from models import data
     from models.distill.training import transfer
-    from models.teachers import load_ensemble
+    from models.teachers.ensemble import load_ensemble
 
     config = ctx.config
     student = config.student_as(QuantizedStudent)

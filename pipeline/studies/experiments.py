@@ -27,7 +27,7 @@ from models.distill.training.transfer import TransferSet
 from models.metrics import accuracy, best_offset, combine
 from models.students.freeze import freeze
 from models.students.integer import IntegerNetwork
-from models.teachers import ensemble_logits
+from models.teachers.ensemble import ensemble_logits
 from models.training import silent
 from pipeline.config.build import Build, needed
 from pipeline.config.quantized import Dense, QuantizedStudent

@@ -24,7 +24,8 @@ from models.data import Dataset, Split
 from models.distill import SoftenedSoftmax
 from models.distill.training.transfer import TransferSet
 from models.students.student import activation_range
-from models.teachers import Architecture, Cnn, Mlp, Teacher
+from models.teachers import Architecture, Cnn, Mlp
+from models.teachers.ensemble import Teacher
 from models.training import TrainingConfig
 from models.training.evaluation import deterministic
 from tests.models.distilled import distill

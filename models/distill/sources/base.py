@@ -85,7 +85,7 @@ def labelled_by(setup: TrainingSetup, x: NDArray[np.uint8]) -> TransferSet:
     """
     from models.data import Split
     from models.distill.training.transfer import TransferSet
-    from models.teachers import ensemble_logits
+    from models.teachers.ensemble import ensemble_logits
     from models.training.evaluation import deterministic
 
     with deterministic(setup.training.threads):

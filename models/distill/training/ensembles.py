@@ -17,7 +17,7 @@ from models.distill.training.setup import TrainingSetup
 from models.distill.training.teacher_outputs import CachedTeacher
 from models.distill.training.transfer import TransferSet
 from models.students.student import Student
-from models.teachers import ensemble_logits
+from models.teachers.ensemble import ensemble_logits
 from models.training import Batch, History, Job, Progress, TrainingConfig, fit, silent
 from models.training.evaluation import deterministic
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from common.errors import ConfigError
 from common.topology import Topology
+from models.augmentation import Augmentation
 from models.data import Dataset
 from models.distill.method import Distillation, is_live
 from models.distill.training.student_training import PREFIX, NewStudent, OwnTerms, StudentInTraining
@@ -19,9 +20,8 @@ from models.distill.training.transfer import TransferSet
 from models.students.masks import Masks
 from models.students.student import Student
 from models.tasks import CLASSIFICATION, Task
-from models.teachers import ensemble_logits
+from models.teachers.ensemble import ensemble_logits
 from models.training import Hinter, History, Job, Loss, Progress, TrainingConfig, fit, silent
-from models.training.augment import Augmentation
 from models.training.evaluation import deterministic
 
 

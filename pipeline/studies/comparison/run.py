@@ -83,7 +83,7 @@ def perform(run: Run) -> dict[str, Any]:
 def _train(run: Run, store: Store, key: str) -> Manifest:
     from models.distill.training.student_training import save_student
     from models.metrics import accuracy, agreement, combine
-    from models.teachers import ensemble_logits
+    from models.teachers.ensemble import ensemble_logits
     from models.training.evaluation import deterministic, predict
 
     setup = _training_setup(run, store, store.partial(key))
@@ -113,7 +113,7 @@ def _training_setup(run: Run, store: Store, checkpoints: Path) -> Any:
     from models import data
     from models.distill.training import transfer
     from models.distill.training.setup import TrainingSetup
-    from models.teachers import load_ensemble
+    from models.teachers.ensemble import load_ensemble
     from pipeline.stages.training import augmentation, teacher_config, training_config
 
     build = run.build

@@ -13,7 +13,8 @@ from common.topology import Dense, Topology
 from models.distill.sources import DataImpressions
 from models.distill.sources.data_impressions import LEAST, class_similarity, input_statistics, last_weights
 from models.distill.training.setup import TrainingSetup
-from models.teachers import Cnn, Mlp, ResNet, SqueezeNet, Teacher, TeacherConfig, train_ensemble
+from models.teachers import Cnn, Mlp, ResNet, SqueezeNet
+from models.teachers.ensemble import Teacher, TeacherConfig, train_ensemble
 from models.training import TrainingConfig
 from tests.models.networks import toy_dataset
 

@@ -16,7 +16,8 @@ from models.distill.training.setup import TrainingSetup
 from models.students.freeze import freeze
 from models.students.student import Student
 from models.tasks import CLASSIFICATION
-from models.teachers import Cnn, TeacherConfig, make_transfer_set, train_ensemble
+from models.teachers import Cnn
+from models.teachers.ensemble import TeacherConfig, make_transfer_set, train_ensemble
 from models.training import TrainingConfig
 from tests.models.networks import toy_dataset
 
@@ -121,7 +122,7 @@ def test_every_loss_says_what_it_needs(method):
 
 def test_no_teacher_in_the_step_without_need(setup):
     """The cached logits serve; with an augmentation, the teacher sees what the student sees."""
-    from models.training.augment import Augmentation
+    from models.augmentation import Augmentation
     from tests.models.distilled import distill
 
     seen = []

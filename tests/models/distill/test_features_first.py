@@ -19,7 +19,8 @@ from models.distill.recipe import Recipe
 from models.distill.schedules import FitNets, FspStages
 from models.distill.training.setup import TrainingSetup
 from models.students.student import Student
-from models.teachers import Cnn, Mlp, TeacherConfig, make_transfer_set, train_ensemble
+from models.teachers import Cnn, Mlp
+from models.teachers.ensemble import TeacherConfig, make_transfer_set, train_ensemble
 from models.training import TrainingConfig
 from tests.models.networks import toy_dataset
 

@@ -16,7 +16,8 @@ from models.distill.schedules.alignment import align, aligned_layers, can_align,
 from models.distill.training.setup import TrainingSetup
 from models.students.freeze import freeze
 from models.students.student import Student
-from models.teachers import Cnn, Mlp, Teacher, TeacherConfig, make_transfer_set, train_ensemble
+from models.teachers import Cnn, Mlp
+from models.teachers.ensemble import Teacher, TeacherConfig, make_transfer_set, train_ensemble
 from models.training import TrainingConfig
 from tests.models.networks import random_inputs, random_student, toy_dataset
 

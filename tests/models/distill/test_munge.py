@@ -14,7 +14,8 @@ from models.distill import SoftenedSoftmax
 from models.distill.recipe import Recipe
 from models.distill.sources import Munge, neighbours
 from models.metrics import combine
-from models.teachers import Mlp, Teacher
+from models.teachers import Mlp
+from models.teachers.ensemble import Teacher
 from models.training import TrainingConfig
 from tests.models.networks import toy_dataset
 

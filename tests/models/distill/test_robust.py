@@ -12,7 +12,8 @@ from common.errors import ConfigError
 from common.topology import Conv, Dense, MaxPool, Topology
 from models.distill.losses import AttentionGraph, Robust
 from models.students.student import Student
-from models.teachers import Mlp, TeacherConfig, make_transfer_set, train_ensemble
+from models.teachers import Mlp
+from models.teachers.ensemble import TeacherConfig, make_transfer_set, train_ensemble
 from models.training import TrainingConfig, silent
 from tests.models.distilled import distill
 from tests.models.networks import toy_dataset

@@ -17,7 +17,7 @@ from models.distill.training.multiple_choice import (
 )
 from models.distill.training.transfer import TransferSet
 from models.metrics import accuracy, combine
-from models.teachers import ensemble_logits
+from models.teachers.ensemble import ensemble_logits
 from models.training import TrainingConfig
 from models.training.evaluation import predict
 from tests.models.distilled import distill

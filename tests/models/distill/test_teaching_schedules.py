@@ -25,7 +25,8 @@ from models.distill.schedules.joint_training import JointTraining, train_jointly
 from models.distill.training.setup import TrainingSetup
 from models.metrics import accuracy
 from models.students.student import Student
-from models.teachers import Cnn, TeacherConfig, make_transfer_set, train_ensemble
+from models.teachers import Cnn
+from models.teachers.ensemble import TeacherConfig, make_transfer_set, train_ensemble
 from models.training import Batch, TrainingConfig
 from models.training.evaluation import predict
 from tests.models.distill.test_logits import cross_entropy, softmax

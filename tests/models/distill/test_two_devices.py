@@ -12,7 +12,8 @@ from models.distill.schedules import SCHEDULES
 from models.distill.training.setup import TrainingSetup
 from models.metrics import accuracy
 from models.students.student import Student
-from models.teachers import Cnn, TeacherConfig, make_transfer_set, train_ensemble
+from models.teachers import Cnn
+from models.teachers.ensemble import TeacherConfig, make_transfer_set, train_ensemble
 from models.training import TrainingConfig
 from models.training.evaluation import predict
 from tests.models.networks import toy_dataset

@@ -5,13 +5,14 @@ import pytest
 import torch
 
 from common.errors import CheckpointError, ConfigError, DataError
-from models import teachers as teacher
+from models.augmentation import Augmentation
 from models.data import Dataset, Split
 from models.distill.training import transfer
 from models.metrics import accuracy, combine
-from models.teachers import Cnn, Mlp, ResNet, SqueezeNet, SwishCnn, Teacher
+from models.teachers import ARCHITECTURES, Cnn, Mlp, ResNet, SqueezeNet, SwishCnn
+from models.teachers import ensemble as teacher
+from models.teachers.ensemble import Teacher
 from models.training import TrainingConfig
-from models.training.augment import Augmentation
 from models.training.evaluation import predict
 from tests.models.networks import toy_dataset
 
@@ -24,7 +25,7 @@ SMALL = (
     SqueezeNet(8, ((2,), (4, 4)), dropout=0.2),
     SwishCnn(((8,), (16,)), dense=(16,)),
 )
-SHAPES = {"digits": (8, 8, 1), "pictures": (28, 28, 1), "colours": (32, 32, 3), "series": (100, 1, 6)}
+SHAPES = {"digits": (8, 8, 1), "images": (28, 28, 1), "colours": (32, 32, 3), "series": (100, 1, 6)}
 
 
 @pytest.fixture(scope="module")
@@ -106,12 +107,12 @@ def test_every_kind_takes_pictures_and_series(network, shape):
     assert not np.array_equal(logits, other)
 
 
-@pytest.mark.parametrize("kind", teacher.ARCHITECTURES)
+@pytest.mark.parametrize("kind", ARCHITECTURES)
 def test_default_sizes_fit_all_pictures(kind):
     if kind in ("resnet", "squeezenet", "swish-cnn"):
         for shape in SHAPES.values():
             with torch.device("meta"):
-                made = Teacher(teacher.ARCHITECTURES[kind](), shape, 10)
+                made = Teacher(ARCHITECTURES[kind](), shape, 10)
                 assert made(torch.empty(2, int(np.prod(shape)))).shape == (2, 10)
 
 
@@ -190,12 +191,12 @@ def test_mirrored_views_in_the_transfer_set(dataset):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Mlp((4, 0)), r"teacher mlp: hidden is \[4, 0\]; give sizes of at least 1"),
-        (lambda: Cnn(()), "teacher cnn: blocks has nothing in it"),
-        (lambda: Cnn(((8,), ())), "teacher cnn: blocks has nothing in it"),
+        (lambda: Mlp((4, 0)), r"teacher mlp: hidden\[1\] is 0; give at least 1"),
+        (lambda: Cnn(()), "teacher cnn: blocks has 0 items; give at least 1"),
+        (lambda: Cnn(((8,), ())), r"teacher cnn: blocks\[1\] has 0 items"),
         (lambda: Cnn(((8,),), dropout=1.0), "teacher cnn: dropout is 1.0"),
-        (lambda: SwishCnn(dense=(-1,)), "teacher swish-cnn: dense is"),
-        (lambda: ResNet(()), "teacher resnet: channels has nothing in it"),
+        (lambda: SwishCnn(dense=(-1,)), r"teacher swish-cnn: dense\[0\] is -1"),
+        (lambda: ResNet(()), "teacher resnet: channels has 0 items"),
         (lambda: ResNet(blocks=0), "teacher resnet: blocks is 0"),
         (lambda: SqueezeNet(stem=0), "teacher squeezenet: stem is"),
         (lambda: replace(CONFIG, networks=()), "teacher: no networks"),

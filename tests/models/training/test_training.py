@@ -8,13 +8,13 @@ from torch import nn
 
 from common.errors import CheckpointError, ConfigError
 from common.topology import Conv, Dense, MaxPool, Topology
+from models.augmentation import Augmentation
 from models.distill import HardLabels, SoftenedSoftmax
 from models.distill.training import transfer
 from models.distill.training.setup import TrainingSetup
 from models.distill.training.student_training import load_student, save_student
 from models.metrics import accuracy
 from models.training import Job, NetworkTerms, TrainingConfig, fit
-from models.training.augment import Augmentation
 from models.training.evaluation import predict
 from tests.models.distilled import distill
 from tests.models.networks import toy_dataset

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from common.errors import ConfigError
+from models.augmentation import Augmentation
 from models.teachers import Cnn, Mlp, ResNet, SqueezeNet, SwishCnn
-from models.training.augment import Augmentation
 from pipeline.config.build import load
 from pipeline.stages.training import teacher_config
 

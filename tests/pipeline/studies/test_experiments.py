@@ -17,7 +17,8 @@ from models.distill.sources import Source, TrainingData
 from models.distill.training.setup import TrainingSetup
 from models.metrics import accuracy
 from models.students.freeze import freeze
-from models.teachers import Mlp, TeacherConfig, make_transfer_set, train_ensemble
+from models.teachers import Mlp
+from models.teachers.ensemble import TeacherConfig, make_transfer_set, train_ensemble
 from models.training import TrainingConfig
 from pipeline.cli.app import app
 from pipeline.config import build as config

@@ -16,7 +16,8 @@ from models.distill.training.transfer import TransferSet
 from models.students.freeze import freeze
 from models.tasks import TASKS
 from models.tasks.detection import Detection
-from models.teachers import FullyConvolutional, TeacherConfig, ensemble_logits, train_ensemble
+from models.teachers import FullyConvolutional
+from models.teachers.ensemble import TeacherConfig, ensemble_logits, train_ensemble
 from models.training import TrainingConfig
 from models.training.evaluation import predict
 from tests.models.distilled import distill

@@ -1,14 +1,22 @@
 """Augmentation on the fly: every batch is shifted, mirrored and cut at random, in uint8."""
 
-from dataclasses import dataclass
+from __future__ import annotations
 
-import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import NDArray
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from annotated_types import Ge
 
 from common.errors import ConfigError, DataError
+from common.settings import check_settings
+from models.lazy import np
 
-Images = NDArray[np.uint8]
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from numpy.typing import NDArray
+
+    Images: TypeAlias = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -19,22 +27,20 @@ class Augmentation:
 
     Attributes:
         shift: greatest shift up, down, left and right, in whole pixels or time steps; all are equally likely.
-        mirror: swap left and right of half of the pictures.
+        mirror: swap left and right of half of the images.
         cutout: side of the square that is blanked around a pixel drawn at random (arXiv:1708.04552), in
-            pixels or time steps; the edge of the picture clips it; 0 for none.
+            pixels or time steps; the edge of the image clips it; 0 for none.
 
     Raises:
         ConfigError: a negative size.
     """
 
-    shift: int = 0
+    shift: Annotated[int, Ge(0)] = 0
     mirror: bool = False
-    cutout: int = 0
+    cutout: Annotated[int, Ge(0)] = 0
 
     def __post_init__(self) -> None:
-        for key in ("shift", "cutout"):
-            if getattr(self, key) < 0:
-                raise ConfigError(f"augmentation: {key} is {getattr(self, key)}; give 0 or more")
+        check_settings(self, "augmentation")
 
     def check(self, input_shape: tuple[int, ...]) -> None:
         """Check that samples of this shape can be augmented so.
@@ -97,7 +103,7 @@ def _shift(images: Images, most: int, rng: np.random.Generator) -> Images:
     # Channels are folded into the row, so that whole rows are copied.
     # (n, top, left, height, width * channels)
     lines = padded.reshape(count, height + 2 * most, (width + 2 * across) * channels)
-    windows = sliding_window_view(lines, (height, width * channels), axis=(1, 2))
+    windows = np.lib.stride_tricks.sliding_window_view(lines, (height, width * channels), axis=(1, 2))
     shifted: Images = windows[np.arange(count), rows, columns * channels]
     return shifted.reshape(images.shape)
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import ConfigError, DataError
-from models.training.augment import Augmentation
+from models.augmentation import Augmentation
 
 SHAPES = ((8, 8, 1), (5, 9, 3), (12, 1, 4))
 
