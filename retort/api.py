@@ -46,13 +46,13 @@ def run(
     Raises:
         RetortError: a stage failed; those before it stay in the store, and the next run goes on from there.
     """
-    from pipeline.stages import STAGES
+    from pipeline.stages import stages_of
     from retort.folder import Folder
 
     folder = Path(out) / build.name
     display = Silent() if progress is None else _Reporting(progress)
-    select(build, STAGES, until)
-    build_folder(build, STAGES, Store(Path(store)), fingerprint, folder, until=until, progress=display)
+    select(build, stages_of(build), until)
+    build_folder(build, stages_of(build), Store(Path(store)), fingerprint, folder, until=until, progress=display)
     return Folder(folder)
 
 

@@ -10,7 +10,7 @@ from common.errors import DataError
 from hw.interface import CoreInterface
 from models.export import load_checked
 from pipeline.artefacts import folder
-from pipeline.ladder.artefacts import run_model
+from pipeline.ladder.execution import run_model
 from pipeline.report import write_report
 
 

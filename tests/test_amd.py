@@ -11,8 +11,8 @@ import pytest
 from filelock import FileLock
 
 from pipeline.config.build import load
-from pipeline.ladder.artefacts import Artefacts
 from pipeline.ladder.finn_rtl import finn_rtl
+from pipeline.ladder.networks import QuantizedArtefacts
 from tests.conftest import ROOT, TINY, Built, retort
 
 pytestmark = pytest.mark.slow
@@ -110,10 +110,10 @@ def test_published_network_of_one_bit(tmp_path: Path) -> None:
     assert {"Thresholding", "StreamingFIFO"} <= {row["kind"] for row in counted}
 
 
-def artefacts(amd: Built, tmp_path: Path) -> Artefacts:
+def artefacts(amd: Built, tmp_path: Path) -> QuantizedArtefacts:
     folder = tmp_path / "built"
     shutil.copytree(amd.folder, folder)
-    return Artefacts(load(amd.file), folder, tmp_path, tmp_path / "log", lambda *_: None)
+    return QuantizedArtefacts(load(amd.file), folder, tmp_path, tmp_path / "log", lambda *_: None)
 
 
 def test_a_spoiled_weight_is_found(amd: Built, tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def test_infer_speaks_to_the_virtual_board(icebreaker, tmp_path):
     with virtual_board.VirtualBoard(executable, tmp_path / "log") as running:
         done = retort("infer", folder, "--port", running.port, *arguments)
     assert done.returncode == 0, done.stderr
-    from pipeline.ladder.artefacts import run_onnx
+    from pipeline.ladder.execution import run_onnx
 
     (logits,) = run_onnx(folder / "golden.onnx", {"x": x}, ["logits"])
     np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), logits)

@@ -12,8 +12,8 @@ import pytest
 from filelock import FileLock
 
 from pipeline.config.build import load
-from pipeline.ladder import brought, networks
-from pipeline.ladder.artefacts import Artefacts
+from pipeline.ladder import imported, networks
+from pipeline.ladder.imported import ImportedArtefacts
 from tests.conftest import ROOT, Built, retort
 from tests.hw.finn.test_bring import bipolar
 from tests.hw.foreign import Foreign
@@ -124,14 +124,14 @@ def test_bits_counted_without_data(tmp_path: Path) -> None:
     done = retort("-q", "build", "bits.toml", "--until", "compile", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "out" / "bits"
-    made = Artefacts(
+    made = ImportedArtefacts(
         load(tmp_path / "bits.toml"), folder, tmp_path / "work", tmp_path / "log", lambda *_: None
     )
-    assert made.x.shape == (20, 8, 8, 1) and made.expected().shape == (20, 1)
-    for rung in (brought.golden, networks.finn):
+    assert made.x.shape == (20, 8, 8, 1) and made.expected.shape == (20, 1)
+    for rung in (imported.golden, networks.finn):
         found = rung(made)
         assert found.passed and found.mismatches == 0 and found.samples == 16
-    found = brought.network(made)
+    found = imported.network(made)
     assert found.metrics["agreement"] == 1 and "accuracy" not in found.metrics
     assert found.metrics["apart"] == 0 and found.mismatches == 0
     assert found.passed is False  # what was recorded is not of this network

@@ -10,8 +10,9 @@ import pytest
 
 from pipeline.artefacts.imported import Recorded
 from pipeline.config.build import load
-from pipeline.ladder import brought
-from pipeline.ladder.artefacts import Artefacts, run_onnx
+from pipeline.ladder import imported
+from pipeline.ladder.execution import run_onnx
+from pipeline.ladder.imported import ImportedArtefacts
 from tests.conftest import retort
 
 pytestmark = pytest.mark.slow
@@ -81,8 +82,8 @@ def built(folder: Path, *options: str, **parts: str) -> Any:
     return retort("-q", "build", "values.toml", *options, cwd=folder)
 
 
-def artefacts(folder: Path) -> Artefacts:
-    return Artefacts(
+def artefacts(folder: Path) -> ImportedArtefacts:
+    return ImportedArtefacts(
         load(folder / "values.toml"),
         folder / "out" / "values",
         folder / "work",
@@ -148,18 +149,18 @@ def test_one_output_is_compared_by_value_and_sign(tmp_path: Path) -> None:
     done = built(tmp_path, "--until", "compile", **parts)
     assert done.returncode == 0, done.stderr
     made = artefacts(tmp_path)
-    found = brought.network(made)
+    found = imported.network(made)
     assert found.passed and found.metrics["recorded_agreement"] >= 0.95 and found.metrics["apart"] == 0
     assert found.metrics["accuracy"] == 1.0
-    assert brought.golden(made).passed
+    assert imported.golden(made).passed
     inverted = Recorded(x, -given.astype(np.float64))
-    found = brought.network(_with(made, inverted))
+    found = imported.network(_with(made, inverted))
     assert found.passed is False
     assert "what was recorded and golden agree on 0.0" in str(found.first_mismatch)
     assert "more than a step of golden's outputs" in str(found.first_mismatch)
 
 
-def _with(made: Artefacts, recorded: Recorded) -> Artefacts:
+def _with(made: ImportedArtefacts, recorded: Recorded) -> ImportedArtefacts:
     again = replace(made)
     again.__dict__["trial"] = replace(made.trial, recorded=recorded)
     return again

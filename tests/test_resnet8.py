@@ -18,10 +18,10 @@ from models.students.freeze import freeze
 from pipeline.config import build as config
 from pipeline.engine.stage import StageContext
 from pipeline.ladder import hardware
-from pipeline.ladder.artefacts import Artefacts
+from pipeline.ladder.networks import QuantizedArtefacts
 from pipeline.sizing.assessment import assess
 from pipeline.sizing.choice import Sized
-from pipeline.stages import compile as compile_stage
+from pipeline.students.quantized import compile_core
 from tests.models.networks import random_student
 
 FRAMES = 20
@@ -76,7 +76,7 @@ BLOCKS = "\n".join((block(16, 1), block(32, 2), block(64, 2)))
 
 
 @pytest.fixture
-def compiled(tmp_path: Path) -> Artefacts:
+def compiled(tmp_path: Path) -> QuantizedArtefacts:
     """The folder that stage `compile` leaves of an untrained student, with what its rungs need."""
     file, work, inputs = tmp_path / "build.toml", tmp_path / "work", tmp_path / "inputs"
     file.write_text(BUILD.format(blocks=BLOCKS))
@@ -94,15 +94,15 @@ def compiled(tmp_path: Path) -> Artefacts:
     save_model(qonnx_model(network), inputs / "export" / "student.qonnx.onnx")
     manifests: Any = {"data": None, "size": None, "export": None}
     context = StageContext(build, work, tmp_path / "partial", None, inputs, manifests)  # type: ignore[arg-type]
-    assert compile_stage.run(context) == {"interval_bound_cycles": assessed.estimate.interval}
+    assert compile_core(context) == {"interval_bound_cycles": assessed.estimate.interval}
     shutil.copy(inputs / "data" / "data.safetensors", work)
     save_model(golden_model(network), work / "golden.onnx")
     integer.save(network, work / "frozen.safetensors")
-    return Artefacts(build, work, tmp_path / "scratch", tmp_path / "log", lambda *_: None)
+    return QuantizedArtefacts(build, work, tmp_path / "scratch", tmp_path / "log", lambda *_: None)
 
 
 @pytest.mark.slow
-def test_resnet_8(compiled: Artefacts) -> None:
+def test_resnet_8(compiled: QuantizedArtefacts) -> None:
     """MLPerf Tiny's network for CIFAR-10: the `rtl` rung, on frames whose logits differ, and every tap."""
     layers = json.loads((compiled.folder / "layers.json").read_text())
     origins = [layer["origin"] for layer in layers if layer["kind"] in ("MatrixVector", "GlobalSum")]
@@ -117,4 +117,4 @@ def test_resnet_8(compiled: Artefacts) -> None:
     found = hardware.rtl(compiled)
     assert found.passed, found.first_mismatch
     assert found.samples == FRAMES
-    assert len(np.unique(compiled.expected(), axis=0)) == FRAMES
+    assert len(np.unique(compiled.expected, axis=0)) == FRAMES

@@ -7,7 +7,7 @@ from hw.interface import Affine
 from models.data import Scaling
 from pipeline.config import build as config
 from pipeline.ladder import hardware, networks
-from pipeline.ladder.artefacts import Artefacts
+from pipeline.ladder.networks import QuantizedArtefacts
 from tests.conftest import TINY, build
 
 ROWS = 240
@@ -46,8 +46,8 @@ def test_table_with_categories_to_golden_and_core(tmp_path):
     file = tmp_path / "table.toml"
     file.write_text(text)
     built = build(file, tmp_path, "--until", "compile")
-    assert built.json("metrics.json")["student"] > 0.75
-    artefacts = Artefacts(
+    assert built.json("metrics.json")["student_accuracy"] > 0.75
+    artefacts = QuantizedArtefacts(
         config.load(file), built.folder, tmp_path / "work", tmp_path / "log", lambda *_: None
     )
     assert artefacts.dataset.input_shape == (4,)

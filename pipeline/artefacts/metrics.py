@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +14,10 @@ from common.tensorfile import read_tensors, write_tensors
 from hw.imported.difference import Difference
 from models.data import Dataset
 from models.metrics import FreezeReport
-from models.students.integer import IntegerNetwork
 from models.tasks import Task
+
+if TYPE_CHECKING:
+    from models.metrics import Logits
 
 KIND = "teacher logits"
 
@@ -78,15 +81,15 @@ def load_teacher_logits(path: Path, dataset: Dataset) -> NDArray[np.float32]:
     return np.asarray(logits, np.float32)
 
 
-def measure(
-    task: Task, network: IntegerNetwork, baseline: IntegerNetwork, teacher: Path, dataset: Dataset
-) -> Metrics:
-    """Scores on the test split of teacher, its members, student and undistilled student."""
+def measure(task: Task, outputs: "Logits", baseline: "Logits", teacher: Path, dataset: Dataset) -> Metrics:
+    """Scores on the test split of teacher, its members, student and undistilled student.
+
+    `outputs` are the student's, `baseline` those of the undistilled one, both (n, outputs).
+    """
     test = dataset.test
     members = load_teacher_logits(teacher, dataset)
     ensemble = task.combine(members)
-    outputs = network.forward(test.x)
-    told = task.describe(outputs, test) | task.compare(outputs * network.logit_scale, ensemble)
+    told = task.describe(outputs, test) | task.compare(outputs, ensemble)
     own = {name: told.pop(name) for name in (*_COMPARED, "confusion_matrix") if name in told}
     own["confusion_matrix"] = tuple(map(tuple, own.get("confusion_matrix", ())))
     return Metrics(
@@ -94,7 +97,7 @@ def measure(
         teacher=task.score(ensemble, test),
         ensemble_members=tuple(task.score(member, test) for member in members),
         student=task.score(outputs, test),
-        student_without_distillation=task.score(baseline.forward(test.x), test),
+        student_without_distillation=task.score(baseline, test),
         details=told,
         **own,
     )

@@ -13,7 +13,6 @@ from pipeline.cli.methods import methods
 from pipeline.cli.robustness import robustness
 from pipeline.cli.sizing import size
 from pipeline.cli.specializing import specialize
-from pipeline.cli.tree import tree
 
 COMMANDS = (
     doctor,
@@ -29,7 +28,6 @@ COMMANDS = (
     deploy,
     compare,
     robustness,
-    tree,
 )
 for command in COMMANDS:
     app.command()(command)

@@ -33,9 +33,9 @@ def plan(
 ) -> None:
     """Show which stages a build would run, and why."""
     config = load_checked(file)
-    from pipeline.stages import STAGES
+    from pipeline.stages import stages_of
 
-    planned = engine.plan(config, STAGES, Store(store), fingerprint, until)
+    planned = engine.plan(config, stages_of(config), Store(store), fingerprint, until)
     if as_json:
         print_json([asdict(each) for each in planned])
     else:
@@ -56,13 +56,20 @@ def build(
     Ends with exit code 4 after all that can be built here, where the rest needs another machine.
     """
     config = load_checked(file)
-    from pipeline.stages import STAGES
+    from pipeline.stages import stages_of
 
     opened = Store(store)
     folder = out / config.name
     with shown(ctx, as_json) as display:
         result = outputs.build_folder(
-            config, STAGES, opened, fingerprint, folder, until=until, progress=display, repair=repair
+            config,
+            stages_of(config),
+            opened,
+            fingerprint,
+            folder,
+            until=until,
+            progress=display,
+            repair=repair,
         )
     if as_json:
         ran = {name: name in result.ran for name in result.manifests}

@@ -37,15 +37,15 @@ def deploy(
     built = open_built(folder)
     from hw.host.deployment import FOLDER, Target
     from pipeline.ladder.climbing import failure
-    from pipeline.ladder.folder import climb_board
-    from pipeline.ladder.recording import record
+    from pipeline.ladder.folder import climb_board, record
+    from pipeline.students import student_of
 
     remote = Remote(host, port_ssh, identity, known_hosts, ssh_config)
     target = Target(remote, samples, timeout, board_folder or FOLDER)
     log = log_file(folder.resolve() / LOG)
     with shown(ctx, as_json) as display:
         display.step("board", 0, 1)
-        row = climb_board(built, target, log, display.step)
+        row = climb_board(student_of(built.config).ladder(), built, target, log, display.step)
         display.step("board", 1, 1)
     if row.error is None:
         record(folder, row)

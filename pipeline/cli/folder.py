@@ -41,11 +41,12 @@ def verify(
     from hw.host.deployment import Target
     from pipeline.ladder.climbing import failure
     from pipeline.ladder.folder import verify_folder
+    from pipeline.students import student_of
 
     target = Target(Remote(host)) if host else None
 
     with shown(ctx, as_json) as display:
-        rungs = verify_folder(built, display.step, port, target)
+        rungs = verify_folder(student_of(built.config).ladder(), built, display.step, port, target)
     if junit_file:
         junit.write(junit_file, built.lock.build, rungs)
     if as_json:

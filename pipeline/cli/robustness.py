@@ -46,13 +46,15 @@ def robustness(
     """
     config = load_checked(file)
     from models.robustness import Perturbations
-    from pipeline.stages import STAGES
+    from pipeline.stages import stages_of
     from pipeline.studies.robustness import robustness as run
 
     wanted = Perturbations(tuple(noise or ()), tuple(fgsm or ()), tuple(pgd or ()), pgd_steps, config.seed)
     opened = Store(store)
     with shown(ctx, as_json) as display:
-        result = engine.build(config, STAGES, opened, fingerprint, until="distill", progress=display)
+        result = engine.build(
+            config, stages_of(config), opened, fingerprint, until="distill", progress=display
+        )
         found = run(config, result, opened, wanted, samples, display.step)
     if as_json:
         print_json(found)

@@ -1,64 +1,79 @@
-"""Climbing the ladder: all rungs, in order, their findings as `verification.json` has them."""
+"""Climbing the ladder: all rungs in order, their results as `verification.json` has them."""
 
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias
 
 from common.errors import DiskError, LinkError, RetortError, ToolError, VerificationError, by_exit_code
 from common.progress import Step
-from hw.boards.board import Board
 from hw.boards.boards import find
 from hw.host.deployment import Target
-from hw.interface import CoreInterface
-from hw.shells.port import Shell, parallel_port
+from hw.shells.port import parallel_port
 from hw.shells.throughput import pace
-from hw.tools import tools
 from pipeline.artefacts.hardware import Performance
-from pipeline.artefacts.verification import Rung, RungError
+from pipeline.artefacts.verification import Rung
 from pipeline.config.build import Build
-from pipeline.config.imported import ImportedStudent
-from pipeline.ladder import brought, finn_rtl, hardware, networks
-from pipeline.ladder.artefacts import Artefacts, Finding
+from pipeline.ladder import finn_rtl, hardware
+from pipeline.ladder.artefacts import Artefacts
+from pipeline.ladder.result import RungResult
 
-T = TypeVar("T")
-Rungs: TypeAlias = dict[str, tuple[Callable[[T], Finding], tuple[str, ...]]]
 
-FINN: Rungs[Artefacts] = {"finn": (networks.finn, ("finn-plus", "qonnx"))}
-TRAINED: Rungs[Artefacts] = {
-    "teacher": (networks.teacher, ()),
-    "student": (networks.student, ("torch",)),
-    "onnxruntime": (networks.onnxruntime, ("onnxruntime", "torch")),
-    "golden": (networks.golden, ("onnxruntime",)),
+class Check(NamedTuple):
+    """What a rung does with the `Artefacts` of its kind of student, and the tools that it calls."""
+
+    run: Callable[[Any], RungResult]
+    tools: tuple[str, ...] = ()
+
+
+Rungs: TypeAlias = Mapping[str, Check]
+"""By name, in order."""
+
+CORE = {"rtl": Check(hardware.rtl, ("verilator", "g++"))}
+OPEN = {
+    "netlist": Check(hardware.synthesized, ("pyosys", "verilator", "g++")),
+    "bitstream": Check(hardware.bitstream, ("verilator", "g++")),
+    "board": Check(hardware.board, ("amaranth", "pyosys", "verilator", "g++")),
 }
-BROUGHT: Rungs[Artefacts] = {
-    "network": (brought.network, ("qonnx", "onnxruntime")),
-    "golden": (brought.golden, ("finn-plus", "qonnx", "onnxruntime")),
-}
-RTL: Rungs[Artefacts] = {"rtl": (hardware.rtl, ("verilator", "g++"))}
-OPEN: Rungs[Artefacts] = {
-    "netlist": (hardware.synthesized, ("pyosys", "verilator", "g++")),
-    "bitstream": (hardware.bitstream, ("verilator", "g++")),
-    "board": (hardware.board, ("amaranth", "pyosys", "verilator", "g++")),
-}
-AMD: Rungs[Artefacts] = {"finn-rtl": (finn_rtl.finn_rtl, ("finn-plus", "verilator", "g++"))}
-REACHED: Rungs[Artefacts] = {"board": (hardware.board, ("ssh",))}
-"""By rung, in order: what it does, and the tools that it does it with."""
+AMD: Rungs = {"finn-rtl": Check(finn_rtl.finn_rtl, ("finn-plus", "verilator", "g++"))}
+REACHED: Rungs = {"board": Check(hardware.board, ("ssh",))}
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """The rungs of a kind of student up to its integer reference, and how they read a build's folder."""
+
+    artefacts: type[Artefacts]
+    networks: Rungs
+    core: Rungs | None = None
+
+    def rungs(self, config: Build, *, reached: bool) -> Rungs:
+        """All rungs of a build; `reached` adds that of a board reached by SSH."""
+        return {**self.networks, **self.hardware(config, reached=reached)}
+
+    def hardware(self, config: Build, *, reached: bool) -> Rungs:
+        """The rungs from the core on; `core` where that is set."""
+        if self.core is not None:
+            return self.core
+        amd = find(config.board.name).family.uses_vivado
+        return {**CORE, **(AMD if amd else OPEN), **(REACHED if reached else {})}
 
 
 @dataclass(frozen=True)
 class Climbed:
-    """Every rung's finding, and the speed where a rung measured it."""
+    """The result of every rung, and the speed where a rung measured it."""
 
     rungs: list[Rung]
     performance: Performance | None
 
 
 def climb(
+    ladder: Ladder,
     config: Build,
     folder: Path,
     key: str,
@@ -69,102 +84,64 @@ def climb(
 ) -> Climbed:
     """Climb all rungs over the files in `folder`; what fails does not stop the rest.
 
-    `key` names the build in every finding, `log` takes what tools print, `port` or `target` has a real board,
+    `key` names the build in every result, `log` takes what tools print, `port` or `target` has a real board,
     if any.
     """
     with tempfile.TemporaryDirectory(prefix="retort-verify-") as scratch:
-        artefacts = Artefacts(config, folder, Path(scratch), log, step, port, target)
-        first, last = rungs_of(config, reached=target is not None)
-        total = len(first) + len(last)
-        rungs = []
-        for name in first:
-            rungs.append(_climb_one(artefacts, name, first, key))
-            step("rungs", len(rungs), total)
-        for row in climb_side_by_side(artefacts, last, key):
-            rungs.append(row)
-            step("rungs", len(rungs), total)
-    return Climbed(rungs, performance(artefacts.board, config.board.shell, artefacts.interface, rungs))
+        artefacts = ladder.artefacts(config, folder, Path(scratch), log, step, port, target)
+        last = ladder.hardware(config, reached=target is not None)
+        total = len(ladder.networks) + len(last)
+        rows = []
+        for row in _climb_all(artefacts, ladder.networks, last, key):
+            rows.append(row)
+            step("rungs", len(rows), total)
+        return Climbed(rows, performance(artefacts, rows))
 
 
-def rungs_of(config: Build, *, reached: bool) -> tuple[Rungs[Artefacts], Rungs[Artefacts]]:
-    """A build's rungs, those before and from the core on, with that of a board `reached` by SSH."""
-    first = (BROUGHT if isinstance(config.student, ImportedStudent) else TRAINED) | FINN
-    amd = find(config.board.name).family.uses_vivado
-    return first, RTL | (AMD if amd else OPEN) | (REACHED if reached else {})
-
-
-def climb_side_by_side(subject: T, rungs: Rungs[T], key: str, against: str = "golden") -> Iterator[Rung]:
-    """Climb rungs that are mostly Verilator and the C++ compiler at work: processes of their own.
-
-    `against` is what a rung that could not be climbed would have compared with.
-    """
+def _climb_all(artefacts: Artefacts, networks: Rungs, hardware: Rungs, key: str) -> Iterator[Rung]:
+    """One rung after the other up to the core, then all at once: those are mostly processes of their own."""
+    climb_named = partial(_climb_one, artefacts, {**networks, **hardware}, key)
+    yield from map(climb_named, networks)
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
-        yield from pool.map(lambda name: _climb_one(subject, name, rungs, key, against), rungs)
+        yield from pool.map(climb_named, hardware)
     finally:
         pool.shutdown(cancel_futures=True)  # an interrupt must not wait for rungs that have not begun
 
 
-def _climb_one(subject: T, name: str, rungs: Rungs[T], key: str, against: str = "golden") -> Rung:
-    rung, needs = rungs[name]
-    began = time.monotonic()
+def _climb_one(artefacts: Artefacts, rungs: Rungs, key: str, name: str) -> Rung:
+    check, began = rungs[name], time.monotonic()
     try:
-        found = rung(subject)
+        found = check.run(artefacts)
     except (ToolError, VerificationError) as error:  # a core that is stuck ends its simulator, too
-        found = Finding(False, against, first_mismatch=str(error))
+        found = RungResult(False, "golden", first_mismatch=str(error))
     except (DiskError, LinkError) as error:
-        found = Finding(False, against, error=error)
-    return row_of(name, found, time.monotonic() - began, key, needs)
+        found = RungResult(False, "golden", error=error)
+    return found.row(name, time.monotonic() - began, key, check.tools)
 
 
-def row_of(name: str, found: Finding, seconds: float, key: str, needs: tuple[str, ...]) -> Rung:
-    """A rung's finding as `verification.json` has it; `needs` names the tools."""
-    return Rung(
-        rung=name,
-        against=found.against,
-        samples=found.samples,
-        mismatches=found.mismatches,
-        metrics=found.metrics,
-        seconds=round(seconds, 3),
-        passed=found.passed,
-        key=key,
-        tools={need: tools.find(need).require().version for need in needs},
-        first_mismatch=found.first_mismatch,
-        skipped=found.skipped,
-        error=RungError.of(found.error) if found.error else None,
-    )
-
-
-def performance(
-    board: Board, shell: Shell, interface: CoreInterface, rungs: list[Rung]
-) -> Performance | None:
+def performance(artefacts: Artefacts, rungs: list[Rung]) -> Performance | None:
     """The pace of what the board gets: of the core, or of FINN's RTL where that could be simulated."""
     names = ("interval_cycles", "interval_bound_cycles", "latency_cycles")
     found = [rung.metrics for rung in rungs if all(name in rung.metrics for name in names)]
     if not found:
         return None
-    cycles = {name: found[-1][name] for name in names}
-    port = parallel_port(board, interface) if shell == "parallel" and not board.finn_board else None
-    seen = pace(board, interface, cycles["interval_cycles"], port)
-    return Performance(**asdict(seen), **cycles, clock_hz=board.clock_hz)
+    cycles, interface = {name: found[-1][name] for name in names}, artefacts.interface
+    parallel = artefacts.config.board.shell == "parallel"
+    port = parallel_port(artefacts.open_board, interface) if parallel else None
+    seen = pace(artefacts.board, interface, cycles["interval_cycles"], port)
+    return Performance(**asdict(seen), **cycles, clock_hz=artefacts.board.clock_hz)
 
 
-def hardware_stage(stages: Iterable[str]) -> str:
-    """Which of a build's `stages` names it in every finding: the one that makes what a board gets.
-
-    Raises `KeyError` where there is none.
-    """
-    for name in stages:
-        if name in ("bitstream", "finn-rtl"):
-            return name
-    raise KeyError("bitstream")
+def hardware_stage(stages: Iterable[str]) -> str | None:
+    """Which of a build's `stages` names it in every result: the one that makes what a board gets."""
+    return next((name for name in stages if name in ("bitstream", "finn-rtl")), None)
 
 
 def failure(rungs: Iterable[Rung], where: str) -> RetortError | None:
     """The error that rungs of the build `where` end with; None where none failed.
 
-    A mismatch, of the first rung that found one, says more of a build than what kept another from being
-    climbed, which is the error of its own kind.
+    A mismatch, of the first rung that found one, outranks an error that kept a rung from being climbed.
     """
     bad = [rung for rung in rungs if rung.passed is False]
     rung = next((rung for rung in bad if rung.failed), None)

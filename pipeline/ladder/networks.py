@@ -1,14 +1,56 @@
-"""The rungs from the teacher to FINN's graph: networks in floating point, then in integers."""
+"""The rungs of a trained student, from the teacher to FINN's graph: in floating point, then in integers."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from common.errors import StoreError
 from models.metrics import accuracy, agreement, divergence, softened
-from pipeline.ladder.artefacts import Artefacts, Finding, compare, varied
+from models.students import integer
+from pipeline.artefacts.hardware import Layer
+from pipeline.ladder.artefacts import Artefacts
+from pipeline.ladder.climbing import Check, Ladder, Rungs
+from pipeline.ladder.execution import run_model
+from pipeline.ladder.result import RungResult, compare
 
 FINN_SAMPLES = 16
 
 
-def teacher(artefacts: Artefacts) -> Finding:
+class QuantizedArtefacts(Artefacts):
+    """The folder of a build with a quantized student."""
+
+    @cached_property
+    def network(self) -> integer.IntegerNetwork:
+        """The frozen student."""
+        return integer.load(self.folder / "frozen.safetensors")
+
+    @cached_property
+    def student(self) -> NDArray[np.float32]:
+        """Logits of the frozen student in torch on the test split, (n, classes)."""
+        from models.students.frozen import FrozenStudent
+        from models.training.evaluation import predict
+
+        return predict(FrozenStudent(self.network), self.dataset.test.x)
+
+    @property
+    def scale(self) -> float:  # noqa: D102
+        return self.network.logit_scale
+
+    def tapped(self, x: NDArray[np.uint8], layers: Sequence[Layer]) -> list[NDArray[Any]]:
+        """Golden's layers are found by what the student's file calls them, for FINN has its own order."""
+        from models.export import golden_model
+
+        if any(layer.origin is None for layer in layers):
+            raise StoreError(f"{self.folder / 'layers.json'}: a layer without origin; build again")
+        model = golden_model(self.network, taps=True).SerializeToString()
+        names = [f"tap_{layer.origin}" for layer in layers]
+        return run_model(model, {"x": x}, names, "golden.onnx")
+
+
+def teacher(artefacts: Artefacts) -> RungResult:
     """The ensemble against the labels: it must beat always saying the commonest class."""
     labels = artefacts.dataset.test.y
     score = accuracy(artefacts.teacher, labels)
@@ -17,22 +59,22 @@ def teacher(artefacts: Artefacts) -> Finding:
     metrics = {"accuracy": score, "commonest_class": commonest}
     passed = score > commonest
     first = None if passed else f"accuracy {score:.4f} is not above the commonest class's {commonest:.4f}"
-    return Finding(passed, "labels", len(labels), wrong, metrics, first)
+    return RungResult(passed, "labels", len(labels), wrong, metrics, first)
 
 
-def student(artefacts: Artefacts) -> Finding:
-    """The torch student against the teacher, within the build's limits on accuracy.
+def student(artefacts: Artefacts) -> RungResult:
+    """The student against the teacher, within the build's limits on accuracy.
 
     Whatever these are, it must beat always saying the commonest class.
     """
     labels, limits = artefacts.dataset.test.y, artefacts.config.verify
-    logits, reference = artefacts.torch_logits, artefacts.teacher
-    score, ceiling = accuracy(logits, labels), accuracy(reference, labels)
+    outputs, reference = artefacts.student, artefacts.teacher
+    score, ceiling = accuracy(outputs, labels), accuracy(reference, labels)
     metrics = {
         "accuracy": score,
         "drop": ceiling - score,
-        "agreement": agreement(logits, reference),
-        "kl_divergence": divergence(reference, softened(logits)),
+        "agreement": agreement(outputs, reference),
+        "kl_divergence": divergence(reference, softened(outputs)),
     }
     complaints = []
     commonest = float(np.bincount(labels).max() / len(labels))
@@ -44,52 +86,67 @@ def student(artefacts: Artefacts) -> Finding:
         complaints.append(
             f"{ceiling - score:.4f} below the teacher, verify.maximum_drop is {limits.maximum_drop}"
         )
-    differ = int((logits.argmax(axis=1) != reference.argmax(axis=1)).sum())
-    return Finding(not complaints, "teacher", len(labels), differ, metrics, "; ".join(complaints) or None)
+    differ = int((outputs.argmax(axis=1) != reference.argmax(axis=1)).sum())
+    return RungResult(not complaints, "teacher", len(labels), differ, metrics, "; ".join(complaints) or None)
 
 
-def onnxruntime(artefacts: Artefacts) -> Finding:
-    """`student.onnx` in onnxruntime against the torch student, bit for bit, and the teacher."""
-    logits = artefacts.student_logits
+def onnxruntime(artefacts: Artefacts) -> RungResult:
+    """`student.onnx` in onnxruntime against the student, bit for bit, and against the teacher."""
+    outputs = artefacts.student_onnx
     return compare(
-        "torch student",
-        artefacts.torch_logits,
-        logits,
-        accuracy=accuracy(logits, artefacts.dataset.test.y),
-        agreement_with_teacher=agreement(logits, artefacts.teacher),
+        "student",
+        artefacts.student,
+        outputs,
+        accuracy=accuracy(outputs, artefacts.dataset.test.y),
+        agreement_with_teacher=agreement(outputs, artefacts.teacher),
     )
 
 
-def golden(artefacts: Artefacts) -> Finding:
+def golden(artefacts: Artefacts) -> RungResult:
     """`golden.onnx`'s integers, times their scale, against `student.onnx`, bit for bit."""
     logits, label = artefacts.golden
-    scale = artefacts.network.logit_scale
     found = compare(
         "student.onnx",
-        artefacts.student_logits.astype(np.float64),
-        logits * scale,
+        artefacts.student_onnx.astype(np.float64),
+        logits * artefacts.scale,
         accuracy=float(np.mean(label == artefacts.dataset.test.y)),
-        logit_scale=scale,
+        logit_scale=artefacts.scale,
     )
     return with_label(found, artefacts)
 
 
-def with_label(found: Finding, artefacts: Artefacts) -> Finding:
-    """A finding on golden's logits that fails also where its label is not the largest of them."""
+def with_label(found: RungResult, artefacts: Artefacts) -> RungResult:
+    """A result about golden's logits; it fails also where the label is not the largest of them."""
     logits, label = artefacts.golden
     if found.passed and not np.array_equal(label, logits.argmax(axis=1)):
-        return Finding(
+        return RungResult(
             False, found.against, found.samples, found.samples, found.metrics, "label is not the arg-max"
         )
     return found
 
 
-def finn(artefacts: Artefacts) -> Finding:
-    """FINN's hardware graph, executed by FINN, against golden on a sample."""
+def finn(artefacts: Artefacts) -> RungResult:
+    """FINN's hardware graph, executed by FINN, against golden on some samples."""
     from hw.finn.lowering import execute, load_hardware
 
-    expected = artefacts.expected()
-    rows = varied(expected, FINN_SAMPLES)
+    rows = artefacts.some(FINN_SAMPLES)
     hardware = load_hardware(artefacts.folder / "hardware.onnx")
-    outputs = execute(hardware, artefacts.x[rows], artefacts.log)
-    return compare("golden", expected[rows], outputs, rows)
+    return artefacts.compared(execute(hardware, artefacts.x[rows], artefacts.log), rows)
+
+
+TRAINED: Rungs = {
+    "teacher": Check(teacher),
+    "student": Check(student),
+    "onnxruntime": Check(onnxruntime, ("onnxruntime",)),
+    "golden": Check(golden, ("onnxruntime",)),
+}
+FINN: Rungs = {"finn": Check(finn, ("finn-plus", "qonnx"))}
+QUANTIZED = Ladder(
+    QuantizedArtefacts,
+    {
+        **TRAINED,
+        "student": Check(student, ("torch",)),
+        "onnxruntime": Check(onnxruntime, ("onnxruntime", "torch")),
+        **FINN,
+    },
+)

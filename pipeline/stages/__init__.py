@@ -1,183 +1,167 @@
-"""The stages, in one table. Their modules are imported when they run."""
+"""The stages of a build: those of its kind of student, and around them those that all builds share.
 
-from pipeline.config.build import needed
+Imports all of `pipeline` but studies and command line. A stage's module is imported when it runs.
+"""
+
+from collections.abc import Iterator
+
+from hw.boards.boards import find
+from pipeline.config.build import Build
 from pipeline.config.data import data_key
-from pipeline.config.imported import ImportedStudent, network_key
 from pipeline.engine.stage import Stage
-from pipeline.stages import reads
+from pipeline.stages import vivado
+from pipeline.students import student_of
+from pipeline.students.base import training_key
 
-STAGES: tuple[Stage, ...] = (
-    Stage(
-        name="network",
-        version=2,
-        inputs=(),
-        config=lambda config: network_key(config.student_as(ImportedStudent)),
-        tools=("onnx", "qonnx"),
-        run="pipeline.stages.network:run",
-        outputs=reads.network_outputs,
-        seeded=False,
-        applies=reads.brings,
-    ),
-    Stage(
-        name="data",
-        version=2,
-        inputs=reads.before_data,
-        config=lambda config: data_key(config.data) if config.data else None,
-        tools=reads.data_tools,
-        run="pipeline.stages.data:run",
-        outputs=("data.safetensors",),
-        applies=lambda config: config.data is not None,
-    ),
-    Stage(
-        name="teacher",
-        version=4,
-        inputs=("data",),
-        config=lambda config: [
-            needed(config.teacher, "teacher").model_dump(mode="json"),
-            reads.training(config),
-        ],
-        tools=("torch", "lightning-fabric"),
-        run="pipeline.stages.teacher:run",
-        outputs=(
-            "teacher.safetensors",
-            "transfer.safetensors",
-            "teacher_logits.safetensors",
-            "teacher_training.json",
-        ),
-        applies=reads.distils,
-    ),
-    Stage(
-        name="size",
-        version=4,
-        inputs=("data", "teacher"),
-        config=lambda config: [
-            getattr(config, section).model_dump(mode="json", exclude={"seed"})
-            for section in ("student", "distill", "compile", "board", "size")
-            if getattr(config, section) is not None
-        ],
-        tools=("torch", "brevitas", "lightning-fabric", "optuna"),
-        run="pipeline.stages.size:run",
-        outputs=("sized.json",),
-        applies=reads.distils,
-    ),
-    Stage(
-        name="baseline",
-        version=1,
-        inputs=lambda config: ("data", "teacher", *reads.choice(config)),
-        config=reads.baseline,
-        tools=("torch", "brevitas", "lightning-fabric"),
-        run="pipeline.stages.baseline:run",
-        outputs=("baseline.safetensors", "baseline_training.json"),
-        applies=reads.distils,
-    ),
-    Stage(
-        name="distill",
-        version=6,
-        inputs=lambda config: ("data", "teacher", *reads.choice(config), "baseline"),
-        config=lambda config: [
-            reads.student(config),
-            needed(config.distill, "distill").model_dump(mode="json"),
-            reads.training(config),
-        ],
-        tools=("torch", "brevitas", "lightning-fabric"),
-        run="pipeline.stages.distill:run",
-        outputs=("student.safetensors", "training.json"),
-        applies=reads.distils,
-    ),
-    Stage(
-        name="export",
-        version=6,
-        inputs=lambda config: ("data", "teacher", *reads.choice(config), "baseline", "distill"),
-        config=lambda config: config.student.model_dump(mode="json", include={"layers"}),
-        tools=("torch", "brevitas", "onnx"),
-        run="pipeline.stages.export:run",
-        outputs=(
-            "frozen.safetensors",
-            "student.qonnx.onnx",
-            "student.onnx",
-            "golden.onnx",
-            "metrics.json",
-        ),
-        seeded=False,
-        applies=reads.distils,
-    ),
-    Stage(
-        name="compile",
-        version=8,
-        inputs=reads.before_compile,
-        config=reads.compile_config,
-        tools=reads.compile_tools,
-        run="pipeline.stages.compile:run",
-        outputs=reads.compile_outputs,
-        seeded=False,
-    ),
-    Stage(
+
+def stages_of(build: Build) -> tuple[Stage, ...]:
+    """The stages of a build, in order."""
+    made = tuple(_to_core(build))
+    amd = find(build.board.name).family.uses_vivado
+    chip = tuple(_finn(build)) if amd else (_bitstream(build),)
+    evidence = {"data", "teacher", "compile", "bitstream", "finn-rtl", *student_of(build).evidence}
+    stages = (*made, *chip)
+    verify = _verify(build, tuple(stage.name for stage in stages if stage.name in evidence))
+    report = _report(tuple(stage.name for stage in (*stages, verify)))
+    return (*stages, verify, report, *((_vivado(build, verify.inputs_of(build)),) if amd else ()))
+
+
+def _to_core(build: Build) -> Iterator[Stage]:
+    """The stages up to `compile`."""
+    kind = student_of(build)
+    first = kind.before_data(build)
+    yield from first
+    if build.data is not None:
+        bundled = build.data.source in ("digits", "wine", "breast-cancer")
+        source = build.data
+        yield Stage(
+            name="data",
+            version=2,
+            inputs=tuple(stage.name for stage in first),
+            config=lambda _: data_key(source),
+            # Bundled sets are part of a tool; every other source is told by the content of its files.
+            tools=("scikit-learn",) if bundled else (),
+            run="pipeline.stages.data:run",
+            outputs=("data.safetensors",),
+        )
+    if teacher := build.teacher:
+        yield Stage(
+            name="teacher",
+            version=4,
+            inputs=("data",),
+            config=lambda _: [teacher.model_dump(mode="json"), training_key(build)],
+            tools=("torch", "lightning-fabric"),
+            run="pipeline.stages.teacher:run",
+            outputs=(
+                "teacher.safetensors",
+                "transfer.safetensors",
+                "teacher_logits.safetensors",
+                "teacher_training.json",
+            ),
+        )
+    yield from kind.stages(build)
+
+
+def _bitstream(build: Build) -> Stage:
+    chain = find(build.board.name).toolchain
+    return Stage(
         name="bitstream",
         version=5,
         inputs=("compile",),
         config=lambda config: config.board.model_dump(mode="json"),
-        tools=reads.bitstream_tools,
+        tools=("amaranth", "amaranth-boards", *chain.tools(native=build.board.toolchain == "native")),
         run="pipeline.stages.bitstream:run",
-        outputs=reads.bitstream_outputs,
-        applies=lambda config: not reads.for_amd(config),
-    ),
-    Stage(
+        outputs=(
+            f"bitstream{chain.bitstream}",
+            f"constraints{chain.constraints}",
+            "netlist.json",
+            "pins.json",
+            "utilization.json",
+            "floorplan.svg",
+        ),
+    )
+
+
+def _finn(build: Build) -> Iterator[Stage]:
+    """FINN's own RTL, and what it takes."""
+    board = find(build.board.name)
+    part = [board.device, board.clock_hz]
+    yield Stage(
         name="finn-rtl",
         version=3,
         inputs=("compile",),
-        config=reads.part,
+        config=lambda _: part,
         tools=("finn-plus", "qonnx"),
         run="pipeline.stages.finn_rtl:run",
         outputs=("finn_rtl.zip", "finn_rtl.json", "implemented.onnx"),
         seeded=False,
-        applies=reads.for_amd,
-    ),
-    Stage(
+    )
+    yield Stage(
         name="estimates",
         version=2,
         inputs=("finn-rtl",),
-        config=reads.part,
+        config=lambda _: part,
         tools=("finn-plus", "qonnx", "pyosys"),
         run="pipeline.stages.estimates:run",
         outputs=("estimates.json",),
         seeded=False,
-        applies=reads.for_amd,
-    ),
-    Stage(
+    )
+
+
+def chip_tools(build: Build) -> tuple[str, ...]:
+    """What the rungs of the core and its chip call.
+
+    The decompiler counts where it is installed: with it there is one rung more to climb.
+    """
+    common, board = ("verilator", "g++", "make"), find(build.board.name)
+    if board.family.uses_vivado:
+        return common
+    chain = board.toolchain
+    decompiler = [chain.decompiler.name] if chain.decompiler and chain.decompiler.locate() else []
+    return ("amaranth", *common, *sorted([*chain.tools(), *decompiler]))
+
+
+def _verify(build: Build, inputs: tuple[str, ...]) -> Stage:
+    return Stage(
         name="verify",
-        version=5,
-        inputs=reads.before_verify,
+        version=6,
+        inputs=inputs,
         config=lambda config: [
             config.verify.model_dump(mode="json"),
             config.board.model_dump(mode="json"),
             config.compile.output,
         ],
-        tools=reads.verify_tools,
+        tools=(*student_of(build).tools, *chip_tools(build)),
         run="pipeline.stages.verify:run",
         outputs=("verification.json", "performance.json"),
         volatile=("verification.json",),
         seeded=False,
-    ),
-    Stage(
+    )
+
+
+def _report(inputs: tuple[str, ...]) -> Stage:
+    return Stage(
         name="report",
         version=3,
-        inputs=reads.before_report,
+        inputs=inputs,
         config=lambda config: config.model_dump(mode="json"),
         tools=(),
         run="pipeline.stages.report:run",
         outputs=("report.html",),
         volatile=("report.html",),
-    ),
-    Stage(
+    )
+
+
+def _vivado(build: Build, inputs: tuple[str, ...]) -> Stage:
+    """Its inputs leave the ladder out, whose times are never the same; it is climbed before all the same."""
+    return Stage(
         name="vivado",
         version=1,
-        inputs=reads.before_vivado,
-        config=reads.vivado("key"),
-        tools=reads.vivado("tools"),
-        run="pipeline.stages.vivado:run",
-        outputs=reads.vivado("outputs"),
+        inputs=inputs,
+        config=vivado.key,
+        tools=vivado.tools,
+        run=vivado.run,
+        outputs=vivado.outputs,
         seeded=False,
-        applies=reads.for_amd,
         elsewhere=True,
-    ),
-)
+    )

@@ -11,14 +11,12 @@ def run(ctx: StageContext) -> Facts:
     from models.training.evaluation import deterministic
     from pipeline.artefacts.metrics import save_teacher_logits
     from pipeline.artefacts.training import TEACHER_TRAINING
-    from pipeline.sizing import require_feasible
-    from pipeline.stages.training import check_recipe, teacher_config
+    from pipeline.students.training import teacher_config
 
     dataset = data.load(ctx.input("data", "data.safetensors"))
-    # Of the board nothing goes into the teacher; but none is trained for a student that cannot be built.
-    require_feasible(ctx.config, dataset.input_shape)
+    # The teacher does not depend on the student, but none is trained for a student that cannot be built.
+    student_of(ctx.config).check(ctx.config, dataset, ctx.seed)
     config = teacher_config(ctx.config, ctx.seed)
-    check_recipe(ctx.config, config, dataset)
     ensemble = teacher.train_ensemble(config, dataset, ctx.partial, ctx.progress)
     teacher.save_ensemble(ensemble.members, ctx.work / "teacher.safetensors")
     with deterministic(config.training.threads):

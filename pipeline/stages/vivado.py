@@ -10,7 +10,7 @@ from hw.boards.boards import find
 from pipeline.config.build import Build
 from pipeline.config.vivado import VivadoConfig
 from pipeline.engine.stage import Facts, StageContext
-from pipeline.ladder.artefacts import Artefacts
+from pipeline.students import student_of
 
 if TYPE_CHECKING:
     from hw.finn.vivado import Place
@@ -26,14 +26,15 @@ def run(ctx: StageContext) -> Facts:
 
     asked, board = settings(ctx.config), find(ctx.config.board.name)
     folder = ctx.lay_out("build")
-    artefacts = Artefacts(ctx.config, folder, ctx.work / "scratch", ctx.log("onnxruntime.log"), ctx.step)
+    read = student_of(ctx.config).ladder().artefacts
+    artefacts = read(ctx.config, folder, ctx.work / "scratch", ctx.log("onnxruntime.log"), ctx.step)
     count = min(asked.samples, len(artefacts.x))
     plan = make_plan(
         (folder / GRAPH).read_bytes(),
         Device(board.device, board.finn.name, board.finn.shell, board.clock_hz),
         target=asked.target,
         frames=artefacts.frames[:count],
-        expected=artefacts.expected()[:count],
+        expected=artefacts.expected[:count],
         vivado=asked.version,
         cpp_driver=asked.cpp_driver,
     )

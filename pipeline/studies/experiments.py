@@ -34,7 +34,6 @@ from pipeline.config.quantized import Dense, QuantizedStudent
 from pipeline.engine import engine
 from pipeline.engine.stage import StageContext
 from pipeline.engine.store import Store
-from pipeline.stages import STAGES
 from pipeline.stages.training import training_setup
 from pipeline.studies.comparison import TOOLS
 from pipeline.studies.comparison.kept import UNKEPT, Training
@@ -283,7 +282,7 @@ def perform(
     """
     experiment.check(config)
     until = "size" if config.student.choices else "teacher"
-    built = engine.build(config, STAGES, store, identify, until=until, progress=display)
+    built = engine.build(config, stages_of(config), store, identify, until=until, progress=display)
     with tempfile.TemporaryDirectory(prefix="retort-experiment-") as name:
         work = Path(name)
         made = training_setup(StageContext(config, work, work, store, work / "inputs", built.manifests))(None)

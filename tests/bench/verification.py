@@ -27,7 +27,7 @@ from hw.finn.reader import read
 from hw.mapping.folding import fold
 from hw.simulation.simulate import CoreSimulator
 from models.export import golden_model, qonnx_model, save_model
-from pipeline.ladder.artefacts import BATCH
+from pipeline.ladder.execution import BATCH
 from tests.models.networks import random_inputs, random_network
 
 BOARD = find("ulx3s-85f")

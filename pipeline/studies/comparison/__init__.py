@@ -74,9 +74,9 @@ def compare(
     if left_out and plan.methods is not None:
         raise ConfigError(next(iter(left_out.values())))
     methods = tuple(method for method in methods if method not in left_out)
-    from pipeline.stages import STAGES
+    from pipeline.stages import stages_of
 
-    built = engine.build(config, STAGES, store, identify, until="teacher", progress=display)
+    built = engine.build(config, stages_of(config), store, identify, until="teacher", progress=display)
     inputs = {name: built.keys[name] for name in ("data", "teacher")}
     runs = _runs(config, plan, methods, inputs, store, identify)
     found = perform_all(runs, workers, cluster, display.step)
@@ -131,7 +131,7 @@ def _misfits(config: Build, methods: Sequence[str], plan: Plan) -> dict[str, str
     """
     from models import data
     from pipeline.config.data import data_source
-    from pipeline.stages.training import teacher_config
+    from pipeline.students.training import teacher_config
 
     if config.student.choices:
         raise ConfigError(

@@ -114,7 +114,7 @@ def _training_setup(run: Run, store: Store, checkpoints: Path) -> Any:
     from models.distill.training import transfer
     from models.distill.training.setup import TrainingSetup
     from models.teachers.ensemble import load_ensemble
-    from pipeline.stages.training import augmentation, teacher_config, training_config
+    from pipeline.students.training import augmentation, teacher_config, training_config
 
     build = run.build
     student = build.student_as(QuantizedStudent)

@@ -25,7 +25,7 @@ from hw.host.deployment import execute, find_package
 from hw.interface import CoreInterface
 from hw.tools.ssh import Remote
 from models import data
-from pipeline.ladder.artefacts import run_onnx
+from pipeline.ladder.execution import run_onnx
 from tests.packages import make_folder
 from tests.virtual_board import NEEDS_SSH, small_disk, virtual_board
 

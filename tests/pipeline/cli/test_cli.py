@@ -44,7 +44,7 @@ def module(monkeypatch: pytest.MonkeyPatch, name: str, **content: Any) -> None:
 @pytest.fixture
 def toys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
     def use(**replaced: Callable[[StageContext], Any]) -> None:
-        module(monkeypatch, "pipeline.stages", STAGES=stages(**replaced))
+        module(monkeypatch, "pipeline.stages", stages_of=lambda _: stages(**replaced))
 
     use()
     monkeypatch.setattr(building, "fingerprint", identify)
@@ -85,7 +85,9 @@ def test_the_rest_elsewhere(
         return identify(name)
 
     table = stages()
-    module(monkeypatch, "pipeline.stages", STAGES=(*table[:2], replace(table[2], elsewhere=True)))
+    module(
+        monkeypatch, "pipeline.stages", stages_of=lambda _: (*table[:2], replace(table[2], elsewhere=True))
+    )
     monkeypatch.setattr(building, "fingerprint", lacking)
     for built in (2, 0):
         done = call("-q", "build", FILE, "--store", "kept")
@@ -218,12 +220,14 @@ FAILING = Rung("rtl", False, "golden", 9, 2, {}, 1.0, "", {})
 
 
 def test_verify(toys: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.ladder.folder.verify_folder", lambda built, step, *board: RUNGS)
+    monkeypatch.setattr("pipeline.ladder.folder.verify_folder", lambda ladder, built, step, *board: RUNGS)
     passed = call("verify", str(built(tmp_path)), "--junit", "junit.xml", "--json")
     assert passed.exit_code == 0 and json.loads(passed.stdout) == VERIFICATION.plain(tuple(RUNGS))
     assert 'tests="2" failures="0"' in Path("junit.xml").read_text()
 
-    monkeypatch.setattr("pipeline.ladder.folder.verify_folder", lambda built, step, *board: [*RUNGS, FAILING])
+    monkeypatch.setattr(
+        "pipeline.ladder.folder.verify_folder", lambda ladder, built, step, *board: [*RUNGS, FAILING]
+    )
     failed = call("verify", "out/digits-icebreaker")
     assert failed.exit_code == 12
     assert failed.stderr == (
@@ -237,7 +241,7 @@ def test_verify_is_given_one_board(
     boards: list[Any] = []
     monkeypatch.setattr(
         "pipeline.ladder.folder.verify_folder",
-        lambda built, step, port, target: boards.append((port, target)) or RUNGS,
+        lambda ladder, built, step, port, target: boards.append((port, target)) or RUNGS,
     )
     folder = str(built(tmp_path))
     assert call("verify", folder, "--host", "root@pynq", "--json").exit_code == 0
@@ -452,7 +456,6 @@ def test_infer_refuses_files_of_no_arrays(core: Path, content: bytes) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("tree", "--depth", "1000000"),
         ("compare", "--workers", "99999999"),
         ("robustness", "--pgd-steps", "1000000"),
         ("experiment", "specialize", "--members", "1000000"),
@@ -558,7 +561,7 @@ from types import ModuleType
 sys.path[:0] = [{root!r}, {toys!r}]
 from tests.pipeline import toy
 made = ModuleType("pipeline.stages")
-made.STAGES = toy.stages()
+made.stages_of = lambda build: toy.stages()
 sys.modules["pipeline.stages"] = made
 from pipeline.cli import building, main
 building.fingerprint = toy.identify

@@ -14,8 +14,8 @@ from pipeline.cli.app import app
 from pipeline.config.build import parse
 from pipeline.engine.lock import open_built
 from pipeline.ladder import hardware
-from pipeline.ladder.artefacts import Artefacts
-from pipeline.ladder.recording import record
+from pipeline.ladder.folder import record
+from pipeline.ladder.networks import QuantizedArtefacts
 from tests.locks import write_lock
 from tests.packages import make_folder
 from tests.virtual_board import NEEDS_SSH, virtual_board
@@ -57,7 +57,7 @@ def test_board_is_proven_and_measured_into_the_folder(folder, tmp_path):
         config = parse(lock["config"], "tiny")
         work = tmp_path / "work"
         climbed = hardware.board(
-            Artefacts(config, folder, work, tmp_path / "log", lambda *_: None, None, target)
+            QuantizedArtefacts(config, folder, work, tmp_path / "log", lambda *_: None, None, target)
         )
     assert re.search(r"^package +sent$", done.stdout, re.MULTILINE)
     assert "0 mismatches in 80 samples against golden" in done.stdout

@@ -9,12 +9,16 @@ import pytest
 from common.errors import ConfigError, DataError
 from pipeline.config.build import load
 from pipeline.config.data import data_key, data_source
-from pipeline.stages import STAGES
+from pipeline.stages import stages_of
 from tests.pipeline.toy import config
+
+
+def stage(build):
+    return next(stage for stage in stages_of(build) if stage.name == "data")
+
 
 GOOD = (Path(__file__).parents[1] / "good.toml").read_text()
 START, END = GOOD.index("[data]"), GOOD.index("[", GOOD.index("[data]") + 1)
-STAGE = next(stage for stage in STAGES if stage.name == "data")
 
 
 def section(tmp_path: Path, text: str):
@@ -97,14 +101,14 @@ def test_a_malformed_section_gives_one_line(text: str, tmp_path: Path) -> None:
 def test_the_digits_key_is_the_section_itself() -> None:
     digits = config()
     assert data_key(digits.data) == {"source": "digits", "test_fraction": 0.2, "validation_fraction": 0.2}
-    assert STAGE.tools_of(digits) == ("scikit-learn",)
+    assert stage(digits).tools == ("scikit-learn",)
 
 
 def test_the_key_depends_on_the_content_of_the_files_and_not_on_their_path(tmp_path: Path) -> None:
     def key(path: Path) -> object:
         build = section(tmp_path, f'source = "npz"\npath = "{path}"\nvalidation_fraction = 0.1')
-        assert STAGE.tools_of(build) == ()
-        return STAGE.config(build)
+        assert stage(build).tools == ()
+        return stage(build).config(build)
 
     x, y = np.zeros((8, 4), np.uint8), np.arange(8) % 2
     np.savez(tmp_path / "a.npz", x_train=x, y_train=y, x_test=x, y_test=y)
@@ -127,7 +131,7 @@ def test_columns_of_a_table_are_part_of_the_key(tmp_path: Path) -> None:
     asked = data_source(section(tmp_path, text.format(label="kind")).data)
     assert (asked.label, asked.leave_out, asked.categorical) == ("kind", ("b",), ())
     wine = section(tmp_path, 'source = "wine"\ntest_fraction = 0.2\nvalidation_fraction = 0.1')
-    assert STAGE.tools_of(wine) == ("scikit-learn",)
+    assert stage(wine).tools == ("scikit-learn",)
 
 
 def test_a_relative_path_is_below_the_working_directory(

@@ -10,8 +10,7 @@ from common.errors import ConfigError, DataError, ModelFileError
 from pipeline.config.build import load, parse
 from pipeline.config.imported import ImportedStudent, network_key
 from pipeline.config.quantized import QuantizedStudent
-from pipeline.engine.engine import select
-from pipeline.stages import STAGES
+from pipeline.stages import stages_of
 from tests.hw.foreign import Foreign
 from tests.pipeline.toy import BUILDS
 
@@ -53,7 +52,7 @@ def test_a_lock_gives_the_same_build() -> None:
     ],
 )
 def test_its_stages(tables: dict[str, object], first: list[str]) -> None:
-    stages = select(parse(changed(**tables), "x.toml"), STAGES)
+    stages = stages_of(parse(changed(**tables), "x.toml"))
     assert [stage.name for stage in stages] == [*first, "compile", "bitstream", "verify", "report"]
 
 

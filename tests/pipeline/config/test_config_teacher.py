@@ -8,7 +8,7 @@ from common.errors import ConfigError
 from models.augmentation import Augmentation
 from models.teachers import Cnn, Mlp, ResNet, SqueezeNet, SwishCnn
 from pipeline.config.build import load
-from pipeline.stages.training import teacher_config
+from pipeline.students.training import teacher_config
 
 GOOD = (Path(__file__).parents[1] / "good.toml").read_text()
 START, END = GOOD.index("[teacher]"), GOOD.index("[student]")

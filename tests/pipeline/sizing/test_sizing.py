@@ -19,7 +19,7 @@ from pipeline.sizing.run import size
 from pipeline.sizing.scoring import Scores
 from pipeline.sizing.search import ASKS, best, search
 from pipeline.sizing.space import Space
-from pipeline.stages import STAGES
+from pipeline.stages import stages_of
 
 GOOD = tomllib.loads((Path(__file__).parents[1] / "good.toml").read_text())
 SHAPE = (4, 4, 1)
@@ -181,11 +181,12 @@ def test_weights_beyond_block_ram_are_for_single_port_ram() -> None:
 
 
 def test_single_port_ram_makes_a_file_of_weights() -> None:
-    stage = next(stage for stage in STAGES if stage.name == "compile")
-    uart, parallel = (build(closed(), shell=name) for name in ("uart", "parallel"))
-    assert "weights.bin" in stage.outputs_of(uart)
-    assert "weights.bin" not in stage.outputs_of(parallel)
-    assert stage.config(uart) != stage.config(parallel)
+    uart, parallel = (
+        next(stage for stage in stages_of(built) if stage.name == "compile")
+        for built in (build(closed(), shell=name) for name in ("uart", "parallel"))
+    )
+    assert "weights.bin" in uart.outputs and "weights.bin" not in parallel.outputs
+    assert uart.config(build(closed())) != parallel.config(build(closed()))
 
 
 def test_over_budget_names_limit_and_layer() -> None:

@@ -10,8 +10,8 @@ from models.distill.training import transfer
 from pipeline.config import build as config
 from pipeline.engine import engine
 from pipeline.engine.store import Store
-from pipeline.stages import STAGES
-from pipeline.stages.training import learned
+from pipeline.stages import stages_of
+from pipeline.students.training import learned
 from tests.conftest import TINY
 
 
@@ -35,7 +35,7 @@ def build(tmp_path):
 
 
 def built(build, store, until="distill"):
-    return engine.build(build, STAGES, store, fingerprint, until=until)
+    return engine.build(build, stages_of(build), store, fingerprint, until=until)
 
 
 def test_another_loss_shares_the_baseline_and_another_seed_the_teacher(build, store):

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 
 from common.errors import VerificationError
-from pipeline.ladder.artefacts import Finding, compare, constant, varied
+from pipeline.ladder.result import RungResult, compare, constant, varied
 
 EXPECTED = np.array([[1, 2], [3, 4], [5, 6]])
 
 
 def test_nothing_compared_does_not_pass() -> None:
     for passed in (False, None):
-        assert Finding(passed, "golden").samples == 0
+        assert RungResult(passed, "golden").samples == 0
     with pytest.raises(VerificationError, match="no sample was compared with golden"):
-        Finding(True, "golden")
+        RungResult(True, "golden")
     with pytest.raises(VerificationError, match="no sample was compared with golden"):
         compare("golden", EXPECTED[:0], EXPECTED[:0])
 
@@ -33,7 +33,7 @@ def test_samples_keep_their_numbers() -> None:
     rows = np.array([0, 1, 9])
     found = compare("golden", EXPECTED, np.array([[1, 2], [3, 4], [5, 7]]), rows)
     assert found.differs_at == 9
-    assert found.first_mismatch == "sample 9, class 1: expected 6, got 7"
+    assert found.first_mismatch == "sample 9, output 1: expected 6, got 7"
 
 
 def test_few_samples_still_tell_outputs_apart() -> None:

@@ -1,5 +1,7 @@
-"""The rungs of a network made elsewhere: how far its integer reference is from it, and whose it is."""
+"""The rungs of an imported network: how far golden is from it, and whose integers golden has."""
 
+from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -7,18 +9,59 @@ from numpy.typing import NDArray
 
 from hw.imported.difference import Difference
 from hw.interface import Affine
-from pipeline.artefacts.imported import classified
+from pipeline.artefacts.hardware import Layer
+from pipeline.artefacts.imported import Trial, classified, load_trial
 from pipeline.config.build import VerifyConfig
-from pipeline.ladder.artefacts import Artefacts, Finding, compare, constant, run_onnx, varied
-from pipeline.ladder.networks import with_label
+from pipeline.config.imported import ImportedStudent
+from pipeline.ladder.artefacts import Artefacts
+from pipeline.ladder.climbing import Check, Ladder
+from pipeline.ladder.execution import run_model, run_onnx
+from pipeline.ladder.networks import FINN, with_label
+from pipeline.ladder.result import RungResult, compare, constant, varied
 
 INTEGER_SAMPLES = 16
 FLOAT32_LOSS = 0.25
 """Of a step: more would be another integer."""
 
 
-def network(artefacts: Artefacts) -> Finding:
-    """The network as it came, executed by qonnx, and what was recorded of it, against golden.
+class ImportedArtefacts(Artefacts):
+    """The folder of a build with an imported network."""
+
+    @cached_property
+    def trial(self) -> Trial:
+        """The network, and what it is tried on."""
+        student = self.config.student_as(ImportedStudent)
+        data_set, recorded = (self.folder / f"{name}.safetensors" for name in ("data", "recorded"))
+        return load_trial(
+            self.folder / "network.json",
+            data_set if self.config.data else None,
+            recorded if student.recorded else None,
+        )
+
+    @cached_property
+    def x(self) -> NDArray[np.uint8]:
+        """What every rung runs on, (n, ...): the test split, or what was recorded."""
+        return self.trial.core_frames
+
+    @cached_property
+    def output(self) -> Affine:
+        """What golden's integers stand for."""
+        from hw.finn.lowering import kept_output, load_hardware
+
+        return kept_output(load_hardware(self.folder / "hardware.onnx"))
+
+    def tapped(self, x: NDArray[np.uint8], layers: Sequence[Layer]) -> list[NDArray[Any]]:  # noqa: D102
+        from hw.dataflow.golden import golden_from_graph
+        from hw.finn.lowering import load_hardware
+        from hw.finn.reader import read
+
+        model = golden_from_graph(read(load_hardware(self.folder / "hardware.onnx")), taps=True)
+        names = [f"tap_{layer.name}" for layer in layers]
+        return run_model(model.SerializeToString(), {"x": x}, names, "golden.onnx")
+
+
+def network(artefacts: ImportedArtefacts) -> RungResult:
+    """The imported network, executed by qonnx, and what was recorded of it, against golden.
 
     Floats are not integers: a difference is measured, and fails beyond the build's limits only. Mismatches
     are frames with an output more than one of golden's steps apart.
@@ -32,7 +75,7 @@ def network(artefacts: Artefacts) -> Finding:
         artefacts.folder / "network.qonnx.onnx", x, given=trial.entry.given, log=artefacts.log
     )
     found = between(executed, logits[: len(x)].astype(np.int64), output)
-    metrics: dict[str, Any] = _told(found)
+    metrics: dict[str, Any] = _described(found)
     complaints = _complaints("the network", found, limits)
     if constant(logits):
         complaints.append(f"golden gives the same for all {len(logits)} frames, which proves nothing")
@@ -41,7 +84,7 @@ def network(artefacts: Artefacts) -> Finding:
         (again,) = run_onnx(artefacts.folder / "golden.onnx", {"x": frames}, ["logits"])
         recorded = trial.recorded_difference(again, output)
         metrics["recorded_samples"] = recorded.frames
-        metrics |= {f"recorded_{name}": value for name, value in _told(recorded).items()}
+        metrics |= {f"recorded_{name}": value for name, value in _described(recorded).items()}
         complaints += _complaints("what was recorded", recorded, limits)
     if (labels := trial.labels) is not None:
         metrics["accuracy"] = float(np.mean(classified(executed) == labels[: len(x)]))
@@ -52,17 +95,17 @@ def network(artefacts: Artefacts) -> Finding:
             )
     apart = round(found.frames * found.apart)
     against = "golden, by class and value"
-    return Finding(not complaints, against, len(x), apart, metrics, "; ".join(complaints) or None)
+    return RungResult(not complaints, against, len(x), apart, metrics, "; ".join(complaints) or None)
 
 
-def _accuracy(artefacts: Artefacts, labels: NDArray[np.int64]) -> float:
+def _accuracy(artefacts: ImportedArtefacts, labels: NDArray[np.int64]) -> float:
     """Golden's, whose outputs have the network's sign where there is only one."""
     logits, _ = artefacts.golden
     values = artefacts.output.scale * logits + artefacts.output.offset
     return float(np.mean(classified(values) == labels))
 
 
-def _told(found: Difference) -> dict[str, Any]:
+def _described(found: Difference) -> dict[str, Any]:
     return {
         "agreement": found.agreement,
         "tied_frames": found.tied_frames,
@@ -89,7 +132,7 @@ def _complaints(what: str, found: Difference, limits: VerifyConfig) -> list[str]
     return complaints
 
 
-def golden(artefacts: Artefacts) -> Finding:
+def golden(artefacts: ImportedArtefacts) -> RungResult:
     """`golden.onnx`, made of FINN's graph, against the integers that qonnx gets, on a sample."""
     from hw.finn.lowering.reference import execute_integers, integers_of
 
@@ -112,3 +155,13 @@ def _counted_as(wanted: Affine, integers: NDArray[np.integer[Any]], output: Affi
     counts = (integers * output.scale + (output.offset - wanted.offset)) / wanted.scale
     nearest = np.rint(counts)
     return np.where(np.abs(counts - nearest) <= FLOAT32_LOSS, nearest, counts)
+
+
+IMPORTED = Ladder(
+    ImportedArtefacts,
+    {
+        "network": Check(network, ("qonnx", "onnxruntime")),
+        "golden": Check(golden, ("finn-plus", "qonnx", "onnxruntime")),
+        **FINN,
+    },
+)

@@ -134,18 +134,6 @@ def train_student(ctx: StageContext, recipe: Recipe, name: str) -> Trained:
     return Trained(history, zero_shares(freeze(student)))
 
 
-def check_recipe(config: Build, teacher: TeacherConfig, dataset: Dataset) -> None:
-    """Check that the build's methods have the layers that they want, of any student that is left open.
-
-    Raises:
-        ConfigError: says which are missing or do not fit.
-    """
-
-    first = {key: values[-1] for key, values in config.student.choices.items()}
-    topology = config.student.topology(dataset.input_shape, first)
-    needed(config.distill, "distill").recipe().check(topology, teacher.networks[0])
-
-
 def _architectures(section: TeacherSection) -> tuple[Architecture, ...]:
     if section.hidden is not None:
         return (Mlp(section.hidden),)
