@@ -11,6 +11,7 @@ def run(ctx: StageContext) -> Facts:
     from models.training.evaluation import deterministic
     from pipeline.artefacts.metrics import save_teacher_logits
     from pipeline.artefacts.training import TEACHER_TRAINING
+    from pipeline.students import student_of
     from pipeline.students.training import teacher_config
 
     dataset = data.load(ctx.input("data", "data.safetensors"))

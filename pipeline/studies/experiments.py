@@ -34,7 +34,8 @@ from pipeline.config.quantized import Dense, QuantizedStudent
 from pipeline.engine import engine
 from pipeline.engine.stage import StageContext
 from pipeline.engine.store import Store
-from pipeline.stages.training import training_setup
+from pipeline.stages import stages_of
+from pipeline.students.training import training_setup
 from pipeline.studies.comparison import TOOLS
 from pipeline.studies.comparison.kept import UNKEPT, Training
 from pipeline.studies.comparison.summary import summarize

@@ -8,6 +8,7 @@ import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,9 @@ from models.students.student import Student
 from models.training import TrainingConfig
 from pipeline.artefacts.hardware import LAYERS
 from pipeline.artefacts.verification import VERIFICATION
-from pipeline.config.build import BoardConfig, VerifyConfig
-from pipeline.ladder.climbing import failure
+from pipeline.config.build import BoardConfig, Build, CompileConfig, VerifyConfig
+from pipeline.ladder.artefacts import Artefacts
+from pipeline.ladder.climbing import CORE, OPEN, Ladder, climb, failure
 from pipeline.stages.bitstream import implement
 from pipeline.students.base import describe
 from pipeline.studies.comparison.summary import summarize
