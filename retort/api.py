@@ -52,7 +52,9 @@ def run(
     folder = Path(out) / build.name
     display = Silent() if progress is None else _Reporting(progress)
     select(build, stages_of(build), until)
-    build_folder(build, stages_of(build), Store(Path(store)), fingerprint, folder, until=until, progress=display)
+    build_folder(
+        build, stages_of(build), Store(Path(store)), fingerprint, folder, until=until, progress=display
+    )
     return Folder(folder)
 
 

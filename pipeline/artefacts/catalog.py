@@ -23,6 +23,9 @@ class OtherFile:
 
 
 FILES: tuple[JsonFile[Any] | OtherFile, ...] = (
+    OtherFile("network.qonnx.onnx", ("network",), "the imported network, in one file"),
+    OtherFile("network.json", ("network",), "what the imported network takes and gives"),
+    OtherFile("recorded.safetensors", ("network",), "what the imported network took and gave elsewhere"),
     OtherFile("data.safetensors", ("data",), "the data set, split"),
     OtherFile("teacher.safetensors", ("teacher",), "weights of the teacher's networks"),
     OtherFile("transfer.safetensors", ("teacher",), "training samples and the teacher's outputs on them"),
