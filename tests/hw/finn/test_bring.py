@@ -10,10 +10,10 @@ import pytest
 
 from hw.dataflow import ArgMax, DataflowGraph
 from hw.dataflow.golden import golden_from_graph
-from hw.finn.lowering import Bytes, Difference, Folding, execute, kept_output, lower
+from hw.finn.lowering import Bytes, Folding, execute, kept_output, lower
 from hw.finn.lowering.reference import execute_given, integers_of
 from hw.finn.reader import read
-from hw.imported.difference import between
+from hw.imported.difference import Difference, between
 from tests.hw.foreign import Foreign
 
 GIVEN = Bytes(1 / 64, -2.0)
