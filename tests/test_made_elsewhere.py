@@ -139,7 +139,7 @@ def test_bits_counted_without_data(tmp_path: Path) -> None:
         found.first_mismatch
     )
     metrics = json.loads((folder / "metrics.json").read_text())
-    assert set(metrics) == {"difference", "recorded_difference"}
+    assert {"difference", "recorded_difference"} <= set(metrics) and "network" not in metrics
 
 
 def failing(folder: Path, path: Path, more: str = "") -> subprocess.CompletedProcess[str]:
