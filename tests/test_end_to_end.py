@@ -122,8 +122,7 @@ def test_infer_speaks_to_the_virtual_board(icebreaker, tmp_path):
     identity = design_identity((folder / "core.v").read_bytes())
     model = netlist.rtl_model(board, folder / "core.v", interface, identity, tmp_path)
     executable = virtual_board.build(
-        model.sources,
-        top=model.top,
+        model,
         work=tmp_path / "simulator",
         log=tmp_path / "log",
         clocks_per_bit=board.clocks_per_bit,

@@ -14,7 +14,7 @@ BOARDS: dict[str, Board] = {board.name: board for each in _FAMILIES for board in
 
 REFUSED: Mapping[str, str] = {
     "tang-nano-9k": "open place and route for its Gowin chip ends with hold violations, and its bitstream "
-    "cannot be simulated",
+    "cannot be simulated"
 }
 """Boards that are asked for, and why there is no proven way to them."""
 

@@ -18,18 +18,10 @@ WIDTH = 520  # of the image
 LINE = 18  # height of a line of text
 MARGIN = 4
 GREY = "#8a919c"
-PALETTE = (
-    "#3b7dd8",
-    "#e0792b",
-    "#2f9e68",
-    "#c2457e",
-    "#8a63d2",
-    "#c9a227",
-    "#1f9fb5",
-    "#d2504b",
-    "#7a9a2e",
-    "#9c6b4e",
-)
+# fmt: off
+PALETTE = ("#3b7dd8", "#e0792b", "#2f9e68", "#c2457e", "#8a63d2",
+           "#c9a227", "#1f9fb5", "#d2504b", "#7a9a2e", "#9c6b4e")
+# fmt: on
 SHELL, BETWEEN, REST = "shell", "core, between layers", "smaller layers"
 OTHER = "pins, clocks, constants, carry starts"
 

@@ -30,11 +30,7 @@ class Chip(wiring.Component):  # type: ignore[misc]
     """
 
     def __init__(
-        self,
-        interface: CoreInterface,
-        identity: bytes,
-        clocks_per_bit: int,
-        timeout_bits: int = TIMEOUT_BITS,
+        self, interface: CoreInterface, identity: bytes, clocks_per_bit: int, timeout_bits: int = TIMEOUT_BITS
     ) -> None:
         self._interface = interface
         self._clocks_per_bit = clocks_per_bit
@@ -49,11 +45,7 @@ class Chip(wiring.Component):  # type: ignore[misc]
         m.submodules.link = link = self._link
         wiring.connect(m, receiver.bytes, link.received)
         wiring.connect(m, link.sent, transmitter.bytes)
-        m.d.comb += [
-            receiver.line.eq(self.rx),
-            self.tx.eq(transmitter.line),
-            self.busy.eq(link.busy),
-        ]
+        m.d.comb += [receiver.line.eq(self.rx), self.tx.eq(transmitter.line), self.busy.eq(link.busy)]
         loads = {}
         if self._interface.weights is not None:
             load = link.load

@@ -10,10 +10,8 @@ from amaranth.lib.wiring import In, Out
 
 from common.errors import CapacityError
 from hw.interface import CoreInterface
-from hw.shells.buffer import Buffer
-from hw.shells.crc import Crc
+from hw.shells.bytes import Buffer, Crc, Packer, Unpacker
 from hw.shells.loader import Loader, load_signature
-from hw.shells.packing import Packer, Unpacker
 from hw.shells.protocol import (
     BLOCK_BYTES,
     CRC_BYTES,
@@ -32,8 +30,8 @@ class Link(wiring.Component):  # type: ignore[misc]
     A host cannot be held up, a core may hold up its input: a buffer has room for a whole frame. Whatever is
     wrong with a request, `core_reset` throws away what the core has of it. A request that breaks off is given
     up after `timeout` cycles without a byte (rounded up to a power of two). A byte that comes while the core
-    computes gives that frame up and starts anew: the host has lost patience. Bytes come `crc.BYTE_CYCLES` or
-    more cycles apart.
+    computes gives that frame up and starts anew: the host has lost patience. Bytes come
+    `hw.shells.bytes.BYTE_CYCLES` or more cycles apart.
 
     Where the core has weights to load, port `load` does it, and no frame is taken before it is done. What is
     loaded stays when `core_reset` is set.

@@ -37,21 +37,12 @@ class Skid(wiring.Component):  # type: ignore[misc]
         kept = Signal.like(self.o.payload)
         full = Signal()
         moves, takes = Signal(), Signal()
-        m.d.comb += [
-            moves.eq(~self.o.valid | self.o.ready),
-            takes.eq(self.i.valid & self.i.ready),
-        ]
+        m.d.comb += [moves.eq(~self.o.valid | self.o.ready), takes.eq(self.i.valid & self.i.ready)]
         with m.If(self.i.ready):
             m.d.sync += kept.eq(self.i.payload)
         with m.If(moves):
-            m.d.sync += [
-                self.o.valid.eq(full | takes),
-                self.o.payload.eq(Mux(full, kept, self.i.payload)),
-            ]
-        m.d.sync += [
-            full.eq(~moves & (full | takes)),
-            self.i.ready.eq(moves | ~(full | takes)),
-        ]
+            m.d.sync += [self.o.valid.eq(full | takes), self.o.payload.eq(Mux(full, kept, self.i.payload))]
+        m.d.sync += [full.eq(~moves & (full | takes)), self.i.ready.eq(moves | ~(full | takes))]
         return m
 
 

@@ -68,11 +68,7 @@ def _frame_beats(interface: CoreInterface, in_bits: int, out_bits: int) -> tuple
 
 def port_pins(board: Board, port: PortWidths) -> tuple[PortPin, ...]:
     """Every signal's pin: data in, data out, then the rest, along the connectors."""
-    signals = [
-        *_bits("in_data", port.in_bits),
-        *_bits("out_data", port.out_bits),
-        *CONTROL_PINS,
-    ]
+    signals = [*_bits("in_data", port.in_bits), *_bits("out_data", port.out_bits), *CONTROL_PINS]
     return tuple(
         PortPin(signal, "in" if signal.split("[")[0] in INPUTS else "out", pin)
         for signal, pin in zip(signals, board.user_pins(), strict=False)

@@ -31,11 +31,7 @@ class Receiver(wiring.Component):  # type: ignore[misc]
         whole = ~shift[0]
         m.d.comb += self.bytes.payload.eq(shift[1:])
         with m.If(~busy):
-            m.d.sync += [
-                divider.eq(self._clocks_per_bit // 2 - 1),
-                shift.eq(~0),
-                busy.eq(~line),
-            ]
+            m.d.sync += [divider.eq(self._clocks_per_bit // 2 - 1), shift.eq(~0), busy.eq(~line)]
         with m.Elif(divider != 0):
             m.d.sync += divider.eq(divider - 1)
         with m.Else():
@@ -62,10 +58,7 @@ class Transmitter(wiring.Component):  # type: ignore[misc]
         divider = Signal(range(self._clocks_per_bit))
         shift = Signal(BITS_PER_BYTE, init=1)
         last = shift[1:] == 0
-        m.d.comb += [
-            self.line.eq(shift[0]),
-            self.bytes.ready.eq((divider == 0) & last),
-        ]
+        m.d.comb += [self.line.eq(shift[0]), self.bytes.ready.eq((divider == 0) & last)]
         with m.If(divider != 0):
             m.d.sync += divider.eq(divider - 1)
         with m.Elif(~last):

@@ -16,6 +16,7 @@ from hw.implementation.bitstream import pack_file, unpack_file
 from hw.interface import CoreInterface
 from hw.shells.chip import chip_verilog
 from hw.shells.port import Shell, parallel_port
+from hw.simulation import verilator
 from hw.tools.tools import reading, run, run_yosys, wheel_folder
 
 
@@ -33,25 +34,35 @@ class ChipModel:
         """The port that a signal of the shell has."""
         return self.pins.format(signal)
 
-    @property
-    def rx(self) -> str:
-        """The serial shell's input."""
-        return self.pin("rx")
+    def compile(
+        self,
+        harness: Path,
+        pins: Mapping[str, str],
+        settings: Mapping[str, str],
+        *,
+        work: Path,
+        log: Path,
+        optimize: str,
+    ) -> Path:
+        """A simulator: `harness` drives `pins`, by its macro for each; `settings` are its other macros.
 
-    @property
-    def tx(self) -> str:
-        """The serial shell's output."""
-        return self.pin("tx")
+        Raises `ToolError`, `ToolMissingError`.
+        """
+        named = {macro: pin.replace("__", "___05F") for macro, pin in pins.items()}  # as Verilator does
+        return verilator.build(
+            self.sources,
+            top=self.top,
+            harness=harness,
+            work=work,
+            log=log,
+            defines=named | dict(settings),
+            verilog_defines=self.defines,
+            optimize=optimize,
+        )
 
 
 def rtl_model(
-    board: Board,
-    core: Path,
-    interface: CoreInterface,
-    identity: bytes,
-    work: Path,
-    *,
-    shell: Shell = "uart",
+    board: Board, core: Path, interface: CoreInterface, identity: bytes, work: Path, *, shell: Shell = "uart"
 ) -> ChipModel:
     """Shell and core as they were written."""
     chip = work / "chip.v"

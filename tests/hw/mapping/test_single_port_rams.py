@@ -139,15 +139,10 @@ def test_the_same_core(tmp_path: Path) -> None:
 def infer(model: ChipModel, core: CoreDesign, frames: np.ndarray, work: Path) -> np.ndarray:
     """Two sessions with one chip: weights are loaded in the first."""
     executable = virtual_board.build(
-        model.sources,
-        top=model.top,
+        model,
         work=work / "simulator",
         log=work / "log",
         clocks_per_bit=ICEBREAKER.clocks_per_bit,
-        clock=model.clk,
-        rx=model.rx,
-        tx=model.tx,
-        verilog_defines=model.defines,
         optimize="-O0",
     )
     outputs = []

@@ -16,7 +16,7 @@ from hw.host import host
 from hw.host.host import Link
 from hw.interface import CoreInterface, StreamFormat, WeightsFormat
 from hw.shells import protocol
-from hw.shells.crc import BYTE_CYCLES
+from hw.shells.bytes import BYTE_CYCLES
 from hw.shells.protocol import REQUEST_SYNC, Command
 from tests.hw.board_model import BAUD, BYTE, BoardModel, Fault, ModelPort
 from tests.hw.shells.test_shell import NARROW, TIMEOUT, Rig

@@ -16,10 +16,9 @@ from hw.boards.board import Board
 from hw.boards.boards import find
 from hw.interface import CoreInterface, StreamFormat
 from hw.shells import protocol
+from hw.shells.bytes import BYTE_CYCLES, Packer, Unpacker
 from hw.shells.chip import build_plan, chip_verilog
-from hw.shells.crc import BYTE_CYCLES
 from hw.shells.link import Link
-from hw.shells.packing import Packer, Unpacker
 from hw.shells.protocol import Command, Reply, Status
 from hw.shells.uart import Receiver, Transmitter
 from hw.tools import tools

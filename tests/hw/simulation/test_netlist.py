@@ -40,15 +40,10 @@ def infer(built: Built, model: ChipModel, work: Path) -> tuple[NDArray[Any], NDA
     """What the chip gives over its serial link, and what the network gives."""
     board, log = built.board, work / "log"
     executable = virtual_board.build(
-        model.sources,
-        top=model.top,
+        model,
         work=work / "simulator",
         log=log,
         clocks_per_bit=board.clocks_per_bit,
-        clock=model.clk,
-        rx=model.rx,
-        tx=model.tx,
-        verilog_defines=model.defines,
         optimize="-O0",
     )
     frames = random_frames(SAMPLES, built.network.inputs)

@@ -19,6 +19,7 @@ from hw.shells import protocol
 from hw.shells.chip import chip_verilog
 from hw.shells.protocol import Command, Reply, Status
 from hw.simulation import virtual_board
+from hw.simulation.netlist import ChipModel
 from hw.simulation.virtual_board import VirtualBoard
 
 INTERFACE = CoreInterface(StreamFormat((2, 4), "uint8", 2), StreamFormat((3,), "int16", 1))
@@ -120,7 +121,7 @@ def executable(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     (work / "all.v").write_text(chip + CORE)
     return virtual_board.build(
-        [work / "all.v"], top="chip", work=work / "verilator", log=work / "log", clocks_per_bit=12
+        ChipModel((work / "all.v",), "chip"), work=work / "verilator", log=work / "log", clocks_per_bit=12
     )
 
 
@@ -151,7 +152,10 @@ def test_pictures(tmp_path: Path) -> None:
     chip = chip_verilog(PICTURE, DESIGN, tmp_path, clocks_per_bit=12)
     (tmp_path / "all.v").write_text(chip + PICTURE_CORE)
     executable = virtual_board.build(
-        [tmp_path / "all.v"], top="chip", work=tmp_path / "verilator", log=tmp_path / "log", clocks_per_bit=12
+        ChipModel((tmp_path / "all.v",), "chip"),
+        work=tmp_path / "verilator",
+        log=tmp_path / "log",
+        clocks_per_bit=12,
     )
     frames = np.random.default_rng(2).integers(0, 256, (3, 32, 32, 3)).astype(np.uint8)
     words = np.pad(frames.reshape(3, 1024, 3).astype(np.int32).sum(2), ((0, 0), (0, 6)))
