@@ -1,1 +1,4 @@
-"""Outside programs: which there are, how they run and how they end. Imports nothing of `hw`."""
+"""Outside programs: which there are, how they run and how they end.
+
+Imports `hw.boards` only, for the tools of each chip family.
+"""

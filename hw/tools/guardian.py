@@ -1,6 +1,6 @@
-"""Ends all that a run of Retort started and removes its temporary files, however the run ends.
+"""Ends all processes of a run and removes its temporary files, however the run ends.
 
-A process of its own, for a run that is killed can do neither. It needs the standard library alone.
+It is a process of its own, since a killed run can do neither, and uses the standard library only.
 """
 
 import contextlib
@@ -13,20 +13,19 @@ import time
 from pathlib import Path
 
 MARK = "RETORT_RUN"
-"""The variable that every process of a run inherits, those that it knows nothing of included."""
+"""The variable that every process of a run inherits."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 END = b"\0"
 LIMIT = 2.7
 """Seconds that a run may take after a signal."""
 ROUNDS = 100
-"""How often processes are looked for that were just being started."""
+"""How often it looks again for processes that were just starting."""
 
 
 def end_marked(run: str) -> None:
-    """Kill every process whose environment has the mark of that run, until there is none.
+    """Kill every process whose environment has the mark of that run, until none is left.
 
-    Where the system has no `/proc`, there is nothing to find them by; one that hangs in the kernel outlives
-    it.
+    Without `/proc` it finds none; a process that hangs in the kernel survives.
     """
     for _ in range(ROUNDS):
         found = _marked(run)
@@ -55,9 +54,9 @@ def _marked(run: str) -> list[int]:
 def main(run: str, parent: int) -> None:
     """Guard the run of process `parent`, whose folder is `run`, until it is over.
 
-    Standard input has the numbers of the run's signals as they come, `END` where it asks for the clean-up,
-    and ends with the run. Each signal goes back to the run, which may have missed it; where the run outlives
-    it by `LIMIT`, not even able to run a thread, it is killed.
+    Standard input carries the run's signals, then `END` to ask for the clean-up, and closes with the run.
+    Each signal is sent back to the run, which may have missed it. A run that survives a signal by `LIMIT`
+    is killed.
     """
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
@@ -67,12 +66,12 @@ def main(run: str, parent: int) -> None:
         if not select.select([0], [], [], left)[0]:
             os.kill(parent, signal.SIGKILL)
             break
-        told = os.read(0, 1)
-        if told in (b"", END):
+        read = os.read(0, 1)
+        if read in (b"", END):
             break
-        if limit is None and told[0] in SIGNALS:
+        if limit is None and read[0] in SIGNALS:
             limit = time.monotonic() + LIMIT
-            os.write(1, told)
+            os.write(1, read)
             end_marked(run)
     end_marked(run)
     shutil.rmtree(run, ignore_errors=True)

@@ -1,7 +1,6 @@
-"""Kinds of outside tools, and what tells one from another.
+"""Kinds of outside tools: a Python wheel, a command on the PATH, a variable of the environment.
 
-A tool comes as a Python wheel or as a command on the PATH. Its identity (name, version, digest) goes into the
-keys of the store, so that a build made with other tools is another build.
+A tool's identity (name, version, digest) is part of the store's keys: other tools make another build.
 """
 
 import hashlib
@@ -25,7 +24,7 @@ WITH_PROGRAMMER = "or load the bitstream with another programmer"
 
 @dataclass(frozen=True)
 class ToolIdentity:
-    """What tells one tool from another: name, version, and a SHA-256 of what is executed."""
+    """Name and version of a tool, and a SHA-256 of the files that run."""
 
     name: str
     version: str
@@ -89,7 +88,7 @@ class WheelTool(Tool):
 
 @dataclass(frozen=True)
 class CommandTool(Tool):
-    """A command on the PATH, by its name or an alias; without `version_arguments` its digest tells it."""
+    """A command on the PATH, by name or alias; without `version_arguments` its version is its digest."""
 
     version_arguments: tuple[str, ...] = ("--version",)
     aliases: tuple[str, ...] = ()
@@ -133,7 +132,7 @@ def _wheel_identity(name: str) -> ToolIdentity | None:
     except metadata.PackageNotFoundError:
         return None
     record = distribution.read_text("RECORD") or ""
-    # Only what the wheel brought: launchers (below ../) hold the venv's path, *.dist-info the installer.
+    # Only the wheel's own files: launchers (below ../) hold the venv's path, *.dist-info the installer.
     lines = sorted(line for line in record.splitlines() if _is_payload(line))
     text = "\n".join([name, distribution.version, *lines])
     return ToolIdentity(name, distribution.version, hashlib.sha256(text.encode()).hexdigest())
@@ -160,6 +159,6 @@ def _command_identity(name: str, path: Path, version_arguments: tuple[str, ...])
         finally:
             kill_group(process)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise ToolError(f"{path}: does not tell its version ({error}); reinstall {name}") from error
+        raise ToolError(f"{path}: does not print its version ({error}); reinstall {name}") from error
     lines = printed.decode(errors="replace").strip().splitlines()
     return ToolIdentity(name, lines[0] if lines else f"sha256 {digest[:12]}", digest)

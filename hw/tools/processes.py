@@ -36,9 +36,9 @@ class Interrupted(KeyboardInterrupt):
 
 
 class _Signals:
-    """The signal that ends the run, and whether the main thread was told.
+    """The signal that ends the run, and whether it was raised in the main thread.
 
-    What starts processes holds the lock, so that none is started unseen behind a signal.
+    Whoever starts a process holds the lock, so that none starts unseen after a signal.
     """
 
     def __init__(self) -> None:
@@ -60,8 +60,8 @@ def start(
 ) -> "subprocess.Popen[bytes]":
     """Start a process in a session of its own, without input; errors go where `stdout` does.
 
-    `env` is laid over the environment. Raises `OSError` where it cannot start, `Interrupted` where the run is
-    at its end: then the main thread alone may start what cleans up.
+    `env` is added to the environment. Raises `OSError` where it cannot start, `Interrupted` at the end of the
+    run, when only the main thread may start processes, to clean up.
     """
     with _signals.lock:
         if _signals.number and threading.current_thread() is not threading.main_thread():
@@ -87,11 +87,11 @@ def kill_group(process: "subprocess.Popen[bytes]") -> None:
 
 @contextlib.contextmanager
 def supervised(last_words: Callable[[], None]) -> Iterator[None]:
-    """Have the run end at a signal, its processes and temporary files with it, also if it is killed.
+    """A run that ends at a signal, with its processes and temporary files, also if it is killed.
 
     The main thread gets `Interrupted` at once. Where it does not react, because it is in a long call or waits
-    for a thread, the run says its `last_words` and ends all the same. What an earlier run left, as only one
-    that was killed together with its guardian can, is removed first.
+    for a thread, the run calls `last_words` and ends. What a run that was killed together with its guardian
+    left is removed first.
     """
     _sweep(Path(tempfile.gettempdir()))
     try:
@@ -152,7 +152,7 @@ def _guarded(folder: Path) -> Iterator[_Guard]:
 
 
 def _exit(number: int) -> NoReturn:
-    """End at once: the interpreter takes seconds to put torch away, and waits for threads."""
+    """End at once: the interpreter takes seconds to unload torch, and waits for threads."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):
             stream.flush()
@@ -160,7 +160,7 @@ def _exit(number: int) -> NoReturn:
 
 
 def _clean_up(guard: _Guard) -> None:
-    """Have the guardian clean up, and wait for that."""
+    """Have the guardian clean up, and wait for it."""
     assert guard.stdin
     with contextlib.suppress(OSError):
         guard.stdin.write(guardian.END)
@@ -170,7 +170,7 @@ def _clean_up(guard: _Guard) -> None:
 
 @contextlib.contextmanager
 def _handlers(guard: _Guard, last_words: Callable[[], None]) -> Iterator[None]:
-    """Tell the main thread and a watching one of signals, unless whoever started the run ignores them."""
+    """Pass signals to the main thread and a watching one, unless the run's parent ignores them."""
     assert guard.stdin
     _signals.number, _signals.raised = None, False
     numbers = [each for each in guardian.SIGNALS if signal.getsignal(each) is not signal.SIG_IGN]
@@ -196,10 +196,10 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _watch(guard: _Guard, last_words: Callable[[], None]) -> None:
-    """End the run some time after a signal, which comes by way of the guardian.
+    """End the run some time after a signal, which comes through the guardian.
 
-    The C level tells the guardian at once, also while the main thread is in a long call. A main thread that
-    ends by itself is faster than this one.
+    The C level writes to the guardian at once, also while the main thread is in a long call. A main thread
+    that ends by itself is faster.
     """
     assert guard.stdout
     told = guard.stdout.read(1)

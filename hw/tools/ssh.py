@@ -1,6 +1,6 @@
-"""Another machine by OpenSSH: commands run and files copied there, every failure told by its kind.
+"""Another machine by OpenSSH: runs commands and copies files; each kind of failure is an error of its own.
 
-Nothing is ever asked: no password, no new host key. `ssh` reads the user's own configuration.
+It never asks for a password or a new host key. `ssh` reads the user's own configuration.
 """
 
 import re
@@ -26,7 +26,7 @@ COPY_SECONDS = 600.0
 _BATCH = ("BatchMode=yes", "StrictHostKeyChecking=yes")
 _PATIENCE = ("ConnectTimeout=30", "ServerAliveInterval=10", "ServerAliveCountMax=3")
 _ENDED = "retort: ended with "
-"""What is printed behind a command there: without it, the connection ended before the command did."""
+"""Printed after a command; without it, the connection ended before the command did."""
 
 _FAILURES: tuple[tuple[str, type[LinkError], str], ...] = (
     (
@@ -117,7 +117,7 @@ class Remote:
         return [*_set((*_BATCH, *_PATIENCE)), *self._own(port)]
 
     def _own(self, port: str) -> list[str]:
-        """What the user gave, as ssh takes it."""
+        """The user's settings as options."""
         argv = ["-F", str(self.config.resolve())] if self.config else []
         argv += [port, str(self.port)] if self.port else []
         argv += ["-i", str(self.identity.resolve()), *_set(["IdentitiesOnly=yes"])] if self.identity else []
@@ -144,8 +144,8 @@ class Remote:
         last = lines[-1][:200] if lines else "ssh printed nothing"
         for pattern, kind, text in _FAILURES:
             if re.search(pattern, printed):
-                told = text.format(login=shlex.join(["ssh", *self._own("-p"), self.host]), last=last)
-                return kind(f"{self.host}: {told}; see {log}")
+                message = text.format(login=shlex.join(["ssh", *self._own("-p"), self.host]), last=last)
+                return kind(f"{self.host}: {message}; see {log}")
         return LinkError(f"{self.host}: {what}: {last}; see {log}")
 
 

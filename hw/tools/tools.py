@@ -1,7 +1,4 @@
-"""Outside tools: which there are, which ones are here, and how they are run.
-
-A tool that ends well without its product is an error like any other.
-"""
+"""The registry of outside tools, and how they run. A tool that exits with 0 but no product has failed."""
 
 import contextlib
 import os
@@ -98,11 +95,10 @@ def run(
 ) -> None:
     """Run a tool to its end; what it prints is appended to `log`.
 
-    A program without a folder is a command of `TOOLS`, and the file that is run the one that is identified.
-    `what` names the tool and its work in messages; `products` (relative to `cwd`, or absolute) are removed
-    before and must be there, not empty, after; `env` is laid over the environment; `timeout` is in seconds.
-    The whole process group is killed on timeout or interrupt. Raises `ToolError`, or `ToolMissingError`
-    where the command cannot start.
+    A program without a folder is a command of the registry. `what` names the tool and its work in messages.
+    `products` (relative to `cwd`, or absolute) are removed first and must exist, not empty, at the end. `env`
+    is added to the environment. After `timeout` seconds, or an interrupt, the process group is killed. Raises
+    `ToolError`, or `ToolMissingError` where the command cannot start.
     """
     program = argv[0] if os.sep in argv[0] else executable(argv[0])
     paths = [cwd / product for product in products]
@@ -142,15 +138,12 @@ _GARBAGE = (
     RecursionError,
     StopIteration,
 )
-"""What reading raises where a file is not what it should be."""
+"""What reading a damaged file raises."""
 
 
 @contextlib.contextmanager
 def reading(product: Path, what: str) -> Iterator[None]:
-    """A block that reads what a tool wrote, and believes nothing; raises `ToolError` where it is garbage.
-
-    `what` says what it should be, of which tool.
-    """
+    """A block that reads a tool's product; raises `ToolError` where it is not `what` it should be."""
     try:
         yield
     except _GARBAGE as error:
@@ -161,7 +154,7 @@ def reading(product: Path, what: str) -> Iterator[None]:
 
 
 def last_error(log: Path, start: int = 0) -> str:
-    """The last line of a log, from byte `start`, that speaks of an error, or warning, or is not empty."""
+    """The last line of a log, from byte `start`, with an error, or else a warning, or else any."""
     lines = [line.strip() for line in log.read_bytes()[start:].decode(errors="replace").splitlines()]
     telling = [line for line in lines if line and "Exiting due to" not in line]  # Verilator's last words
     for word in ("error", "warning", ""):

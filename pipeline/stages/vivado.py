@@ -13,7 +13,7 @@ from pipeline.engine.stage import Facts, StageContext
 from pipeline.students import student_of
 
 if TYPE_CHECKING:
-    from hw.finn.vivado import Place
+    from hw.finn.vivado import Machine
 
 FOLDER = "vivado"
 """Where in a build's folder products are that no board gets."""
@@ -41,7 +41,7 @@ def run(ctx: StageContext) -> Facts:
     # Gigabytes, which are kept where a build fails, for whoever wants to look, until the next try.
     job = ctx.partial / "job"
     shutil.rmtree(job, ignore_errors=True)
-    found = build(plan, place(asked), work=job, log=ctx.log("vivado.log"), hours=asked.hours)
+    found = build(plan, machine(asked), work=job, log=ctx.log("vivado.log"), hours=asked.hours)
     for name in found.files:
         path = ctx.work / _kept(name)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,8 +80,8 @@ def settings(config: Build) -> VivadoConfig:
     return config.vivado or VivadoConfig()
 
 
-def place(asked: VivadoConfig) -> "Place":
-    """Where the build file says that Vivado is."""
+def machine(asked: VivadoConfig) -> "Machine":
+    """The machine that has Vivado, by the build file."""
     from hw.finn.vivado import Docker, Local, Ssh
     from hw.tools.ssh import Remote
 

@@ -1,14 +1,14 @@
-"""AMD's way to a bitstream: FINN's builder driving Vivado and Vitis HLS, wherever they are.
+"""AMD's way to a bitstream: FINN's builder drives Vivado and Vitis HLS on whichever machine has them.
 
-`make_plan` writes down what is to be built, `build` has it built at a place and believes nothing that it has
-not looked at.
+`make_plan` says what to build; `build` builds it there and checks every product. May import `hw.boards`,
+`hw.implementation` and `hw.tools`.
 """
 
 import shutil
 from pathlib import Path
 
 from common.errors import ToolError, ToolMissingError
-from hw.finn.vivado.places import Docker, Local, Place, Ssh, launch
+from hw.finn.vivado.machines import Docker, Local, Machine, Ssh, launch
 from hw.finn.vivado.plan import LOGS, OUT, Device, Plan, ShellKind, Target, make_plan, products_of
 from hw.finn.vivado.products import Products, VivadoUtilization, check, load_outcome
 
@@ -16,7 +16,7 @@ __all__ = [
     "Device",
     "Docker",
     "Local",
-    "Place",
+    "Machine",
     "Plan",
     "Products",
     "ShellKind",
@@ -29,19 +29,19 @@ __all__ = [
 ]
 
 
-def build(plan: Plan, place: Place, *, work: Path, log: Path, hours: float) -> Products:
-    """Build a plan at a place, in a new folder `work`; what is printed there goes to `log`.
+def build(plan: Plan, machine: Machine, *, work: Path, log: Path, hours: float) -> Products:
+    """Build a plan on a machine, in a new folder `work`; what it prints goes to `log`.
 
     Raises:
-        ToolMissingError: what is needed is not here, or not there.
+        ToolMissingError: a tool is missing, here or there.
         LinkError: the build host cannot be reached.
         ToolError: the builder or a tool of AMD's failed, took longer than `hours`, or left no product.
-        VerificationError: Vivado's simulator gave something else than golden, or nothing.
+        VerificationError: Vivado's simulator gave other outputs than golden, or none.
         TimingError: the design misses its clock.
     """
     plan.write(work)
     try:
-        _launch(place, work, log, hours * 3600)
+        _launch(machine, work, log, hours * 3600)
     except ToolError as error:
         outcome = load_outcome(work / OUT)
         if outcome is None or "message" not in outcome:
@@ -52,10 +52,10 @@ def build(plan: Plan, place: Place, *, work: Path, log: Path, hours: float) -> P
     return check(plan, work / OUT, log)
 
 
-def _launch(place: Place, work: Path, log: Path, seconds: float) -> None:
-    """Run the plan; logs of AMD's tools come to lie beside `log`, however it ends."""
+def _launch(machine: Machine, work: Path, log: Path, seconds: float) -> None:
+    """Run the plan; copy the logs of AMD's tools beside `log`, however it ends."""
     try:
-        launch(place, work, log=log, seconds=seconds)
+        launch(machine, work, log=log, seconds=seconds)
     finally:
         for name in LOGS:
             if (work / OUT / name).is_file():

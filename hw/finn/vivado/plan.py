@@ -1,7 +1,7 @@
-"""What FINN's builder is to build with Vivado, as pure data: files that run on any machine that has both.
+"""What FINN's builder builds with Vivado, as pure data: files that run on any machine that has both.
 
-The network enters behind the steps that lower and fold it: what the ladder proved, FIFOs and all, is what is
-built. FINN's first step here is to write out the nodes' hardware.
+The builder starts behind the steps that lower and fold the network, so that it builds the graph that the
+ladder proved, FIFOs included.
 """
 
 import hashlib
@@ -77,8 +77,7 @@ class Plan:
     """A build: its files by name, and what it must leave in folder `out`.
 
     Attributes:
-        device: what for.
-        target: how far.
+        target: how far the build goes.
         products: files below `out`, none of them empty.
         expected: (n, outputs) integers that Vivado's simulator must give.
     """
@@ -91,7 +90,7 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        """What tells it from others: a SHA-256 of names and contents."""
+        """SHA-256 of names and contents."""
         found = hashlib.sha256()
         for name in sorted(self.files):
             content = self.files[name]
@@ -118,9 +117,9 @@ def make_plan(
 ) -> Plan:
     """Plan the build of an implemented hardware graph (ONNX).
 
-    `frames` (n, ...) and the outputs `expected` of them (n, outputs) are for Vivado's simulator; none, and it
-    is not asked. `vivado` is the version to be found. With `cpp_driver`, a commit of FINN's C++ driver,
-    that is made too; it is for Alveo alone.
+    `frames` (n, ...) and their outputs `expected` (n, outputs) are for Vivado's simulator, which does not run
+    without frames. `vivado` is the version that must be there. `cpp_driver` is the commit of FINN's C++
+    driver, which is made for Alveo only.
     """
     outputs = [*_OUTPUTS[target], *(["cpp_driver"] if cpp_driver else [])]
     checks = [CHECK] if len(frames) else []

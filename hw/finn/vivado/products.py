@@ -1,4 +1,4 @@
-"""What a build must have left, every piece of it looked at, whatever the exit code was."""
+"""Checks every product of a build, whatever the exit code was."""
 
 import json
 from collections.abc import Mapping
@@ -22,9 +22,9 @@ _XCLBIN = b"xclbin2\0"
 
 @dataclass(frozen=True)
 class VivadoUtilization(Utilization):
-    """What Vivado made of a design: resources by FINN's names, timing, power, resources of each layer.
+    """A design routed by Vivado: resources by FINN's names, timing, power, resources of each layer.
 
-    `timing_met` is Vivado's verdict, which is of hold times and pulse widths too.
+    `timing_met` is Vivado's verdict, which includes hold times and pulse widths.
     """
 
     timing: Timing
@@ -39,7 +39,7 @@ class Products:
     Attributes:
         files: relative to `folder`, the deployment package among them.
         utilization: of the placed and routed design, where it was made.
-        verified: frames on which Vivado's simulator gave what it must.
+        verified: frames on which Vivado's simulator agrees with golden.
         versions: of FINN and Vivado, as found there.
     """
 
@@ -51,7 +51,7 @@ class Products:
 
 
 def load_outcome(out: Path) -> dict[str, Any] | None:
-    """What the script said of its end; None where it did not get to say it."""
+    """The script's report of its end; None where it wrote none."""
     try:
         found = json.loads((out / OUTCOME).read_text())
     except (OSError, ValueError):
@@ -60,11 +60,11 @@ def load_outcome(out: Path) -> dict[str, Any] | None:
 
 
 def check(plan: Plan, out: Path, log: Path) -> Products:
-    """The products of a build that said it went well.
+    """The products of a build that reports success.
 
     Raises:
-        ToolError: it did not say so, a product is missing, empty, or is none.
-        VerificationError: Vivado's simulator gave something else than golden, or nothing.
+        ToolError: it reports none, or a product is missing, empty, or not what it should be.
+        VerificationError: Vivado's simulator gave other outputs than golden, or none.
         TimingError: the design misses its clock.
     """
     outcome = load_outcome(out)
@@ -86,7 +86,7 @@ def check(plan: Plan, out: Path, log: Path) -> Products:
 
 
 def _check_bitfile(path: Path, log: Path) -> None:
-    """Whether a bitfile is one; nothing is said of what it holds."""
+    """Raise `ToolError` where a bitfile is none; its contents are not checked."""
     content = path.read_bytes() if path.suffix in (".bit", ".xclbin") else None
     if content is None:
         return
@@ -96,7 +96,7 @@ def _check_bitfile(path: Path, log: Path) -> None:
 
 
 def _check_verification(plan: Plan, folder: Path, log: Path) -> None:
-    """Compare each output that FINN kept with golden, bit for bit; FINN's own word is not taken."""
+    """Compare each output that FINN kept with golden, bit for bit, whatever FINN says."""
     for sample, expected in enumerate(plan.expected):
         paths = sorted(folder.glob(f"verify_{CHECK}_{sample}_*.npy"))
         where = f"the stitched design in Vivado's simulator, sample {sample}"

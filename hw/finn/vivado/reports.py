@@ -1,7 +1,7 @@
 """Vivado's text reports: utilization, timing summary, power.
 
-Formats are those that UG835 (Tcl commands), UG906 (timing) and UG907 (power) show; columns are found by their
-headings, which differ between families and years. A report without its figures is an error.
+Formats: UG835 (Tcl commands), UG906 (timing) and UG907 (power). Columns are found by their headings, which
+differ between families and years. A report without its figures is an error.
 """
 
 import math
@@ -36,7 +36,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Power:
-    """The power report's summary: watts by its estimate, and how sure Vivado is of it."""
+    """The power report's summary: watts, and Vivado's confidence in them."""
 
     total_w: float
     dynamic_w: float

@@ -110,11 +110,11 @@ def test_outputs_by_target() -> None:
 
 
 def test_places() -> None:
-    assert vivado.place(VivadoConfig()) == Local((), sys.executable)
+    assert vivado.machine(VivadoConfig()) == Local((), sys.executable)
     image = "finn@sha256:" + "a" * 64
     docker = VivadoConfig(where="docker", image=image, mounts=("/tools",), settings=("/s.sh",))
-    assert vivado.place(docker) == Docker(image, ("/tools",), ("/s.sh",), "python3")
-    ssh = vivado.place(VivadoConfig(where="ssh", host="u@farm", version="2024.2", ssh_config="~/farm"))
+    assert vivado.machine(docker) == Docker(image, ("/tools",), ("/s.sh",), "python3")
+    ssh = vivado.machine(VivadoConfig(where="ssh", host="u@farm", version="2024.2", ssh_config="~/farm"))
     assert isinstance(ssh, Ssh)
     assert (ssh.remote.host, ssh.remote.config, ssh.folder) == (
         "u@farm",

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from common.errors import LinkError, TimingError, ToolError, ToolMissingError, VerificationError
-from hw.finn.vivado import Device, Docker, Local, Place, Plan, Products, Ssh, Target, build, make_plan
+from hw.finn.vivado import Device, Docker, Local, Machine, Plan, Products, Ssh, Target, build, make_plan
 from hw.finn.vivado.products import check
 from hw.implementation.bitstream import Use
 from hw.tools.ssh import Remote
@@ -37,7 +37,7 @@ def fake_python(folder: Path, mode: str) -> str:
     return str(path)
 
 
-def built(plan: Plan, place: Place, folder: Path, hours: float = 0.1) -> Products:
+def built(plan: Plan, place: Machine, folder: Path, hours: float = 0.1) -> Products:
     return build(plan, place, work=folder / "job", log=folder / "build.log", hours=hours)
 
 

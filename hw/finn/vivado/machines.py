@@ -1,7 +1,7 @@
-"""Where Vivado is: on this machine, in a container with it mounted, or on a build host reached by SSH.
+"""The machine that has Vivado: this one, a container with Vivado mounted, or a build host reached by SSH.
 
-Each runs the same script in a folder that holds a plan. Folder `out` is there afterwards, if only with the
-reason of a failure.
+Each runs the same script in a folder that holds a plan, and leaves folder `out`, if only with the reason of a
+failure.
 """
 
 import contextlib
@@ -72,7 +72,7 @@ class Local:
 
 @dataclass(frozen=True)
 class Docker:
-    """FINN's image, told by its digest; folders of AMD's tools and licences are `mounts`, read-only."""
+    """FINN's image, named by its digest; `mounts` are folders of AMD's tools and licences, read-only."""
 
     image: str
     mounts: tuple[str, ...]
@@ -82,7 +82,7 @@ class Docker:
 
 @dataclass(frozen=True)
 class Ssh:
-    """A build host; `folder` there, in the user's home if not absolute, is where builds come and go."""
+    """A build host; builds run in `folder` there, below the user's home unless absolute."""
 
     remote: Remote
     settings: tuple[str, ...]
@@ -90,33 +90,33 @@ class Ssh:
     folder: str = ".cache/retort"
 
 
-Place: TypeAlias = Local | Docker | Ssh
+Machine: TypeAlias = Local | Docker | Ssh
 
 
-def launch(place: Place, job: Path, *, log: Path, seconds: float) -> None:
-    """Run the plan in folder `job` there, and wait for its end; what it prints goes to `log`.
+def launch(machine: Machine, job: Path, *, log: Path, seconds: float) -> None:
+    """Run the plan in folder `job` on that machine to its end; what it prints goes to `log`.
 
-    Raises `ToolError` where it fails or takes longer than `seconds`: then it, and all that it started, is
-    killed. `ToolMissingError` where docker or ssh is missing, `LinkError` where the host cannot be reached.
+    Raises `ToolError` where it fails, or takes longer than `seconds` and is killed, `ToolMissingError`
+    without docker or ssh, `LinkError` where the host cannot be reached.
     """
     script = _RUN.format(
-        settings=" ".join(shlex.quote(each) for each in place.settings),
-        python=shlex.quote(place.python),
+        settings=" ".join(shlex.quote(each) for each in machine.settings),
+        python=shlex.quote(machine.python),
         script=SCRIPT,
         out=OUT,
         outcome=OUTCOME,
     )
     (job / RUN).write_text(script)
-    match place:
+    match machine:
         case Local():
             tools.run(["bash", RUN], cwd=job, log=log, what=WHAT, timeout=seconds)
         case Docker():
-            _in_container(place, job, log, seconds)
+            _in_container(machine, job, log, seconds)
         case Ssh():
-            _over_ssh(place, job, log, seconds)
+            _over_ssh(machine, job, log, seconds)
 
 
-def _in_container(place: Docker, job: Path, log: Path, seconds: float) -> None:
+def _in_container(machine: Docker, job: Path, log: Path, seconds: float) -> None:
     """The folder is mounted at the same path, so that logs name files of this machine."""
     tools.find("docker").require()
     name, here = f"retort-{secrets.token_hex(6)}", str(job.resolve())
@@ -125,8 +125,8 @@ def _in_container(place: Docker, job: Path, log: Path, seconds: float) -> None:
     argv += [f"--user={os.getuid()}:{os.getgid()}", f"--env=HOME={here}/home", f"--workdir={here}"]
     argv += [f"--env={variable}" for variable in LICENCES]  # docker takes their values itself
     argv += [f"--mount=type=bind,source={here},target={here}"]
-    argv += [f"--mount=type=bind,source={mount},target={mount},readonly" for mount in place.mounts]
-    argv += ["--entrypoint=bash", place.image, RUN]
+    argv += [f"--mount=type=bind,source={mount},target={mount},readonly" for mount in machine.mounts]
+    argv += ["--entrypoint=bash", machine.image, RUN]
     try:
         tools.run(argv, cwd=job, log=log, what=f"{WHAT} in docker", timeout=seconds)
     except BaseException:
@@ -136,10 +136,10 @@ def _in_container(place: Docker, job: Path, log: Path, seconds: float) -> None:
         raise
 
 
-def _over_ssh(place: Ssh, job: Path, log: Path, seconds: float) -> None:
+def _over_ssh(machine: Ssh, job: Path, log: Path, seconds: float) -> None:
     """Send the plan to a folder of its own, run it, fetch `out`, and remove the folder, however it ends."""
-    remote = place.remote
-    there = f"{place.folder}/vivado-{secrets.token_hex(6)}"
+    remote = machine.remote
+    there = f"{machine.folder}/vivado-{secrets.token_hex(6)}"
     folder = shlex.quote(there)
     run = _REMOTE.format(folder=folder, grace=_GRACE, seconds=seconds, run=RUN)
 
@@ -154,7 +154,7 @@ def _over_ssh(place: Ssh, job: Path, log: Path, seconds: float) -> None:
         if not ask(f"[ -d {folder}/{OUT} ]", "looking for products"):
             remote.fetch([f"{there}/{OUT}"], job, log=log, what="fetching products")
     finally:
-        with contextlib.suppress(LinkError):  # what came before is told
+        with contextlib.suppress(LinkError):  # an error before this one says more
             ask(_CLEAN.format(folder=folder, grace=2 * _GRACE, name=Path(there).name), "cleaning up")
     if code == _TIMED_OUT:
         raise ToolError(f"{WHAT} on {remote.host}: not done after {seconds:g} s, killed; see {log}")
