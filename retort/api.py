@@ -16,7 +16,7 @@ from pipeline.engine.outputs import build_folder
 from pipeline.engine.store import Store
 
 if TYPE_CHECKING:
-    from pipeline.sizing.choice import Sized
+    from pipeline.sizing.result import Sized
     from retort.folder import Folder
 
 Progress = Callable[[str, int, int], None]
@@ -75,7 +75,7 @@ def size(build: Build, progress: Progress | None = None) -> Sized:
     Raises:
         CapacityError: no student that the build leaves open fits.
     """
-    from pipeline.sizing.sketch import size_of
+    from pipeline.sizing.result import size_of
 
     return size_of(build, progress or Silent().step)[0]
 

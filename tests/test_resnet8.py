@@ -20,7 +20,7 @@ from pipeline.engine.stage import StageContext
 from pipeline.ladder import hardware
 from pipeline.ladder.networks import QuantizedArtefacts
 from pipeline.sizing.assessment import assess
-from pipeline.sizing.choice import Sized
+from pipeline.sizing.result import Sized
 from pipeline.students.quantized import compile_core
 from tests.models.networks import random_student
 

@@ -17,8 +17,8 @@ def size(ctx: typer.Context, file: BuildFile, as_json: AsJson = False) -> None:
     Of a student with open numbers, the fitting one of the most multiplications a frame is shown.
     """
     config = load_checked(file)
-    from pipeline.sizing.feasible import require_fit
-    from pipeline.sizing.sketch import size_of
+    from pipeline.sizing.assessment import require_fit
+    from pipeline.sizing.result import size_of
 
     with shown(ctx, as_json) as display:
         outcome, found = size_of(config, display.step)

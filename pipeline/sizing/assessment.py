@@ -1,6 +1,7 @@
-"""Whether a student fits its board, by the closed-form costs of `hw.mapping.cost`."""
+"""Whether a student fits its board, by closed-form costs, and the rate that the board reaches where not."""
 
 from dataclasses import dataclass, replace
+from itertools import product
 from math import inf
 
 from common.errors import CapacityError, ConfigError
@@ -11,13 +12,15 @@ from hw.dataflow.fold import Fold
 from hw.interface import CoreInterface
 from hw.mapping.block_rams import with_resources
 from hw.mapping.cost import Cost, Estimate, estimate, fold_places, shell_cost, synthetic_graph
-from hw.mapping.folding import Outside, candidates, fold, share, target_of
+from hw.mapping.folding import candidates, fold, share, target_of
 from hw.shells.port import PortWidths, parallel_port
 from hw.shells.throughput import Pace, link_for, pace, spoken
 from pipeline.config.build import Build
 from pipeline.config.size import SizeConfig
 from pipeline.sizing.limits import LINK, RESOURCES, Limit, limits_of
 
+SLOWEST = 1 << 40
+"""Cycles a frame that every student has time in."""
 SCARCITY = 8
 """By how much a resource that is exceeded weighs more when folds are chosen anew."""
 
@@ -123,7 +126,9 @@ def assess(topology: Topology, config: Build) -> Assessment:
     board, target = find(config.board.name), target_cycles(config)
     if target is None:
         return _assessed(topology, config, _by_hand(topology, config))
-    found = _assessed(topology, config, fold(topology, target, board.family, board.budget, _shell(config)))
+    folds = fold(topology, target, board.family, board.budget, lambda each: _surroundings(config, each)[1])
+    found = _assessed(topology, config, folds)
+    room = next((limit.budget for limit in found.limits if limit.name == "luts"), inf)
     budgets = [board.budget]
     if found.binding.name in RESOURCES:
         scarce = max(1, getattr(board.budget, found.binding.name) // SCARCITY)
@@ -132,34 +137,20 @@ def assess(topology: Topology, config: Build) -> Assessment:
         return found
     for budget in budgets:
         for candidate in candidates(topology, target, board.family, budget):
-            if candidate.least_luts(config.compile.multiply, board.family) <= _room(found, "luts"):
+            if candidate.least_luts(config.compile.multiply, board.family) <= room:
                 other = _assessed(topology, config, candidate.folds)
                 if other.fits:
                     return other
     return found
 
 
-def _room(found: Assessment, name: str) -> float:
-    return next((limit.budget for limit in found.limits if limit.name == name), inf)
-
-
-def _shell(config: Build) -> Outside:
-    """The cost of the build's shell, around a core with certain streams; of FINN's only Vivado knows."""
+def _surroundings(config: Build, interface: CoreInterface) -> tuple[PortWidths | None, Cost]:
+    """The port of the build's parallel shell, and the shell's cost; of FINN's shell only Vivado knows it."""
     board = find(config.board.name)
-
-    def cost(interface: CoreInterface) -> Cost:
-        if board.finn_board:
-            return Cost()
-        return shell_cost(interface, board.family, _port(config, interface))
-
-    return cost
-
-
-def _port(config: Build, interface: CoreInterface) -> PortWidths | None:
-    board = find(config.board.name)
-    if board.finn_board or config.board.shell != "parallel":
-        return None
-    return parallel_port(board, interface)
+    if board.finn_board:
+        return None, Cost()
+    port = parallel_port(board, interface) if config.board.shell == "parallel" else None
+    return port, shell_cost(interface, board.family, port)
 
 
 def _assessed(topology: Topology, config: Build, folds: tuple[Fold, ...]) -> Assessment:
@@ -169,11 +160,7 @@ def _assessed(topology: Topology, config: Build, folds: tuple[Fold, ...]) -> Ass
     if not board.family.uses_vivado:
         graph = with_resources(graph, config.compile.multiply, board.family, budget)
     found = estimate(graph, board.family)
-    port, shell, target = (
-        _port(config, found.interface),
-        _shell(config)(found.interface),
-        target_cycles(config),
-    )
+    (port, shell), target = _surroundings(config, found.interface), target_cycles(config)
     limits = tuple(limits_of(found, shell, port, budget, config, target))
     taken = share(found.total + shell, budget)
     return Assessment(board, topology, folds, target, found, shell, port, limits, taken)
@@ -185,3 +172,77 @@ def _by_hand(topology: Topology, config: Build) -> tuple[Fold, ...]:
     if len(given) != len(wanted):
         raise ConfigError(f"compile.fold: {len(given)} folds for {len(wanted)} layers: {', '.join(wanted)}")
     return tuple(Fold(each.pe, each.simd) for each in given)
+
+
+def at_target(config: Build, target: int) -> Build:
+    """The build at another pace of its core, whatever its link carries."""
+    asked = config.compile.model_copy(update={"target_cycles": target, "fold": None})
+    size = config.size and config.size.model_copy(update={"target_cycles": None, "frames_per_second": None})
+    return config.model_copy(update={"compile": asked, "size": size})
+
+
+def require_fit(topology: Topology, config: Build) -> Assessment:
+    """What a student takes; raises `CapacityError` where it does not fit, with the rate that would."""
+    try:
+        found = assess(topology, config)
+        found.require_fit()
+        return found
+    except CapacityError as error:
+        raise CapacityError(f"{error}; {_reached(topology, config)}") from error
+
+
+def require_feasible(config: Build, input_shape: tuple[int, ...]) -> None:
+    """Raise `CapacityError` where no student of the build fits its board; cheap, before any training.
+
+    Of numbers left open the least are tried, with optional layers and without.
+    """
+    choices = config.student.choices
+    optional = [key for key in choices if key.endswith(".present")]
+    refused: Topology | None = None
+    for present in product((0, 1), repeat=len(optional)):
+        chosen = {key: min(values) for key, values in choices.items()}
+        chosen |= dict(zip(optional, present, strict=True))
+        try:
+            topology = config.student.topology(input_shape, chosen)
+        except ConfigError:
+            if not optional:
+                raise
+            continue
+        if _fitting(topology, config):
+            return
+        refused = refused or topology
+    if refused is not None:
+        require_fit(refused, config)
+
+
+def _fitting(topology: Topology, config: Build) -> Assessment | None:
+    """What a student takes; None where it does not fit its board at the build's rate."""
+    try:
+        found = assess(topology, config)
+    except CapacityError:
+        return None
+    return found if found.fits else None
+
+
+def _reached(topology: Topology, config: Build) -> str:
+    """The fastest pace at which the student fits, as words."""
+    board = find(config.board.name)
+    if config.compile.fold is not None:
+        return "with target_cycles in place of folds by hand, sizing finds folds that fit, if there are any"
+    found = _fastest(topology, config)
+    if found is None:
+        return f"no rate makes it fit {board.name}"
+    rate, limit = spoken(found.pace.frames_per_second), found.pace.limited_by
+    core = f"its core takes {found.estimate.interval} cycles a frame"
+    return f"with this student {board.name} reaches {rate} frames/s, limited by the {limit}; {core}"
+
+
+def _fastest(topology: Topology, config: Build) -> Assessment | None:
+    """The assessment at the fastest target that fits: what fits at one fits at every slower one."""
+    best = _fitting(topology, at_target(config, SLOWEST))
+    slow = 0
+    while best is not None and best.estimate.interval - slow > 1:
+        middle = (best.estimate.interval + slow) // 2
+        found = _fitting(topology, at_target(config, middle))
+        best, slow = (best, middle) if found is None else (found, slow)
+    return best

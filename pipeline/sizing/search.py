@@ -1,18 +1,30 @@
-"""The search for the best student that fits: all of them, or those that Optuna asks for."""
+"""The students that a build file leaves open, and the search for the best one that fits."""
 
-from collections.abc import Callable, Iterator
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from common.errors import CapacityError, ConfigError
+from hw.boards.boards import find
+from pipeline.config.build import Build
 from pipeline.config.size import SizeConfig
-from pipeline.sizing.assessment import Assessment
+from pipeline.sizing.assessment import Assessment, assess
 from pipeline.sizing.journal import journal
-from pipeline.sizing.space import ENUMERATED, Chosen, Space, key_of
+from pipeline.sizing.limits import TITLES, title_of
+
+Chosen = Mapping[str, int]
+
+ENUMERATED = 1000
+"""The most combinations that are gone through one by one: some minutes of closed-form costs."""
 
 ASKS = 20
 """Candidates that Optuna may propose for one that is trained; those that do not fit cost no training."""
@@ -20,6 +32,87 @@ ASKS = 20
 Score = Callable[[Chosen, Assessment], float]
 """From a candidate to its accuracy on the validation split."""
 Progress = Callable[[str, int, int], None]
+
+
+def key_of(chosen: Chosen) -> str:
+    """A candidate as text, the same for the same choices."""
+    return ", ".join(f"{key}={value}" for key, value in sorted(chosen.items()))
+
+
+@dataclass
+class SearchSpace:
+    """All combinations of a build's open numbers.
+
+    `rejected` counts those that were found not to fit, by the limit that they exceed most, or by `shape`
+    where the layers do not fit each other.
+    """
+
+    config: Build
+    input_shape: tuple[int, ...]
+    rejected: Counter[str] = field(default_factory=Counter)
+    _known: dict[str, tuple[Assessment | None, float]] = field(default_factory=dict)
+
+    @property
+    def choices(self) -> dict[str, tuple[int, ...]]:
+        """The open numbers and what each may be, in ascending order."""
+        return {key: tuple(sorted(values)) for key, values in self.config.student.choices.items()}
+
+    @property
+    def count(self) -> int:
+        """Number of combinations; those that differ only in a layer left out are counted each."""
+        return prod(len(values) for values in self.choices.values())
+
+    @property
+    def digest(self) -> str:
+        """Tells one search from another: all that scores depend on."""
+        config = self.config.model_dump(mode="json", exclude={"verify"})
+        return hashlib.sha256(json.dumps([config, self.input_shape]).encode()).hexdigest()[:16]
+
+    def candidates(self) -> Iterator[dict[str, int]]:
+        """All of them, in a fixed order."""
+        choices = self.choices
+        for values in product(*choices.values()):
+            yield dict(zip(choices, values, strict=True))
+
+    def canonical(self, chosen: Chosen) -> dict[str, int]:
+        """The choice with every number of a layer left out at its least."""
+        choices = self.choices
+        present = {key.removesuffix("present"): value for key, value in chosen.items() if "present" in key}
+        absent = tuple(layer for layer, value in present.items() if not value)
+        return {key: choices[key][0] if key.startswith(absent) else value for key, value in chosen.items()}
+
+    def fitting(self, chosen: Chosen) -> Assessment | None:
+        """The candidate's assessment; None, counted once, where it does not fit."""
+        return self._look(chosen)[0]
+
+    def excess(self, chosen: Chosen) -> float:
+        """By what share of its budget a candidate exceeds its worst limit; 0 where it fits."""
+        return self._look(chosen)[1]
+
+    def _look(self, chosen: Chosen) -> tuple[Assessment | None, float]:
+        key = key_of(chosen)
+        if key not in self._known:
+            self._known[key] = self._assessed(chosen)
+        return self._known[key]
+
+    def _assessed(self, chosen: Chosen) -> tuple[Assessment | None, float]:
+        try:
+            found = assess(self.config.student.topology(self.input_shape, chosen), self.config)
+        except (ConfigError, CapacityError) as error:
+            self.rejected["shape" if isinstance(error, ConfigError) else "cycles"] += 1
+            return None, 1.0
+        if found.fits:
+            return found, 0.0
+        self.rejected[found.binding.name] += 1
+        return None, found.binding.load - 1
+
+    def rejections(self) -> str:
+        """Why candidates were rejected, as text."""
+        budget = find(self.config.board.name).budget
+        titles = {name: title_of(name, budget) for name in TITLES} | {
+            "shape": "layers that do not fit each other"
+        }
+        return ", ".join(f"{count} by {titles[name]}" for name, count in self.rejected.most_common())
 
 
 @dataclass(frozen=True)
@@ -32,7 +125,7 @@ class Scored:
 
 
 def search(
-    space: Space, settings: SizeConfig, score: Score, seed: int, progress: Progress
+    space: SearchSpace, settings: SizeConfig, score: Score, seed: int, progress: Progress
 ) -> tuple[list[Scored], str]:
     """Score candidates that fit, and tell how they were found: "enumerate" or "optuna".
 
@@ -53,7 +146,7 @@ def search(
     return _optimized(space, settings, score, seed, progress), "optuna"
 
 
-def _fitting(space: Space) -> Iterator[dict[str, int]]:
+def _fitting(space: SearchSpace) -> Iterator[dict[str, int]]:
     """All that fit, no network twice."""
     seen: set[str] = set()
     for chosen in space.candidates():
@@ -64,7 +157,7 @@ def _fitting(space: Space) -> Iterator[dict[str, int]]:
 
 
 def _enumerated(
-    space: Space, fitting: list[dict[str, int]], score: Score, progress: Progress
+    space: SearchSpace, fitting: list[dict[str, int]], score: Score, progress: Progress
 ) -> list[Scored]:
     found = []
     for index, chosen in enumerate(fitting):
@@ -76,7 +169,7 @@ def _enumerated(
     return _checked(found, space)
 
 
-def _checked(found: list[Scored], space: Space) -> list[Scored]:
+def _checked(found: list[Scored], space: SearchSpace) -> list[Scored]:
     if not found:
         raise CapacityError(
             f"size: no student fits; of {space.count} combinations were rejected {space.rejections()};"
@@ -86,7 +179,7 @@ def _checked(found: list[Scored], space: Space) -> list[Scored]:
 
 
 def _optimized(
-    space: Space, settings: SizeConfig, score: Score, seed: int, progress: Progress
+    space: SearchSpace, settings: SizeConfig, score: Score, seed: int, progress: Progress
 ) -> list[Scored]:
     """Ask a tree-structured Parzen estimator (Bergstra et al., NIPS 2011), until `trials` are scored.
 
@@ -120,7 +213,7 @@ def _seed(seed: int, number: int) -> int:
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
 
 
-def _ask(study: Any, space: Space, score: Score) -> None:
+def _ask(study: Any, space: SearchSpace, score: Score) -> None:
     """One candidate: told to be infeasible, or scored."""
     from optuna.trial import TrialState
 

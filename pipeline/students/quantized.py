@@ -215,7 +215,7 @@ def compile_core(ctx: StageContext) -> Facts:
     from hw.finn.lowering import Folding, lower
     from hw.interface import Affine
     from models import data
-    from pipeline.sizing.choice import load_sized
+    from pipeline.sizing.result import load_sized
 
     model = lower(
         ctx.input("export", "student.qonnx.onnx"),

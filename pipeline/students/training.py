@@ -143,7 +143,7 @@ def _architectures(section: TeacherSection) -> tuple[Architecture, ...]:
 
 def chosen_topology(ctx: StageContext, input_shape: tuple[int, ...]) -> Topology:
     """The student over frames of `input_shape`, as sizing chose what the build leaves open."""
-    from pipeline.sizing.choice import load_sized
+    from pipeline.sizing.result import load_sized
 
     config = ctx.config
     if not config.student.choices:

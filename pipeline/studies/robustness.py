@@ -12,7 +12,7 @@ from models.training.evaluation import deterministic
 from pipeline.config.build import Build, needed
 from pipeline.engine.engine import BuildResult
 from pipeline.engine.store import Store
-from pipeline.sizing.choice import load_sized
+from pipeline.sizing.result import load_sized
 
 STUDENTS = {"student": "distill", "baseline": "baseline"}
 """The student, its twin without distillation, and the stages that train them."""

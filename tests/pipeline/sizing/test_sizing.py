@@ -13,12 +13,11 @@ from models.distill import HardLabels
 from models.distill.training.transfer import TransferSet
 from models.training import TrainingConfig
 from pipeline.config.build import Build, parse
-from pipeline.sizing import assess, load_sized, require_feasible
-from pipeline.sizing.outcome import sized
-from pipeline.sizing.run import size
-from pipeline.sizing.scoring import Scores
-from pipeline.sizing.search import ASKS, best, search
-from pipeline.sizing.space import Space
+from pipeline.config.student import StudentConfig
+from pipeline.sizing import assess, require_feasible
+from pipeline.sizing.result import load_sized, size_of, sized
+from pipeline.sizing.run import Scores, size
+from pipeline.sizing.search import ASKS, SearchSpace, best, search
 from pipeline.stages import stages_of
 
 GOOD = tomllib.loads((Path(__file__).parents[1] / "good.toml").read_text())
@@ -216,7 +215,7 @@ def test_pins_of_the_parallel_shell_are_a_limit() -> None:
 
 
 def test_space_and_its_rejections() -> None:
-    space = Space(build(OPEN, {"target_cycles": 4}), SHAPE)
+    space = SearchSpace(build(OPEN, {"target_cycles": 4}), SHAPE)
     assert space.count == 6
     fitting = [chosen for chosen in space.candidates() if space.fitting(chosen)]
     assert len(fitting) + sum(space.rejected.values()) == 6
@@ -225,7 +224,7 @@ def test_space_and_its_rejections() -> None:
 
 def test_layers_left_out_count_once() -> None:
     layers = [{"outputs": 8, "weight_bits": [2, 3], "activation_bits": 2, "optional": True}, LAST]
-    space = Space(build(layers), SHAPE)
+    space = SearchSpace(build(layers), SHAPE)
     assert space.count == 4
     assert len({tuple(space.canonical(chosen).items()) for chosen in space.candidates()}) == 3
 
@@ -239,7 +238,7 @@ def test_search_takes_the_best_that_fits(kind: str) -> None:
         asked.append(json.dumps(chosen, sort_keys=True))
         return assessment.topology.products / 1e6  # type: ignore[attr-defined,no-any-return]
 
-    space = Space(config, SHAPE)
+    space = SearchSpace(config, SHAPE)
     found, how = search(space, config.size, score, 1, lambda *_: None)  # type: ignore[arg-type]
     assert how == ("enumerate" if kind == "auto" else "optuna")
     greatest = max(each.assessment.topology.products for each in found)
@@ -247,7 +246,7 @@ def test_search_takes_the_best_that_fits(kind: str) -> None:
     assert all(each.assessment.fits for each in found)
     again: list[str] = list(asked)
     asked.clear()
-    search(Space(config, SHAPE), config.size, score, 1, lambda *_: None)  # type: ignore[arg-type]
+    search(SearchSpace(config, SHAPE), config.size, score, 1, lambda *_: None)  # type: ignore[arg-type]
     assert asked == again
     assert len(asked) <= ASKS * 8
 
@@ -257,14 +256,14 @@ def test_search_of_what_never_fits() -> None:
     with pytest.raises(
         CapacityError, match="no student fits; of 4 combinations were rejected 4 by logic cells"
     ):
-        search(Space(config, (16, 16, 1)), config.size, lambda *_: 0.0, 1, lambda *_: None)  # type: ignore[arg-type]
+        search(SearchSpace(config, (16, 16, 1)), config.size, lambda *_: 0.0, 1, lambda *_: None)  # type: ignore[arg-type]
 
 
 def test_enumeration_has_a_limit() -> None:
     layers = [{"activation_bits": [2, 3, 4]}] * 3
     config = build([*layers, LAST], {**SLOW, "search": "enumerate"})
     with pytest.raises(ConfigError, match="too many to enumerate, 1000 is the most"):
-        search(Space(config, SHAPE), config.size, lambda *_: 0.0, 1, lambda *_: None)  # type: ignore[arg-type]
+        search(SearchSpace(config, SHAPE), config.size, lambda *_: 0.0, 1, lambda *_: None)  # type: ignore[arg-type]
 
 
 def test_journal_is_shared_by_runs(tmp_path: Path) -> None:
@@ -276,9 +275,9 @@ def test_journal_is_shared_by_runs(tmp_path: Path) -> None:
         asked.append(chosen)
         return 0.5
 
-    search(Space(config, SHAPE), config.size, score, 1, lambda *_: None)  # type: ignore[arg-type]
+    search(SearchSpace(config, SHAPE), config.size, score, 1, lambda *_: None)  # type: ignore[arg-type]
     before = len(asked)
-    found, _ = search(Space(config, SHAPE), config.size, score, 1, lambda *_: None)  # type: ignore[arg-type]
+    found, _ = search(SearchSpace(config, SHAPE), config.size, score, 1, lambda *_: None)  # type: ignore[arg-type]
     assert journal.is_file()
     assert len(asked) == before
     assert len(found) == 3
@@ -350,7 +349,7 @@ def test_sizing_of_a_closed_student_checks_the_budget_alone(tmp_path: Path) -> N
 
 
 def test_outcome_tells_what_one_step_more_costs() -> None:
-    space = Space(build(OPEN), SHAPE)
+    space = SearchSpace(build(OPEN), SHAPE)
     chosen = {"layers[0].outputs": 4, "layers[0].weight_bits": 2}
     found = space.fitting(chosen)
     assert found is not None
@@ -398,3 +397,10 @@ def test_binding_limit_of_an_amd_board() -> None:
     assert found.binding.name == "dsps" and found.binding.need == 32 * 16 + 8
     with pytest.raises(CapacityError, match=r"needs 520 DSPs, the budget of pynq-z1 is 110 \(220 less the"):
         found.require_fit()
+
+
+@pytest.mark.parametrize("kind", ["tree", "imported"])
+def test_other_kinds_of_students_have_no_folds_to_choose(kind: str) -> None:
+    config = build(closed()).model_copy(update={"student": StudentConfig.model_construct(kind=kind)})
+    with pytest.raises(ConfigError, match=f"of kind '{kind}' `retort build` tells what the core takes"):
+        size_of(config, lambda *_: None)
