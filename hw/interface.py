@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from common.errors import ModelFileError
+from common.errors import FrameError, ModelFileError
 from common.jsonfile import JsonFile
 
 WEIGHTS = "weights.bin"
@@ -65,6 +65,14 @@ class StreamFormat:
     def frame_bytes(self) -> int:
         """Bytes a frame takes on a byte stream."""
         return self.elements * self.item_bits // 8
+
+    def require(self, frames: NDArray[Any]) -> None:
+        """Raise `FrameError` where `frames` are not `(n, *shape)` of the stream's type."""
+        if frames.shape[1:] != self.shape or str(frames.dtype) != self.dtype:
+            raise FrameError(
+                f"frames are {frames.dtype} {frames.shape[1:]}, the core takes {self.dtype} {self.shape}:"
+                " give it the data of its build"
+            )
 
     def to_bytes(self, frames: NDArray[Any]) -> bytes:
         """Frames `(n, *shape)` as the bytes of `n` frames, one after the other."""

@@ -1,1 +1,4 @@
-"""The boards that Retort builds for, and what each chip family needs. Imports `hw.tools`."""
+"""The boards that Retort builds for, what a design may use of them, and their chip families.
+
+Imports `hw.tools.kinds` only.
+"""

@@ -1,1 +1,4 @@
-"""The host's side of a board: the serial link, and PYNQ boards by SSH. Imports `hw.shells`."""
+"""The host's side of a board: the driver of the serial link, and PYNQ boards by SSH.
+
+Imports `hw.shells`, `hw.tools` and `hw.interface`.
+"""

@@ -101,11 +101,7 @@ class Link:
         if interface.weights is not None:
             interface.weights.check(weights)
             self._blocks = protocol.weight_blocks(weights)
-        if frames.shape[1:] != interface.input.shape or str(frames.dtype) != interface.input.dtype:
-            raise FrameError(
-                f"frames are {frames.dtype} {frames.shape[1:]}, the core takes {interface.input.dtype} "
-                f"{interface.input.shape}: give it the data of its build"
-            )
+        interface.input.require(frames)
         outputs = bytearray()
         for done, frame in enumerate(frames, 1):
             reply = self.request(Command.INFER, interface.input.to_bytes(frame))

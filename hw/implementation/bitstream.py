@@ -1,4 +1,4 @@
-"""From `core.v` to a bitstream: board top, synthesis, place and route, packing, and what the reports say."""
+"""From `core.v` to a bitstream: board top, synthesis, place and route, packing, and the tools' reports."""
 
 import json
 import math
@@ -22,7 +22,7 @@ NETLIST = "top.json"
 PLACED = "placed.json"
 PINS = "pins.json"
 HEADER_BYTES = 1 << 16
-"""Where in a bitstream the synchronization is at the latest, behind comments."""
+"""A bitstream has its synchronization, behind comments, within these bytes."""
 CHAINS = Path(__file__).parent / "carry.v"
 
 
@@ -101,10 +101,10 @@ def synthesize(
 
 
 def synthesis(toolchain: Toolchain, top: str, work: Path, *, single_port: bool = False) -> list[str]:
-    """Yosys's commands from modules read to cells of a family; sums become carry chains, each its own.
+    """Yosys's commands that map modules to the cells of a family; each sum becomes a carry chain of its own.
 
-    A core's single-port RAMs are mapped before flattening: with logic around it, its one address would become
-    two. Of a chip without such RAMs Yosys says that nothing fits.
+    Single-port RAMs are mapped before flattening: with logic around it, their one address would become two.
+    On a chip without such RAMs Yosys fails.
     """
     carry = os.path.relpath(CHAINS, work.resolve())
     rams = []
@@ -125,7 +125,7 @@ def synthesis(toolchain: Toolchain, top: str, work: Path, *, single_port: bool =
 
 
 def _forget_insides(netlist: Path) -> None:
-    """Keep the vendor's cells as ports alone: what is inside is named after paths of this machine."""
+    """Keep only the ports of the vendor's cells: their insides are named after paths of this machine."""
     with reading(netlist, "a netlist of Yosys's"):
         content = json.loads(netlist.read_text())
         if not content["modules"]["top"]["cells"]:
@@ -150,7 +150,7 @@ def place_and_route(board: Board, *, work: Path, log: Path, seed: int, native: b
     argv = [*tools.nextpnr(native=native), *_device_options(board), "--json", NETLIST]
     argv += [f"--{tools.constraints[1:]}", f"top{tools.constraints}"]
     argv += [tools.routed_option, f"top{tools.routed}", "--write", PLACED]
-    # nextpnr's exit code tells missed timing and failure alike; the report tells them apart.
+    # nextpnr's exit code is the same for missed timing and for failure; the report is not.
     argv += ["--report", "report.json", "--seed", str(seed), "--timing-allow-fail"]
     products = [Path(f"top{tools.routed}"), Path(PLACED), Path("report.json")]
     try:

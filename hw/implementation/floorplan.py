@@ -33,7 +33,7 @@ _BEL = re.compile(r"X(\d{1,3})/Y(\d{1,3})/(\S+)")
 
 @dataclass(frozen=True)
 class Cell:
-    """A placed cell: the part of the design and the kind that it counts as, its tile, its place in it."""
+    """A placed cell: its part of the design, its kind, its tile, and the cell of the tile."""
 
     part: str
     kind: str
@@ -71,8 +71,8 @@ def draw(nextpnr_json: Path, drawing: Drawing) -> str:
 def part_of(name: str) -> str:
     """The part of the design that a cell belongs to, by its hierarchical name: a layer, or the shell.
 
-    Synthesis names a register after the outermost wire that it drives: those that give a layer's output are
-    between layers. A name without hierarchy, or one that only a tool made up, is of neither.
+    Synthesis names a register after the outermost wire that it drives, so that a layer's output registers
+    count as between layers. A name without hierarchy, or a tool's own, belongs to neither.
     """
     path = name.split(".")[:-1]
     if name.startswith("$") or not path:
@@ -98,7 +98,7 @@ def _read(path: Path, kinds: Mapping[str, str]) -> tuple[str, str, list[Cell]]:
 
 def _cell(name: str, entry: Mapping[str, Any], kinds: Mapping[str, str]) -> Cell | None:
     bel = entry["attributes"].get("NEXTPNR_BEL")
-    # A slice's write port of LUT RAM has no place of its own: its lookup tables are cells too.
+    # The write port of LUT RAM takes no room: its lookup tables are cells too.
     if bel is None or entry["type"] == "TRELLIS_RAMW":
         return None
     match = _BEL.fullmatch(bel)
@@ -122,7 +122,7 @@ def _boxes(cells: Sequence[Cell], drawing: Drawing, rows: int) -> list[Box]:
 
 
 def _in_tile(cell: Cell, drawing: Drawing, bels: Sequence[str]) -> Box:
-    """Where in its tile a cell is; those that are no logic share theirs evenly."""
+    """Where in its tile a cell is; cells other than logic share the tile evenly."""
     if logic := drawing.logic(cell.bel):
         return Box(*logic)
     width = max(TILE // len(bels), 2)

@@ -27,7 +27,7 @@ class Buffer(wiring.Component):  # type: ignore[misc]
         )
 
     def elaborate(self, platform: Any) -> Module:
-        """Two pointers; each has a bit that flips with every round, which tells full from empty."""
+        """Two pointers; each has a bit that flips with every round, to distinguish full from empty."""
         m = Module()
         m.submodules.memory = memory = Memory(shape=8, depth=self._depth, init=[])
         writing, reading = memory.write_port(), memory.read_port()
@@ -59,9 +59,9 @@ class Buffer(wiring.Component):  # type: ignore[misc]
 class Crc(wiring.Component):  # type: ignore[misc]
     """CRC-32 of the bytes since `start`, a bit a cycle; `low` is the byte that goes over the line next.
 
-    A byte that comes with `check` is one of the CRC itself, low byte first: it is compared, `mismatch` set
-    where it differs, and the register turned by 8 bits. After four of them the register is as it was,
-    for the CRC to go on from. `busy` while a byte is worked on.
+    A byte with `check` is one of the CRC itself, low byte first: it is compared, `mismatch` is set where it
+    differs, and the register rotates by 8 bits. After four such bytes the register is as before, and the CRC
+    can go on. `busy` is set while a byte is being processed.
     """
 
     def __init__(self) -> None:

@@ -22,7 +22,7 @@ from hw.shells.uart import Receiver, Transmitter
 
 
 class Chip(wiring.Component):  # type: ignore[misc]
-    """Shell around an instance of module `core`, which is another file's; `busy` is for a light.
+    """Shell around an instance of module `core`, defined elsewhere; `busy` drives a light.
 
     The core's ports: `clk`, `rst` (synchronous, active high), streams `s_axis_*` and `m_axis_*` of
     `interface`, `load_*` where it has weights to load. A request that breaks off is given up after
@@ -71,7 +71,7 @@ class Chip(wiring.Component):  # type: ignore[misc]
 
 
 class _Plain(wiring.Component):  # type: ignore[misc]
-    """A chip with its ports and `clk`, started by the power-on values of its flip-flops."""
+    """A chip with its ports and `clk`; the power-on values of its flip-flops start it."""
 
     def __init__(self, chip: Chip | ParallelChip) -> None:
         self._chip = chip
@@ -120,8 +120,8 @@ def chip_verilog(
 ) -> str:
     """Module `chip` with port `clk` and the shell's, to be read together with the core's Verilog.
 
-    The shell is the serial one, ports `rx`, `tx` and `busy`, or, given `port`, the parallel one. `identity`
-    is the core's digest, of which the serial one tells the first bytes; `work` takes the files between.
+    The shell is serial, with ports `rx`, `tx` and `busy`, or parallel where there is a `port`. The serial one
+    identifies itself by the first bytes of `identity`, the core's digest. `work` takes temporary files.
     """
     if port is not None:
         _require_no_weights(interface)

@@ -27,14 +27,13 @@ from hw.shells.protocol import (
 class Link(wiring.Component):  # type: ignore[misc]
     """One request at a time: checks it while its payload already flows into the core, then replies.
 
-    A host cannot be held up, a core may hold up its input: a buffer has room for a whole frame. Whatever is
-    wrong with a request, `core_reset` throws away what the core has of it. A request that breaks off is given
-    up after `timeout` cycles without a byte (rounded up to a power of two). A byte that comes while the core
-    computes gives that frame up and starts anew: the host has lost patience. Bytes come
-    `hw.shells.bytes.BYTE_CYCLES` or more cycles apart.
+    The host cannot wait but the core may: a buffer holds a whole frame. `core_reset` drops a faulty request
+    from the core. A request that breaks off ends after `timeout` cycles without a byte (rounded up to a power
+    of two). A byte that comes while the core computes drops that frame and starts a new request: the host has
+    timed out. Bytes come `hw.shells.bytes.BYTE_CYCLES` or more cycles apart.
 
-    Where the core has weights to load, port `load` does it, and no frame is taken before it is done. What is
-    loaded stays when `core_reset` is set.
+    Where the core has weights to load, port `load` writes them, and no frame is accepted before. `core_reset`
+    keeps them.
     """
 
     def __init__(self, interface: CoreInterface, identity: bytes, timeout: int) -> None:
@@ -189,7 +188,7 @@ class Link(wiring.Component):  # type: ignore[misc]
             self._expect_crc(m, crc)
 
     def _receive_block(self, m: Module, loader: Loader) -> None:
-        """What comes goes into RAM at once; where it was damaged, all has to come again."""
+        """Write a block into RAM at once; after a damaged one all blocks must come again."""
         m.submodules.loader = loader
         wiring.connect(m, loader.load, wiring.flipped(self.load))
         m.d.comb += loader.bytes.payload.eq(self.received.payload)

@@ -1,4 +1,4 @@
-"""Weights into a core's RAM that is empty after configuration, and whether they are the right ones."""
+"""Loads weights into a core's RAM, which is empty after configuration, and checks them."""
 
 import zlib
 from typing import Any
@@ -26,10 +26,10 @@ def load_signature(weights: WeightsFormat) -> wiring.Signature:
 
 
 class Loader(wiring.Component):  # type: ignore[misc]
-    """Takes the bytes of whole blocks one after the other and gives the core a word for every two of them.
+    """Takes the bytes of whole blocks and gives the core a word for every two of them.
 
-    `block` is the number of the block that comes next, `whole` tells that all have come, `loaded` that their
-    CRC-32 is the right one, too. `clear` begins anew; until all has come again, nothing is `loaded`.
+    `block` is the number of the next block, `whole` is set once all have come, `loaded` if their CRC-32 is
+    right, too. `clear` starts again from block 0.
     """
 
     def __init__(self, weights: WeightsFormat) -> None:

@@ -1,10 +1,10 @@
 """The core's streams on pins, for a master that runs on the board's clock.
 
-A beat moves at a rising edge of the clock at which valid and ready of its stream are both high, as on an
-AXI-Stream; `clk_out` is that clock. A word of more bits than pins takes several beats, low bits first.
-`out_last` goes with a frame's last beat. `reset_n`, low for four cycles or more, throws away what is on its
-way; in it `in_ready` and `out_valid` are low. All outputs come straight from flip-flops; of the inputs,
-`in_data` and `in_valid` pass one LUT on their way to one, and `out_ready` drives clock enables.
+A beat moves at a rising edge of the clock `clk_out` where valid and ready of its stream are both high, as on
+AXI-Stream. A word of more bits than pins takes several beats, low bits first. `out_last` is high in a frame's
+last beat. `reset_n`, low for four cycles or more, drops the frames under way; `in_ready` and `out_valid` are
+low meanwhile. All outputs are flip-flops; inputs `in_data` and `in_valid` reach theirs through one LUT, and
+`out_ready` drives clock enables.
 """
 
 from typing import Any
@@ -23,16 +23,16 @@ from hw.shells.port import PortWidths
 
 
 class Skid(wiring.Component):  # type: ignore[misc]
-    """A stream's register stage, of which `i.ready`, `o.valid` and `o.payload` are flip-flops.
+    """A register stage of a stream: `i.ready`, `o.valid` and `o.payload` are flip-flops.
 
-    It moves a word every cycle: the word that comes while the one before is held up is kept aside.
+    It moves a word every cycle: a word that comes while the output waits is kept in a second register.
     """
 
     def __init__(self, bits: int) -> None:
         super().__init__({"i": In(stream.Signature(bits)), "o": Out(stream.Signature(bits))})
 
     def elaborate(self, platform: Any) -> Module:
-        """Two places: the output, and one that fills only when the output is held up."""
+        """Two registers: the output, and one that fills only while the output waits."""
         m = Module()
         kept = Signal.like(self.o.payload)
         full = Signal()

@@ -10,7 +10,7 @@ from hw.boards.board import CONTROL_PINS, Board, BoardPin
 from hw.interface import CoreInterface, StreamFormat
 
 Shell = Literal["uart", "parallel"]
-"""How the core meets the world: framed over a serial link, or its streams on pins."""
+"""Frames over a serial link, or the core's streams on pins."""
 
 INPUTS = ("in_data", "in_valid", "out_ready", "reset_n")
 
@@ -37,8 +37,7 @@ class PortPin:
 def parallel_port(board: Board, interface: CoreInterface) -> PortWidths:
     """The widths that move a frame in the fewest cycles on the board's free pins; they divide the words.
 
-    The slower stream counts first, then both together. Raises `CapacityError` where not even one bit each way
-    fits.
+    The slower stream decides, then their sum. Raises `CapacityError` where one bit each way does not fit.
     """
     pins = board.budget.stream_bits
     if pins < 2:

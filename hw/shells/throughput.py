@@ -1,4 +1,4 @@
-"""How fast core and link are: a host sees frames at the rate of the slower one."""
+"""Rates of core and link: the slower one limits the frames a second."""
 
 from dataclasses import dataclass
 from math import ceil, floor
@@ -13,7 +13,7 @@ from hw.shells.protocol import BITS_PER_BYTE, CRC_BYTES, HEADER_BYTES
 def serial_bits(interface: CoreInterface) -> int:
     """Bits on the serial line for a frame: the request and, after it, the reply.
 
-    The host is taken to be ready at once: what it and its adapter wait comes on top.
+    Delays of the host and its adapter are not counted.
     """
     frames = interface.input.frame_bytes + interface.output.frame_bytes
     return BITS_PER_BYTE * (2 * (HEADER_BYTES + CRC_BYTES) + frames)
@@ -45,7 +45,7 @@ class Pace:
 
 
 def spoken(rate: float) -> str:
-    """A rate as text, rounded down: one that is asked for as it stands can be had."""
+    """A rate as text, rounded down, so that a build that asks for it is possible."""
     return f"{floor(rate):,}" if rate >= 100 else f"{floor(100 * rate) / 100:g}"
 
 
@@ -88,7 +88,7 @@ def link_for(board: Board, interface: CoreInterface, interval: int, port: PortWi
 def link_cycles(board: Board, interface: CoreInterface, port: PortWidths | None = None) -> int:
     """Cycles of the board's clock that a frame takes on the link, its result included.
 
-    Streams of the parallel shell and of DMA move side by side: the slower one counts.
+    The streams of the parallel shell and of DMA move at the same time: the slower one counts.
     """
     if board.finn_board:
         streams = (interface.input, interface.output)

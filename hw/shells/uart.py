@@ -13,7 +13,7 @@ from hw.shells.protocol import BITS_PER_BYTE
 class Receiver(wiring.Component):  # type: ignore[misc]
     """Samples each bit in its middle; a byte without a stop bit is dropped. A break may read as noise.
 
-    `bytes` gives a byte for one cycle and does not wait: who reads must be ready.
+    `bytes` gives a byte for one cycle and does not wait: its reader must be ready.
     """
 
     def __init__(self, clocks_per_bit: int) -> None:
@@ -21,7 +21,7 @@ class Receiver(wiring.Component):  # type: ignore[misc]
         super().__init__({"line": In(1, init=1), "bytes": Out(stream.Signature(8, always_ready=True))})
 
     def elaborate(self, platform: Any) -> Module:
-        """Synchronizer, divider, and a shift register: a byte is whole once its start bit is at the end."""
+        """Synchronizer, divider, shift register: the byte is complete once its start bit is at the end."""
         m = Module()
         line = Signal(init=1)
         m.submodules.synchronizer = FFSynchronizer(self.line, line, init=1)
@@ -46,14 +46,14 @@ class Receiver(wiring.Component):  # type: ignore[misc]
 
 
 class Transmitter(wiring.Component):  # type: ignore[misc]
-    """Takes a byte when the one before, with its stop bit, is through."""
+    """Takes the next byte once the stop bit of the one before is sent."""
 
     def __init__(self, clocks_per_bit: int) -> None:
         self._clocks_per_bit = clocks_per_bit
         super().__init__({"bytes": In(stream.Signature(8)), "line": Out(1, init=1)})
 
     def elaborate(self, platform: Any) -> Module:
-        """Divider, and a shift register of which the stop bit stays."""
+        """Divider, and a shift register that keeps its stop bit."""
         m = Module()
         divider = Signal(range(self._clocks_per_bit))
         shift = Signal(BITS_PER_BYTE, init=1)

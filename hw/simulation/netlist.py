@@ -1,6 +1,6 @@
-"""Simulation models of a chip at each stage of its making: RTL, synthesized netlist, decompiled bitstream.
+"""Simulation models of a chip: its RTL, its synthesized netlist, its decompiled bitstream.
 
-All three have the same pins, so that one virtual board, or one driver of the parallel port, runs any of them.
+All three have the same pins: the virtual board, or the driver of the parallel port, runs any of them.
 """
 
 import os
@@ -22,7 +22,7 @@ from hw.tools.tools import reading, run, run_yosys, wheel_folder
 
 @dataclass(frozen=True)
 class ChipModel:
-    """Verilog of a whole chip: its files, top module and pins, `pins` with {} for a signal of its shell."""
+    """Verilog of a whole chip: files, top module, clock, and the name of a pin, {} for the shell's signal."""
 
     sources: tuple[Path, ...]
     top: str
@@ -31,7 +31,7 @@ class ChipModel:
     defines: Mapping[str, str] = field(default_factory=dict)
 
     def pin(self, signal: str) -> str:
-        """The port that a signal of the shell has."""
+        """The pin of a signal of the shell."""
         return self.pins.format(signal)
 
     def compile(
@@ -64,7 +64,7 @@ class ChipModel:
 def rtl_model(
     board: Board, core: Path, interface: CoreInterface, identity: bytes, work: Path, *, shell: Shell = "uart"
 ) -> ChipModel:
-    """Shell and core as they were written."""
+    """Shell and core before synthesis."""
     chip = work / "chip.v"
     port = parallel_port(board, interface) if shell == "parallel" else None
     text = chip_verilog(interface, identity, work / "chip", clocks_per_bit=board.clocks_per_bit, port=port)

@@ -1,5 +1,6 @@
-"""`core.v` in Verilator: whole data sets streamed through, in cycles that are counted."""
+"""`core.v` in Verilator: streams whole data sets through, and counts cycles."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,12 @@ from hw.tools.tools import reading, run
 
 HARNESS = Path(__file__).parent / "harness" / "core.cpp"
 FEWEST = 100
-"""Frames that are worth a core of their own."""
+"""The least frames for which another core is started."""
 
 
 @dataclass(frozen=True)
 class Tap:
-    """A stream inside `core.v` to listen to: the output of submodule `instance`, `lanes` values of `bits`."""
+    """A stream inside `core.v` that is recorded: output of submodule `instance`, `lanes` values of `bits`."""
 
     instance: str
     lanes: int
@@ -61,6 +62,17 @@ class Simulation:
         return max(settled, default=self.latency)
 
 
+def drive(
+    executable: Path, stimulus: bytes, arguments: Sequence[object], *, cwd: Path, log: Path, what: str
+) -> tuple[bytes, NDArray[np.int64]]:
+    """Run a harness in folder `cwd` on a stimulus: the words that it writes, and their cycles."""
+    (cwd / "stimulus").write_bytes(stimulus)
+    products = [Path("result"), Path("cycles")]
+    argv = [str(executable.resolve()), "stimulus", *map(str, products), *map(str, arguments)]
+    run(argv, cwd=cwd, log=log, what=what, products=products)
+    return (cwd / "result").read_bytes(), np.fromfile(cwd / "cycles", np.int64)
+
+
 def stream(
     executable: Path,
     stimulus: bytes,
@@ -77,21 +89,17 @@ def stream(
 ) -> Simulation:
     """Stream words through a simulator made with `HARNESS`, in folder `cwd`; its outputs are bytes.
 
-    `stimulus` are the words of `frames`, `o_words` come out of each; `loads` is what the harness loads first.
-    Each side is stalled at random in `stall_percent` of cycles. With several `threads` as many cores side by
-    side take a part of the frames each, no fewer than `FEWEST`. Raises `ToolError` where a core stops moving.
+    `stimulus` has the words of `frames`; each frame gives `o_words`. The file `loads` is loaded first.
+    Each side stalls at random in `stall_percent` of cycles. Several `threads` run as many cores, each with a
+    part of the frames, at least `FEWEST`. Raises `ToolError` where a core stops moving.
     """
     parts = max(1, min(threads, frames // FEWEST))
-    given, result, cycles = (cwd / name for name in ("stimulus", "result", "cycles"))
-    given.write_bytes(stimulus)
-    argv = [str(executable.resolve()), given.name, result.name, cycles.name]
-    argv += [str(each) for each in (frames, o_words, seed, stall_percent, parts)]
-    argv += [loads.name] if loads else []
-    run(argv, cwd=cwd, log=log, what=what, products=[Path(result.name), Path(cycles.name)])
-    with reading(cycles, "the cycles of a simulation"):
-        first_in, last_out = np.fromfile(cycles, np.int64).reshape(2, frames)
+    numbers = (frames, o_words, seed, stall_percent, parts, *([loads.name] if loads else []))
+    result, cycles = drive(executable, stimulus, numbers, cwd=cwd, log=log, what=what)
+    with reading(cwd / "cycles", "the cycles of a simulation"):
+        first_in, last_out = cycles.reshape(2, frames)
     begins = tuple(part * frames // parts for part in range(parts))
-    return Simulation(np.fromfile(result, np.uint8), first_in, last_out, begins=begins)
+    return Simulation(np.frombuffer(result, np.uint8), first_in, last_out, begins=begins)
 
 
 class CoreSimulator:
@@ -108,10 +116,10 @@ class CoreSimulator:
         taps: tuple[Tap, ...] = (),
         optimize: str = "-O1",
     ) -> None:
-        """Compile, `optimize` being the C++ level; some 300,000 cycles a second of a small CNN at -O1.
+        """Compile at C++ level `optimize`; at -O1 a small CNN runs some 300,000 cycles a second.
 
-        `weights` are loaded before the first frame of a run, in reset. Raises `ToolError` where Verilator
-        finds the slightest fault in the file, `ModelFileError` where the weights are not the core's.
+        `weights` are loaded before the first frame of a run, in reset. Raises `ToolError` at any warning of
+        Verilator's, `ModelFileError` where the weights are not the core's.
         """
         self.interface, self.work, self.log, self.taps = interface, work, log, taps
         work.mkdir(parents=True, exist_ok=True)

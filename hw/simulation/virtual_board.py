@@ -1,4 +1,4 @@
-"""The virtual board: a whole chip in Verilator behind a pseudo-terminal, for the host driver to talk to."""
+"""The virtual board: a whole chip in Verilator behind a pseudo-terminal, which the host driver opens."""
 
 import contextlib
 import os
@@ -27,9 +27,9 @@ def build(model: ChipModel, *, work: Path, log: Path, clocks_per_bit: int, optim
 class VirtualBoard:
     """Runs a simulator that `build` made; inside the `with`, `port` is the path of its serial port.
 
-    Simulated time stands still while the host is silent: for `patience` seconds once the line has been quiet
-    for half of the shell's time-out, `timeout_bits`, so that a slow host is not taken for one that broke off;
-    and for good after `limit_bits`, which must be more than the core's latency, in bit times.
+    Simulated time stops while the host is silent: for `patience` seconds once the line has been quiet for
+    half of the shell's time-out of `timeout_bits`, so that a slow host does not time out; and for good after
+    `limit_bits`, which must be more than the core's latency in bit times.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class VirtualBoard:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop the simulator; raises `ToolError` where it was dead already, which explains other errors."""
+        """Stop the simulator; raises `ToolError` where it had died, which explains other errors."""
         try:
             self.check()
         finally:

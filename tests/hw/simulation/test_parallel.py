@@ -21,7 +21,7 @@ from hw.shells.chip import build_plan, chip_verilog
 from hw.shells.parallel import Skid
 from hw.shells.port import PortWidths, parallel_port, pins_json, port_pins
 from hw.simulation import netlist, parallel_board
-from hw.simulation.parallel_board import ParallelRun
+from hw.simulation.simulate import Simulation
 from tests.hw.conftest import OPEN_BOARDS
 
 boards = pytest.mark.parametrize("board", OPEN_BOARDS, ids=lambda board: board.name)
@@ -208,7 +208,7 @@ endmodule
 
 def drive(
     io: CoreInterface, port: PortWidths, frames: NDArray[np.uint8], work: Path, stall_percent: int
-) -> ParallelRun:
+) -> Simulation:
     core = CORE.format(
         i_bits=io.input.word_bits,
         o_bits=io.output.word_bits,
@@ -324,7 +324,7 @@ FAULTLESS = {
 }
 
 
-def echo(work: Path, **faults: str) -> ParallelRun:
+def echo(work: Path, **faults: str) -> Simulation:
     io = CoreInterface(StreamFormat((4,), "uint8", 1), StreamFormat((4,), "uint8", 1))
     (work / "chip.v").write_text(ECHO.format(**FAULTLESS | faults))
     return parallel_board.run(
