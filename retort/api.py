@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.progress import Silent
 from hw.tools.tools import fingerprint
 from pipeline.config.build import Build
-from pipeline.config.checks import load_checked
+from pipeline.config.file import load_checked
 from pipeline.engine.engine import select
 from pipeline.engine.lock import open_built
 from pipeline.engine.outputs import build_folder
@@ -23,14 +23,14 @@ Progress = Callable[[str, int, int], None]
 """`progress(label, done, total)`: how far the loop called `label` is."""
 
 
-def load(path: str | Path) -> Build:
+def load(path: str | Path, overrides: Sequence[str] = ()) -> Build:
     """Read and check a build file, its data included.
 
     Raises:
         ConfigError: names the file and the key; `args` has a line for each problem.
         DataError: the data set cannot be read.
     """
-    return load_checked(Path(path))
+    return load_checked(Path(path), overrides)
 
 
 def run(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.build import parse
+from pipeline.config.file import parse
 from pipeline.engine.lock import LOCK, VOLATILE, FileEntry, read_lock, write_volatile
 from pipeline.engine.outputs import FAILED
 from pipeline.engine.stage import LOGS

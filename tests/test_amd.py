@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from pipeline.config.build import load
+from pipeline.config.file import load
 from pipeline.ladder.finn_rtl import finn_rtl
 from pipeline.ladder.networks import QuantizedArtefacts
 from tests.conftest import ROOT, TINY, Built, retort

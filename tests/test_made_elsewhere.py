@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from pipeline.config.build import load
+from pipeline.config.file import load
 from pipeline.ladder import imported, networks
 from pipeline.ladder.imported import ImportedArtefacts
 from tests.conftest import ROOT, Built, retort

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline.artefacts.imported import Recorded
-from pipeline.config.build import load
+from pipeline.config.file import load
 from pipeline.ladder import imported
 from pipeline.ladder.execution import run_onnx
 from pipeline.ladder.imported import ImportedArtefacts

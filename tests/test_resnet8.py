@@ -15,7 +15,7 @@ from models.data import Dataset, Split
 from models.export import golden_model, qonnx_model, save_model
 from models.students import integer
 from models.students.freeze import freeze
-from pipeline.config import build as config
+from pipeline.config import file as config
 from pipeline.engine.stage import StageContext
 from pipeline.ladder import hardware
 from pipeline.ladder.networks import QuantizedArtefacts

@@ -5,7 +5,7 @@ import pytest
 
 from hw.interface import Affine
 from models.data import Scaling
-from pipeline.config import build as config
+from pipeline.config import file as config
 from pipeline.ladder import hardware, networks
 from pipeline.ladder.networks import QuantizedArtefacts
 from tests.conftest import TINY, build

@@ -28,6 +28,9 @@ from enum import IntEnum
 
 from common.errors import FrameError
 
+BITS_PER_BYTE = 10
+"""On the line: a start bit, the byte, a stop bit."""
+
 PROTOCOL_VERSION = 2
 REQUEST_SYNC = 0xA5
 REPLY_SYNC = 0x5A

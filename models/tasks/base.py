@@ -27,6 +27,8 @@ class Task(ABC):
     """Its name in the build file."""
     metric: ClassVar[str]
     """What `score` is, as tables show it."""
+    distillation: ClassVar[str] = "softened-softmax"
+    """The loss of a build file that names none."""
     augmentable: ClassVar[bool] = True
     """Whether a sample that is shifted, mirrored or cut keeps its labels."""
 

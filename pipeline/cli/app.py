@@ -106,6 +106,12 @@ def _writable(path: Path | None) -> Path | None:
 
 
 BuildFile = Annotated[Path, typer.Argument(metavar="FILE", help="The build file (TOML).", show_default=False)]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="A value of the build file, by its dotted key.", show_default=False
+    ),
+]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a build.", show_default=False)]
 JunitFile = Annotated[Path | None, typer.Option("--junit", help="Write a JUnit file.", callback=_writable)]
 OutputFile = Annotated[

@@ -12,13 +12,14 @@ from pipeline.cli.app import (
     DEFAULT_STORE,
     AsJson,
     BuildFile,
+    Overrides,
     StoreFolder,
     print_json,
     print_table,
     say,
     shown,
 )
-from pipeline.config.checks import load_checked
+from pipeline.config.file import load_checked
 from pipeline.engine import engine, outputs
 from pipeline.engine.lock import LOCK
 from pipeline.engine.store import Store
@@ -29,10 +30,14 @@ Until = Annotated[
 
 
 def plan(
-    file: BuildFile, until: Until = None, store: StoreFolder = DEFAULT_STORE, as_json: AsJson = False
+    file: BuildFile,
+    values: Overrides = None,
+    until: Until = None,
+    store: StoreFolder = DEFAULT_STORE,
+    as_json: AsJson = False,
 ) -> None:
     """Show which stages a build would run, and why."""
-    config = load_checked(file)
+    config = load_checked(file, values or ())
     from pipeline.stages import stages_of
 
     planned = engine.plan(config, stages_of(config), Store(store), fingerprint, until)
@@ -45,6 +50,7 @@ def plan(
 def build(
     ctx: typer.Context,
     file: BuildFile,
+    values: Overrides = None,
     until: Until = None,
     out: Annotated[Path, typer.Option(help="The build's folder is made in this one.")] = Path("out"),
     repair: Annotated[bool, typer.Option("--repair", help="Rebuild what is damaged in the store.")] = False,
@@ -55,7 +61,7 @@ def build(
 
     Ends with exit code 4 after all that can be built here, where the rest needs another machine.
     """
-    config = load_checked(file)
+    config = load_checked(file, values or ())
     from pipeline.stages import stages_of
 
     opened = Store(store)

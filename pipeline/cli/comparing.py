@@ -17,7 +17,7 @@ from pipeline.cli.app import (
     say,
     shown,
 )
-from pipeline.config.checks import load_checked
+from pipeline.config.file import load_checked
 from pipeline.engine.store import Store
 
 

@@ -18,7 +18,7 @@ from pipeline.cli.app import (
     shown,
 )
 from pipeline.config.build import Build, needed
-from pipeline.config.checks import load_checked
+from pipeline.config.file import load_checked
 from pipeline.engine.store import Store
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from pipeline.cli.app import (
     say,
     shown,
 )
-from pipeline.config.checks import load_checked
+from pipeline.config.file import load_checked
 from pipeline.engine import engine
 from pipeline.engine.store import Store
 

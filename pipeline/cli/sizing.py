@@ -6,17 +6,17 @@ from typing import Any
 import typer
 
 from hw.boards.boards import find
-from pipeline.cli.app import AsJson, BuildFile, print_json, print_table, say, shown
+from pipeline.cli.app import AsJson, BuildFile, Overrides, print_json, print_table, say, shown
 from pipeline.config.build import Build
-from pipeline.config.checks import load_checked
+from pipeline.config.file import load_checked
 
 
-def size(ctx: typer.Context, file: BuildFile, as_json: AsJson = False) -> None:
+def size(ctx: typer.Context, file: BuildFile, values: Overrides = None, as_json: AsJson = False) -> None:
     """Show what the student takes of its board, layer by layer; trains nothing.
 
     Of a student with open numbers, the fitting one of the most multiplications a frame is shown.
     """
-    config = load_checked(file)
+    config = load_checked(file, values or ())
     from pipeline.sizing.assessment import require_fit
     from pipeline.sizing.result import size_of
 

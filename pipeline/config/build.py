@@ -1,26 +1,20 @@
-"""The build file: TOML in, a frozen `Build` out, and one line for whatever is wrong with it."""
+"""A build: the tables of a build file, each well-formed by itself."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from common.errors import ConfigError
-from models.tasks import TASKS
-from models.tasks.base import Task
+from models.tasks import TASKS, Classification, Task
 from pipeline.config.data import DATA, DataConfig
-from pipeline.config.distill import DistillConfig, distill_problems
-from pipeline.config.errors import describe, problems
-from pipeline.config.file import plain, read_raw
-from pipeline.config.imported import ImportedStudent, imported_problem
+from pipeline.config.distill import DistillConfig
+from pipeline.config.imported import ImportedStudent
 from pipeline.config.quantized import QuantizedStudent
-from pipeline.config.section import MAX_COUNT, MAX_ITEMS, Count, Section, Workers
-from pipeline.config.size import SizeConfig, size_problem
+from pipeline.config.section import MAX_COUNT, MAX_ITEMS, Count, Section, Seed, Workers
 from pipeline.config.student import StudentConfig, TreeStudent
-from pipeline.config.table import Kinds, table_problems
+from pipeline.config.table import Kinds, inconsistent
 from pipeline.config.teacher import TeacherConfig
-from pipeline.config.vivado import VivadoConfig, vivado_problem
+from pipeline.config.vivado import VivadoConfig
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -33,11 +27,7 @@ STUDENTS: dict[str, type[StudentConfig]] = {
 }
 
 OWN_TABLES = ("teacher", "distill", "size", "training")
-OWN_RUNGS = ("maximum_drop", "network_samples", "minimum_agreement", "maximum_apart")
-"""Tables, and keys of `[verify]`, that only some kinds of students use."""
-
-RENAMED = {"network": '[student] with kind = "imported", and the same keys'}
-"""Tables of older build files, and what stands in their place."""
+"""Tables that only some kinds of students use."""
 
 T = TypeVar("T")
 S = TypeVar("S", bound=StudentConfig)
@@ -61,6 +51,26 @@ class CompileConfig(Section):
     fold: Annotated[tuple[Fold, ...], Field(min_length=1, max_length=4 * MAX_ITEMS)] | None = None
     multiply: Literal["auto", "lut", "table", "dsp"] = "auto"
     output: Literal["logits", "label"] = "logits"
+
+
+class SizeConfig(Section):
+    """Sizing: the rate, what of the board stays free, and the search over open numbers.
+
+    `headroom` is the share of each resource that is left free. `search` is `enumerate` (score every student
+    that fits), `optuna` (score `trials` of them, chosen by a tree-structured Parzen estimator), or `auto`:
+    enumerate where no more than `trials` students fit. A score is the accuracy on the validation split after
+    `epochs` of distillation on `train_samples` of the transfer set (all of them, if not given). `journal`
+    names a file that several processes may share to search together.
+    """
+
+    frames_per_second: Annotated[float, Field(ge=0.001, le=1e9)] | None = None
+    target_cycles: Count | None = None
+    headroom: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    search: Literal["auto", "enumerate", "optuna"] = "auto"
+    trials: Count = 24
+    epochs: Count = 4
+    train_samples: Count | None = None
+    journal: str | None = None
 
 
 class BoardConfig(Section):
@@ -89,7 +99,7 @@ class VerifyConfig(Section):
     netlist_samples: Count = 16
     bitstream_samples: Count = 16
     board_samples: Annotated[int, Field(ge=16, le=MAX_COUNT)] = 16
-    stall_seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    stall_seed: Seed = 0
     minimum_accuracy: Share = 0.0
     maximum_drop: Share = 1.0
     network_samples: Count = 64
@@ -119,14 +129,14 @@ class Build(Section):
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=NAME_LENGTH)]
-    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    seed: Seed = 0
     data: DataTable | None = None
     task: TaskTable = Field(default_factory=TASKS["classification"])
     teacher: TeacherConfig | None = None
     student: StudentTable
     distill: DistillConfig | None = None
     size: SizeConfig | None = None
-    compile: CompileConfig
+    compile: CompileConfig = CompileConfig()
     board: BoardConfig
     vivado: VivadoConfig | None = None
     verify: VerifyConfig = VerifyConfig()
@@ -144,15 +154,24 @@ class Build(Section):
             what = (
                 "an imported network is not trained" if kind is ImportedStudent else "a tree does not use it"
             )
-            raise table_problems(*((name, f"{what}; remove [{name}]") for name in unused))
-        used = [name for name in ("training",) if name in kind.tables and tables.get(name) is None]
-        return {**tables, **{name: {} for name in used}}
+            raise inconsistent(*((name, f"{what}; remove [{name}]") for name in unused))
+        filled = {name: tables.get(name) or {} for name in OWN_TABLES if name in kind.tables - {"size"}}
+        if "distill" in filled and isinstance(filled["distill"], dict):
+            filled["distill"] = {"losses": ({"method": _usual_loss(tables)},), **filled["distill"]}
+        return {**tables, **filled}
 
     def student_as(self, kind: type[S]) -> S:
         """The student, which is of this kind; ConfigError where it is of another."""
         if isinstance(self.student, kind):
             return self.student
         raise ConfigError(f"{self.name}: student.kind: '{self.student.kind}' has nothing to train")
+
+
+def _usual_loss(tables: dict[str, Any]) -> str:
+    """The loss of a build file that names none: the task's."""
+    task = tables.get("task")
+    kind = task.get("kind", "classification") if isinstance(task, dict) else "classification"
+    return TASKS.get(kind, Classification).distillation
 
 
 def _student_kind(tables: Any) -> type[StudentConfig] | None:
@@ -167,91 +186,3 @@ def needed(section: T | None, key: str) -> T:
     if section is None:
         raise ConfigError(f"{key}: missing; add it")
     return section
-
-
-def load(path: Path) -> Build:
-    """Read and check a build file, or the configuration in the `build.lock.json` of a build.
-
-    Raises:
-        ConfigError: one line with the file, the dotted key, and what to do.
-    """
-    return parse(read_raw(path), str(path))
-
-
-def parse(raw: Any, where: str) -> Build:
-    """Check a build file's content; `where` names it in errors."""
-    tables = plain(raw, where)
-    if old := [f"{key}: is now {new}" for key, new in RENAMED.items() if key in tables]:
-        raise problems(where, old)
-    try:
-        config = Build.model_validate(tables)
-    except ValidationError as error:
-        found = [f"{key}: {what}" for key, what in describe(error, Build)]
-        raise problems(where, found) from error
-    if found := list(_problems(config)):
-        raise problems(where, found)
-    return config
-
-
-def _problems(config: Build) -> Iterator[str]:
-    """What is wrong with tables that are well-formed each by itself."""
-    yield from _unused(config)
-    yield from _missing(config)
-    found: list[str | None] = []
-    match config.student:
-        case QuantizedStudent():
-            found = [size_problem(config)]
-        case ImportedStudent() as student:
-            found = [imported_problem(config, student)]
-    if config.distill and config.teacher:
-        yield from distill_problems(config.distill, config.teacher.size)
-    board = _board(config)
-    # Of a board that does not exist nothing else can be said.
-    found += [board] if board and board.startswith("board.name") else [board, vivado_problem(config)]
-    yield from (each for each in found if each)
-
-
-def _unused(config: Build) -> Iterator[str]:
-    """Keys of `[verify]` that the kind of student has no use for."""
-    student = config.student
-    for name in OWN_RUNGS:
-        usual = VerifyConfig.model_fields[name].default
-        if name not in student.rungs and getattr(config.verify, name) != usual:
-            yield f"verify.{name}: a student of kind '{student.kind}' does not use it; remove the key"
-
-
-def _missing(config: Build) -> Iterator[str]:
-    for name in ("teacher", "distill"):
-        if name in config.student.tables and getattr(config, name) is None:
-            yield f"{name}: missing; add it"
-    if "teacher" in config.student.tables and config.data is None:
-        yield "data: missing; add it"
-
-
-def _board(config: Build) -> str | None:
-    from hw.boards.boards import find
-
-    try:
-        board = find(config.board.name)
-    except ConfigError as error:
-        return f"board.name: {error}"
-    if board.family.uses_vivado:
-        return _amd(config, board.name)
-    if config.compile.multiply not in board.family.multiply:
-        *some, last = (f"'{each}'" for each in board.family.multiply)
-        return (
-            f"compile.multiply: '{config.compile.multiply}' has no kernel for {board.family.name};"
-            f" give {', '.join(some)} or {last}"
-        )
-    return None
-
-
-def _amd(config: Build, board: str) -> str | None:
-    """What only boards with open tools have."""
-    given = config.board
-    for key, value, usual in (("shell", given.shell, "uart"), ("toolchain", given.toolchain, "wheels")):
-        if value != usual:
-            return f"board.{key}: '{value}' is for open tools, {board} has FINN's shell and Vivado; remove it"
-    if config.compile.multiply != "auto":
-        return f"compile.multiply: FINN chooses where {board} multiplies; remove the key"
-    return None

@@ -1,19 +1,20 @@
-"""What a build file and its data together rule out, said before the first stage runs."""
+"""What is wrong with a build: tables that do not go together, and what its data and its board rule out."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from itertools import product
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.errors import CapacityError, ConfigError
-from models.tasks import Task
-from pipeline.config.build import Build, load
-from pipeline.config.distill import DistillConfig
-from pipeline.config.errors import problems
+from common.topology import AveragePool, Conv, Dense, Depthwise, Step, Topology
+from hw.boards.boards import find
+from pipeline.config.build import Build, SizeConfig, VerifyConfig
+from pipeline.config.imported import ImportedStudent
 from pipeline.config.quantized import QuantizedStudent
 from pipeline.config.section import AugmentConfig
 from pipeline.config.teacher import TeacherConfig
+
+if TYPE_CHECKING:
+    from models.data.outline import Outline
 
 MOST_OPTIONAL = 6
 """Layers that are tried with and without; any others are left out."""
@@ -21,52 +22,131 @@ MOST_OPTIONAL = 6
 LUT_BITS, ULTRA_RAM_BITS = 64, 288 * 1024
 """What a look-up table and an UltraRAM of the largest chips hold."""
 
-if TYPE_CHECKING:
-    from common.topology import Step, Topology
-    from models.data.outline import Outline
+OWN_RUNGS = ("maximum_drop", "network_samples", "minimum_agreement", "maximum_apart")
+"""Keys of `[verify]` that only some kinds of students use."""
 
 
-def load_checked(path: Path) -> Build:
-    """A build file, checked by itself and with the data that it names.
-
-    Raises:
-        ConfigError: a line for each problem: the file, the dotted key, and what to do.
-        DataError: the data cannot be read.
-    """
-    config = load(path)
-    check(config, str(path))
-    return config
+def table_problems(config: Build) -> Iterator[str]:
+    """What is wrong with tables that are well-formed each by itself."""
+    yield from _missing(config)
+    yield from _rate_problems(config)
+    yield from _verify_problems(config)
+    yield from _distill_problems(config)
+    yield from _board_problems(config)
 
 
-def check(config: Build, where: str) -> None:
-    """Check a build with the data that it names; `where` names it in errors. Raises as `load_checked`."""
-    if config.data is None:
-        return
-    from models.data.outline import outline
-    from pipeline.config.data import data_source
-
-    seen = outline(data_source(config.data))
-    found = list(_split_problems(config, seen))
+def data_problems(config: Build, seen: "Outline") -> Iterator[str]:
+    """What the data rule out."""
+    yield from _split_problems(config, seen)
     try:
-        prepared = replace(seen, shape=config.task.input_shape(seen.shape))
+        shape = config.task.input_shape(seen.shape)
     except ConfigError as error:
-        found.append(str(error))
-    else:
-        found += _training_problems(config, prepared)
-        seen = prepared
-    if found:
-        raise problems(where, found)
-    if isinstance(config.student, QuantizedStudent):
-        _check_room(config, seen, where)
+        yield str(error)
+        return
+    student = config.student
+    if isinstance(student, QuantizedStudent):
+        yield from _layer_problems(config, shape, seen.classes)
+        yield from _augment_problems("student", student.augment, shape)
+    if config.teacher:
+        yield from _task_problems(config, config.teacher)
+        yield from _view_problems(config.teacher, shape)
+        yield from _augment_problems("teacher", config.teacher.augment, shape)
+        yield from _batch_problems(config, config.teacher, seen)
+
+
+def _missing(config: Build) -> Iterator[str]:
+    student = config.student
+    for name in ("teacher", "distill"):
+        if name in student.tables and getattr(config, name) is None:
+            yield f"{name}: missing; add it"
+    if config.data is None and not (isinstance(student, ImportedStudent) and student.recorded):
+        other = ", or student.recorded, for frames to verify with" if student.kind == "imported" else ""
+        yield f"data: missing; add it{other}"
+
+
+def _rate_problems(config: Build) -> Iterator[str]:
+    """Several rates, or none; open numbers without sizing."""
+    asked, size = config.compile, config.size or SizeConfig()
+    given = {
+        "compile.target_cycles": asked.target_cycles,
+        "compile.fold": asked.fold,
+        "size.frames_per_second": size.frames_per_second,
+        "size.target_cycles": size.target_cycles,
+    }
+    found = [key for key, value in given.items() if value is not None]
+    if config.student.kind == "tree":
+        yield from (f"{key}: a tree has no layers to fold; remove the key" for key in found)
+        return
+    if len(found) > 1:
+        yield f"{found[0]}: {' and '.join(found)} are set; give one of them"
+    if not config.student.choices:
+        return
+    first = f"student.{next(iter(config.student.choices))} is left open"
+    if config.size is None:
+        yield f"{first}; give one value, or a [size] table that says how to choose"
+    elif asked.fold is not None:
+        yield f"compile.fold: {first}, and folds by hand fit one student only; give a rate instead"
+
+
+def _verify_problems(config: Build) -> Iterator[str]:
+    student, limits = config.student, config.verify
+    for name in OWN_RUNGS:
+        usual = VerifyConfig.model_fields[name].default
+        if name not in student.rungs and getattr(limits, name) != usual:
+            yield f"verify.{name}: a student of kind '{student.kind}' does not use it; remove the key"
+    if limits.minimum_agreement == 0 and limits.maximum_apart == 1:
+        yield "verify.maximum_apart: with minimum_agreement 0 every network passes; give less than 1"
+    if config.data is None and limits.minimum_accuracy:
+        yield "verify.minimum_accuracy: without [data] there are no labels; add it, or remove the key"
+
+
+def _distill_problems(config: Build) -> Iterator[str]:
+    """Losses, source and schedule that do not suit the teacher or the task."""
+    if config.distill is None or config.teacher is None:
+        return
+    methods: dict[str, Any] = {"data": config.distill.data, "schedule": config.distill.schedule}
+    for at, each in enumerate(config.distill.losses):
+        methods[f"losses[{at}].method"] = each.loss
+        try:
+            each.loss.check_members(config.teacher.size)
+        except ConfigError as error:
+            yield f"distill.losses[{at}]: {error}"
+    for key, method in methods.items():
+        if not config.task.accepts(method):
+            served = ", ".join(sorted(method.tasks))
+            what = f"serves {served}, not {config.task.kind}; `retort methods` lists what does"
+            yield f"distill.{key}: {what}"
+
+
+def _board_problems(config: Build) -> Iterator[str]:
+    try:
+        board = find(config.board.name)
+    except ConfigError as error:  # of a board that does not exist nothing else can be said
+        yield f"board.name: {error}"
+        return
+    asked, vivado, asked_multiply = config.board, config.vivado, config.compile.multiply
+    if not board.family.uses_vivado:
+        if asked_multiply not in board.family.multiply:
+            *some, last = (f"'{each}'" for each in board.family.multiply)
+            what = f"'{asked_multiply}' has no kernel for {board.family.name}"
+            yield f"compile.multiply: {what}; give {', '.join(some)} or {last}"
+        if vivado:
+            yield f"vivado: {board.name} is none of AMD's; remove [vivado], or take another board"
+        return
+    for key, value, usual in (("shell", asked.shell, "uart"), ("toolchain", asked.toolchain, "wheels")):
+        if value != usual:
+            what = f"'{value}' is for open tools, {board.name} has FINN's shell and Vivado; remove it"
+            yield f"board.{key}: {what}"
+    if asked_multiply != "auto":
+        yield f"compile.multiply: FINN chooses where {board.name} multiplies; remove the key"
+    if vivado and vivado.cpp_driver and board.finn.shell != "alveo":
+        yield f"vivado.cpp_driver: FINN has it for Alveo cards alone, {board.name} is none; remove it"
 
 
 def _split_problems(config: Build, seen: "Outline") -> Iterator[str]:
     data = config.data
     assert data is not None
     fraction = getattr(data, "test_fraction", None)
-    if fraction is None and seen.test is None:
-        yield "data.test_fraction: missing, and there is no test part; add it"
-        return
     if fraction is not None and seen.test is not None:
         yield f"data.test_fraction: {data.source} has its own test part; remove it"
         return
@@ -82,41 +162,14 @@ def _split_problems(config: Build, seen: "Outline") -> Iterator[str]:
         yield f"data: {max(train, 0)} samples to train on, for {seen.classes} classes; give more of them"
 
 
-def _training_problems(config: Build, seen: "Outline") -> Iterator[str]:
-    student, teacher = config.student, config.teacher
-    if isinstance(student, QuantizedStudent):
-        topology = _any_topology(config, seen)
-        if isinstance(topology, ConfigError):
-            yield str(topology)
-        else:
-            yield from _output_problems(config, topology, seen.classes)
-            yield from _fold_problems(config, topology)
-    if config.distill:
-        yield from _method_problems(config.distill, config.task)
-    if teacher:
-        yield from _task_problems(config, teacher)
-        yield from _view_problems(teacher, seen)
-        yield from _augment_problems("teacher", teacher.augment, seen)
-        if isinstance(student, QuantizedStudent):
-            yield from _augment_problems("student", student.augment, seen)
-        yield from _batch_problems(config, teacher, seen)
-
-
-def _output_problems(config: Build, topology: "Topology", classes: int) -> Iterator[str]:
+def _layer_problems(config: Build, shape: tuple[int, ...], classes: int) -> Iterator[str]:
     try:
+        topology = any_topology(config, shape)
         config.task.check(topology, classes)
     except ConfigError as error:
         yield str(error)
-
-
-def _method_problems(config: DistillConfig, task: Task) -> Iterator[str]:
-    """Losses, source and schedule that do not serve the task."""
-    recipe = config.recipe()
-    parts: dict[str, Any] = {f"losses[{at}].method": each.made() for at, each in enumerate(config.losses)}
-    for key, each in {**parts, "data": recipe.source, "schedule": recipe.schedule}.items():
-        if not task.accepts(each):
-            served = ", ".join(sorted(each.tasks or ()))
-            yield f"distill.{key}: serves {served}, not {task.kind}; `retort methods` lists what does"
+    else:
+        yield from _fold_problems(config, topology)
 
 
 def _task_problems(config: Build, teacher: TeacherConfig) -> Iterator[str]:
@@ -136,42 +189,20 @@ def _task_problems(config: Build, teacher: TeacherConfig) -> Iterator[str]:
         yield str(error).replace("teacher: ", "teacher.", 1)
 
 
-def _any_topology(config: Build, seen: "Outline") -> "Topology | ConfigError":
-    """A student of the least or the greatest numbers, or why layers fit neither frame nor each other."""
+def any_topology(config: Build, shape: tuple[int, ...]) -> Topology:
+    """A student of the least or the greatest numbers over samples of `shape`.
+
+    Raises:
+        ConfigError: says why none fits, by its key in the build file.
+    """
     found: ConfigError | None = None
     for chosen in _least_and_most(config):
         try:
-            return config.student.topology(seen.shape, chosen)
+            return config.student.topology(shape, chosen)
         except ConfigError as error:
             found = found or error
     assert found is not None
-    return found
-
-
-def _check_room(config: Build, seen: "Outline", where: str) -> None:
-    """Raise `CapacityError` where the least of weights is more than all memory of the chip holds.
-
-    Sizing counts all that a student takes, in minutes where it is far too large: this is seen at once.
-    """
-    from common.topology import Conv, Dense, Depthwise
-    from hw.boards.boards import find
-
-    topology = _any_topology(config, seen)
-    steps = () if isinstance(topology, ConfigError) else topology.steps
-    bits = sum(
-        step.weights * step.layer.weight_bits
-        for step in steps
-        if isinstance(step.layer, Dense | Conv | Depthwise)
-    )
-    board = find(config.board.name)
-    budget = board.budget_of(config.board.shell)
-    room = budget.block_ram_bits + budget.single_port_ram_bits + budget.ultra_rams * ULTRA_RAM_BITS
-    room += budget.luts * LUT_BITS
-    if bits > room:
-        raise CapacityError(
-            f"{where}: student.layers: their weights take {bits} bits, memory and logic of {board.name} hold"
-            f" {room}; make the student smaller"
-        )
+    raise found
 
 
 def _least_and_most(config: Build) -> Iterator[Mapping[str, int]]:
@@ -185,7 +216,31 @@ def _least_and_most(config: Build) -> Iterator[Mapping[str, int]]:
             yield numbers | dict.fromkeys(optional, 0) | dict(zip(few, present, strict=True))
 
 
-def _fold_problems(config: Build, topology: "Topology") -> Iterator[str]:
+def require_room(config: Build, seen: "Outline", where: str) -> None:
+    """Raise `CapacityError` where the least of weights is more than all memory of the chip holds.
+
+    Sizing counts all that a student takes, in minutes where it is far too large: this is seen at once.
+    """
+    if not isinstance(config.student, QuantizedStudent):
+        return
+    topology = any_topology(config, config.task.input_shape(seen.shape))
+    bits = sum(
+        step.weights * step.layer.weight_bits
+        for step in topology.steps
+        if isinstance(step.layer, Dense | Conv | Depthwise)
+    )
+    board = find(config.board.name)
+    budget = board.budget_of(config.board.shell)
+    room = budget.block_ram_bits + budget.single_port_ram_bits + budget.ultra_rams * ULTRA_RAM_BITS
+    room += budget.luts * LUT_BITS
+    if bits > room:
+        raise CapacityError(
+            f"{where}: student.layers: their weights take {bits} bits, memory and logic of {board.name} hold"
+            f" {room}; make the student smaller"
+        )
+
+
+def _fold_problems(config: Build, topology: Topology) -> Iterator[str]:
     from hw.mapping.cost import fold_places
 
     if config.compile.fold is None:
@@ -205,30 +260,28 @@ def _fold_problems(config: Build, topology: "Topology") -> Iterator[str]:
                 yield f"compile.fold[{at}].{key}: {given} does not divide the {whole} {what} of {step.name}"
 
 
-def _sides(step: "Step") -> tuple[int, int]:
-    """What SIMD and PE divide; of the sum of a picture only one pixel comes at a time."""
-    from common.topology import AveragePool
-
+def _sides(step: Step) -> tuple[int, int]:
+    """What SIMD and PE divide; of the sum of an image only one pixel comes at a time."""
     inputs, outputs = step.matrix or (1, 1)
     alone = isinstance(step.layer, AveragePool) and step.layer.size in (None, step.in_shape[:2])
     return 1 if alone else inputs, outputs
 
 
-def _view_problems(teacher: TeacherConfig, seen: "Outline") -> Iterator[str]:
+def _view_problems(teacher: TeacherConfig, shape: tuple[int, ...]) -> Iterator[str]:
     from models.distill.training.transfer import check_views
 
     try:
-        check_views(seen.shape, teacher.views, teacher.mirror)
+        check_views(shape, teacher.views, teacher.mirror)
     except ConfigError as error:
         yield str(error).replace("teacher: views", "teacher.views:", 1)
 
 
-def _augment_problems(key: str, section: AugmentConfig | None, seen: "Outline") -> Iterator[str]:
+def _augment_problems(key: str, section: AugmentConfig | None, shape: tuple[int, ...]) -> Iterator[str]:
     from models.augmentation import Augmentation
 
     try:
         if section:
-            Augmentation(**section.model_dump()).check(seen.shape)
+            Augmentation(**section.model_dump()).check(shape)
     except ConfigError as error:
         yield str(error).replace("augmentation", f"{key}.augment", 1)
 
@@ -238,15 +291,14 @@ def _batch_problems(config: Build, teacher: TeacherConfig, seen: "Outline") -> I
     data, devices = config.data, config.training.devices if config.training else 1
     assert data is not None
     fraction = getattr(data, "test_fraction", None)
-    split = seen.split(fraction, data.validation_fraction, data.train_samples)
-    train = config.task.train_samples(split[1])
+    train = config.task.train_samples(seen.split(fraction, data.validation_fraction, data.train_samples)[1])
     there = train * teacher.views
     sections: dict[str, TeacherConfig | QuantizedStudent] = {"teacher": teacher}
     if isinstance(config.student, QuantizedStudent):
         sections["student"] = config.student
     for key, section in sections.items():
         # A method may make samples for the student.
-        made = key == "student" and config.distill is not None and config.distill.data is not None
+        made = key == "student" and config.distill is not None and config.distill.data.source != "training"
         if section.batch_size > there and not made:
             yield f"{key}.batch_size: {section.batch_size}, but only {there} samples to train on; give less"
         if section.batch_size < 2 * devices:

@@ -10,6 +10,7 @@ from pipeline.config.section import Count, Fraction, Section
 
 if TYPE_CHECKING:
     from models.data import DataSource
+    from models.data.outline import Outline
 
 Place = Annotated[str, Field(min_length=1)]
 """A folder or file; a relative one is below the working directory, as in all of Retort's commands."""
@@ -25,7 +26,7 @@ class DataConfig(Section):
     """
 
     source: str
-    validation_fraction: Fraction
+    validation_fraction: Fraction = 0.1
     train_samples: Count | None = None
     test_samples: Count | None = None
 
@@ -41,14 +42,14 @@ class DigitsData(DataConfig):
     """scikit-learn's digits, 8 by 8: no files, no test part of their own."""
 
     source: Literal["digits"]
-    test_fraction: Fraction
+    test_fraction: Fraction = 0.2
 
 
 class MeasuredData(DataConfig):
     """scikit-learn's small tables of measurements: no files, no test part of their own."""
 
     source: Literal["wine", "breast-cancer"]
-    test_fraction: Fraction
+    test_fraction: Fraction = 0.2
 
 
 class TableData(DataConfig):
@@ -61,7 +62,7 @@ class TableData(DataConfig):
     source: Literal["table"]
     path: Place
     label: Name
-    test_fraction: Fraction
+    test_fraction: Fraction = 0.2
     categorical: tuple[Name, ...] = ()
     leave_out: tuple[Name, ...] = ()
 
@@ -125,6 +126,17 @@ def data_source(config: DataConfig) -> "DataSource":
     asked = config.model_dump()
     place = asked.pop("folder", None) or asked.pop("path", None)
     return DataSource(asked.pop("source"), Path(place) if place else None, **asked)
+
+
+def known_of(config: DataConfig) -> "Outline":
+    """What is known of the data before they are split; a user's own files are read for it.
+
+    Raises:
+        DataError: a file is missing or damaged.
+    """
+    from models.data.outline import outline
+
+    return outline(data_source(config))
 
 
 def data_key(config: DataConfig) -> dict[str, Any]:

@@ -1,13 +1,21 @@
-"""The build file as it is on disk: its encoding, its size, how deep it is nested."""
+"""The build file: read from disk, changed by `--set`, checked, a frozen `Build` out."""
 
 import json
 import re
 import tomllib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
 
 from common.errors import ConfigError
 from common.files import kind_of
+from pipeline.config.build import Build
+from pipeline.config.checks import data_problems, require_room, table_problems
+from pipeline.config.data import known_of
+from pipeline.config.defaults import data_defaults, rate_default
+from pipeline.config.errors import describe, problems
 
 MAX_BYTES = 1 << 24
 MAX_DEPTH = 16
@@ -18,6 +26,143 @@ TOO_DEEP = f"tables or arrays more than {MAX_DEPTH} deep; give a build file"
 # In a run of words with dots between, as keys are; the parser takes quadratic time for long ones.
 _LONG_KEY = re.compile(r"""(?<![\w"'-])(?:["']?[\w-]++["']?+[ \t]*+\.[ \t]*+){40}""")
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+if TYPE_CHECKING:
+    from models.data.outline import Outline
+
+RENAMED = {"network": '[student] with kind = "imported", and the same keys'}
+"""Tables of older build files, and what stands in their place."""
+
+
+def load(path: Path, overrides: Sequence[str] = ()) -> Build:
+    """Read and check a build file, or the configuration in the `build.lock.json` of a build.
+
+    `overrides` are `KEY=VALUE`, as `--set` takes them. A build without a name has the file's.
+
+    Raises:
+        ConfigError: a line for each problem: the file, the dotted key, and what to do.
+    """
+    return parse(_tables(path, overrides), str(path))
+
+
+def load_checked(path: Path, overrides: Sequence[str] = ()) -> Build:
+    """A build file with all its defaults, checked by itself and with the data that it names.
+
+    Raises as `load` and `check` do.
+    """
+    tables, where = _tables(path, overrides), str(path)
+    config = parse(tables, where)
+    seen = known_of(config.data) if config.data else None
+    defaults = [*rate_default(config, seen), *(data_defaults(tables, config, seen) if seen else ())]
+    for key, value in defaults:
+        set_value(tables, key, value)
+    config = parse(tables, where)
+    if seen:
+        check(config, where, seen)
+    return config
+
+
+def _tables(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
+    tables = plain(read_raw(path), str(path))
+    for override in overrides:
+        set_value(tables, *_split(override))
+    return {"name": path.stem, **tables}
+
+
+def parse(raw: Any, where: str) -> Build:
+    """Check a build file's content; `where` names it in errors, which are as those of `load`."""
+    tables = plain(raw, where)
+    if old := [f"{key}: is now {new}" for key, new in RENAMED.items() if key in tables]:
+        raise problems(where, old)
+    try:
+        config = Build.model_validate(tables)
+    except ValidationError as error:
+        raise problems(where, [f"{key}: {what}" for key, what in describe(error, Build)]) from error
+    if found := list(table_problems(config)):
+        raise problems(where, found)
+    return config
+
+
+def check(config: Build, where: str, seen: "Outline") -> None:
+    """Check a build with what is known of its data; `where` names it in errors.
+
+    Raises:
+        ConfigError: a line for each problem.
+        CapacityError: the student's weights alone are more than the chip holds.
+    """
+    if found := list(data_problems(config, seen)):
+        raise problems(where, found)
+    require_room(config, seen, where)
+
+
+def with_values(config: Build, values: Mapping[str, Any]) -> Build:
+    """The build with other values, by dotted keys as `set_value` takes them.
+
+    Raises:
+        ConfigError: a line for each problem of the build that it would be.
+    """
+    tables = config.model_dump()
+    for key, value in values.items():
+        set_value(tables, key, value)
+    return parse(tables, config.name)
+
+
+def set_value(tables: dict[str, Any], key: str, value: Any) -> None:
+    """Set a value in a build file's tables: `size.trials`, `student.layers[2].outputs`.
+
+    `[*]` is every item of an array that has the key. Tables that are not there are added.
+
+    Raises:
+        ConfigError: the key is malformed, or goes through what is no table or no item of an array.
+    """
+    parts = _KEY_PART.findall(key)
+    if not parts or _KEY.fullmatch(key) is None:
+        raise ConfigError(f"{key}: is no key; give one such as student.epochs or student.layers[0].outputs")
+    tables.update(_changed(tables, parts, value, key))
+
+
+def _changed(old: Any, parts: Sequence[tuple[str, str]], value: Any, key: str) -> Any:
+    """What `old` is with the value at the end of the path; tables and arrays on it are new."""
+    if not parts:
+        return value
+    (name, index), *rest = parts
+    if name:
+        if old is not None and not isinstance(old, Mapping):
+            raise ConfigError(f"{key}: {name} is no key, for what is before it is no table; give another key")
+        return {**(old or {}), name: _changed((old or {}).get(name), rest, value, key)}
+    if not isinstance(old, list | tuple):
+        raise ConfigError(f"{key}: [{index}] is no item, for what is before it is no array; give another key")
+    items = list(old)
+    if index == "*":
+        last = rest[0][0] if rest else None
+        chosen = [at for at, item in enumerate(items) if last is None or item.get(last) is not None]
+    else:
+        chosen = [int(index)]
+    if not chosen or max(chosen) >= len(items):
+        raise ConfigError(f"{key}: there is no such item; the array has {len(items)}")
+    for at in chosen:
+        items[at] = _changed(items[at], rest, value, key)
+    return tuple(items)
+
+
+_KEY_PART = re.compile(r"([A-Za-z_][\w-]*)|\[(\d+|\*)\]")
+_KEY = re.compile(r"[A-Za-z_][\w-]*((\.[A-Za-z_][\w-]*)|\[(\d{1,4}|\*)\])*")
+_WORD = re.compile(r"[\w./:-]+")
+
+
+def _split(override: str) -> tuple[str, Any]:
+    """`KEY=VALUE` as key and value; a word that is no TOML stands for itself."""
+    key, mark, text = override.partition("=")
+    if not mark:
+        raise ConfigError(f"--set {override:.100}: no value; give KEY=VALUE")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        if not _WORD.fullmatch(text.strip()):
+            raise ConfigError(f"--set {override:.100}: the value is not TOML: {error!s:.100}") from error
+        value = text.strip()
+    return key.strip(), plain({"value": value}, f"--set {key:.100}")["value"]
 
 
 def read_raw(path: Path) -> Any:

@@ -14,7 +14,6 @@ from pipeline.config.student import StudentConfig
 
 if TYPE_CHECKING:
     from hw.finn.lowering import Bytes
-    from pipeline.config.build import Build
 
 
 MOST = 1e9
@@ -108,19 +107,3 @@ def _digest(path: Path) -> str:
         raise DataError(
             f"student.recorded: {path}: cannot be read ({error.strerror}); give a file"
         ) from error
-
-
-def imported_problem(config: "Build", student: ImportedStudent) -> str | None:
-    """What is wrong with rate and data of a build around such a network, if anything."""
-    asked = config.compile
-    if (asked.target_cycles is None) == (asked.fold is None):
-        found = "neither is" if asked.fold is None else "both are"
-        return f"compile: {found} set; give either target_cycles or fold"
-    if config.data is None and student.recorded is None:
-        return "data: missing; add it, or student.recorded, for frames to verify with"
-    limits = config.verify
-    if limits.minimum_agreement == 0 and limits.maximum_apart == 1:
-        return "verify.maximum_apart: with minimum_agreement 0 every network passes; give less than 1"
-    if config.data is None and limits.minimum_accuracy:
-        return "verify.minimum_accuracy: without [data] there are no labels; add it, or remove the key"
-    return None

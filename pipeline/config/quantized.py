@@ -183,10 +183,10 @@ class QuantizedStudent(StudentConfig):
     rungs: ClassVar[frozenset[str]] = frozenset({"maximum_drop"})
     kind: Literal["quantized"] = "quantized"
     layers: Annotated[tuple[Layer, ...], Field(min_length=1, max_length=MAX_ITEMS)]
-    epochs: Count
-    batch_size: BatchSize
-    learning_rate: LearningRate
-    weight_decay: Decay
+    epochs: Count = 20
+    batch_size: BatchSize = 128
+    learning_rate: LearningRate = 3e-3
+    weight_decay: Decay = 1e-4
     warmup: Share = 0.0
     augment: AugmentConfig | None = None
     seed: Seed | None = None

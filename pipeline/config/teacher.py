@@ -89,22 +89,21 @@ class TeacherConfig(Section):
     members: Few = 1
     hidden: Sizes | None = None
     networks: Annotated[tuple[Network, ...], Field(min_length=1, max_length=MAX_ITEMS)] | None = None
-    epochs: Count
-    batch_size: BatchSize
-    learning_rate: LearningRate
-    weight_decay: Decay
+    epochs: Count = 16
+    batch_size: BatchSize = 64
+    learning_rate: LearningRate = 3e-3
+    weight_decay: Decay = 1e-2
     warmup: Share = 0.0
     label_smoothing: Share = 0.0
     precision: Literal["float32", "bfloat16"] = "float32"
-    views: Annotated[int, Field(ge=1, le=50)] = 8
+    views: Annotated[int, Field(ge=1, le=50)] = 1
     mirror: bool = False
     augment: AugmentConfig | None = None
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Why the section does not say which networks, if so."""
-        if (self.hidden is None) == (self.networks is None):
-            found = "neither is set" if self.hidden is None else "both are set"
-            yield "", f"{found}; give either hidden, for an mlp, or networks"
+        if self.hidden is not None and self.networks is not None:
+            yield "networks", "hidden is set too, and stands for an mlp; give one of them"
 
     @property
     def size(self) -> int:

@@ -1,15 +1,11 @@
 """`[vivado]`: where AMD's tools are, and how far a build for an AMD board goes with them."""
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Iterator
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from hw.boards.board import Board
-from hw.boards.boards import find
 from pipeline.config.section import MAX_COUNT, Section
-
-if TYPE_CHECKING:
-    from pipeline.config.build import Build
 
 Absolute = Annotated[str, Field(pattern=r"^/[^,]*$")]
 Word = Annotated[str, Field(pattern=r"^[^\s-]\S*$")]
@@ -49,6 +45,31 @@ class VivadoConfig(Section):
     folder: Annotated[str, Field(pattern=r"^[\w./-]+$")] = ".cache/retort"
     ssh_config: str | None = None
 
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """What is wrong with where Vivado is."""
+        for where, names in _OWN.items():
+            for name in names:
+                usual = type(self).model_fields[name].default
+                if self.where != where and getattr(self, name) != usual:
+                    yield name, f"is for where = '{where}', here it is '{self.where}'; remove it"
+        yield from self._image_problems() if self.where == "docker" else ()
+        if self.where == "ssh" and self.host is None:
+            yield "host", "is missing; give user@name, or a name of your ssh configuration"
+        # The store's key needs the version: on the PATH it is looked up, an image's digest stands for it.
+        hidden = self.where == "ssh" or (self.where == "local" and self.settings)
+        if hidden and self.version is None:
+            yield "version", "is missing; give the version of Vivado that is there, like '2024.2'"
+        if self.cpp_driver and self.target != "bitfile":
+            yield "cpp_driver", f"goes with target = 'bitfile', here it is '{self.target}'; remove it"
+
+    def _image_problems(self) -> Iterator[tuple[str, str]]:
+        name, mark, digest = (self.image or "").partition(_DIGEST)
+        if not (name and mark and len(digest) == 64 and set(digest) <= set("0123456789abcdef")):
+            what = f"'{self.image or ''}' may be another image tomorrow; give NAME{_DIGEST}DIGEST, as"
+            yield "image", f"{what} `docker images --digests` shows it"
+        if not self.mounts:
+            yield "mounts", "is missing; no image may hold AMD's tools, give the folder that has them"
+
     @property
     def key(self) -> dict[str, object]:
         """What changes the products; which machine makes them, and in what time, does not."""
@@ -56,49 +77,3 @@ class VivadoConfig(Section):
 
 
 _OWN = {"docker": ("image", "mounts"), "ssh": ("host", "folder", "ssh_config")}
-
-
-def vivado_problem(config: "Build") -> str | None:
-    """What is wrong with a build's `[vivado]`, if anything."""
-    asked = config.vivado
-    if asked is None:
-        return None
-    return _place_problem(asked) or _version_problem(asked) or _board_problem(asked, find(config.board.name))
-
-
-def _place_problem(asked: VivadoConfig) -> str | None:
-    for where, names in _OWN.items():
-        strange = [name for name in names if name in asked.model_fields_set]
-        if asked.where != where and strange:
-            return f"vivado.{strange[0]}: is for where = '{where}', here it is '{asked.where}'; remove it"
-    if asked.where == "ssh" and asked.host is None:
-        return "vivado.host: is missing; give user@name, or a name of your ssh configuration"
-    if asked.where != "docker":
-        return None
-    name, mark, digest = (asked.image or "").partition(_DIGEST)
-    if not (name and mark and len(digest) == 64 and set(digest) <= set("0123456789abcdef")):
-        return (
-            f"vivado.image: '{asked.image or ''}' may be another image tomorrow; give NAME{_DIGEST}DIGEST, as"
-            " `docker images --digests` shows it"
-        )
-    if not asked.mounts:
-        return "vivado.mounts: is missing; no image may hold AMD's tools, give the folder that has them"
-    return None
-
-
-def _version_problem(asked: VivadoConfig) -> str | None:
-    """The store's key needs the version; on the PATH it is looked up, an image's digest stands for it."""
-    hidden = asked.where == "ssh" or (asked.where == "local" and asked.settings)
-    if hidden and asked.version is None:
-        return "vivado.version: is missing; give the version of Vivado that is there, like '2024.2'"
-    return None
-
-
-def _board_problem(asked: VivadoConfig, board: Board) -> str | None:
-    if not board.family.uses_vivado:
-        return f"vivado: {board.name} is none of AMD's; remove [vivado], or take another board"
-    if asked.cpp_driver and board.finn.shell != "alveo":
-        return f"vivado.cpp_driver: FINN has it for Alveo cards alone, {board.name} is none; remove it"
-    if asked.cpp_driver and asked.target != "bitfile":
-        return f"vivado.cpp_driver: goes with target = 'bitfile', here it is '{asked.target}'; remove it"
-    return None

@@ -18,8 +18,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, Va
 from common.errors import ConfigError, StoreError
 from common.files import write_atomic
 from common.jsonfile import JsonFile
-from pipeline.config import build as configuration
 from pipeline.config.build import Build
+from pipeline.config.file import parse
 from pipeline.engine.store import digest_file, digest_of
 
 LOCK = "build.lock.json"
@@ -166,7 +166,7 @@ def open_built(folder: Path) -> BuiltFolder:
     """
     lock = read_lock(folder)
     try:
-        config = configuration.parse(lock.config, str(folder / LOCK))
+        config = parse(lock.config, str(folder / LOCK))
     except ConfigError as error:
         raise StoreError(f"{error}; {AGAIN}") from error
     entries = _entries(folder, lock)

@@ -15,8 +15,7 @@ from hw.mapping.cost import Cost, Estimate, estimate, fold_places, shell_cost, s
 from hw.mapping.folding import candidates, fold, share, target_of
 from hw.shells.port import PortWidths, parallel_port
 from hw.shells.throughput import Pace, link_for, pace, spoken
-from pipeline.config.build import Build
-from pipeline.config.size import SizeConfig
+from pipeline.config.build import Build, SizeConfig
 from pipeline.sizing.limits import LINK, RESOURCES, Limit, limits_of
 
 SLOWEST = 1 << 40

@@ -10,8 +10,7 @@ from models.distill import Distillation
 from models.distill.training.setup import TrainingSetup
 from models.distill.training.transfer import TransferSet
 from models.training import Progress, TrainingConfig
-from pipeline.config.build import Build
-from pipeline.config.size import SizeConfig
+from pipeline.config.build import Build, SizeConfig
 from pipeline.sizing.assessment import Assessment, require_fit
 from pipeline.sizing.result import Sized, sized
 from pipeline.sizing.search import Chosen, SearchSpace, best, key_of, search

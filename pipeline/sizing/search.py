@@ -15,8 +15,7 @@ import numpy as np
 
 from common.errors import CapacityError, ConfigError
 from hw.boards.boards import find
-from pipeline.config.build import Build
-from pipeline.config.size import SizeConfig
+from pipeline.config.build import Build, SizeConfig
 from pipeline.sizing.assessment import Assessment, assess
 from pipeline.sizing.journal import journal
 from pipeline.sizing.limits import TITLES, title_of

@@ -154,6 +154,7 @@ def train_baseline(ctx: StageContext) -> Facts:
 
 def distill(ctx: StageContext) -> Facts:
     """Train the student by the build's losses, source and schedule, and the temperature curve."""
+    from models.distill.losses import SoftenedSoftmax
     from models.distill.method import is_live
     from pipeline.artefacts import training as files
     from pipeline.students.training import train_student, training_setup
@@ -165,7 +166,8 @@ def distill(ctx: StageContext) -> Facts:
     baseline = files.BASELINE_TRAINING.read(ctx.input("baseline", files.BASELINE_TRAINING.name))
     setup = recipe.prepared(training_setup(ctx)(None))
     curve = setup.temperature_sweep(asked.temperatures, asked.sweep_epochs)
-    temperatures = [loss.temperature for loss in asked.losses if loss.method == "softened-softmax"]
+    losses = [each.loss for each in asked.losses]
+    temperatures = [loss.temperature for loss in losses if isinstance(loss, SoftenedSoftmax)]
     found = files.Training(
         teacher=files.TEACHER_TRAINING.read(ctx.input("teacher", files.TEACHER_TRAINING.name)),
         student=student.history,

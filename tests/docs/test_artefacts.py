@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.artefacts.catalog import FILES
-from pipeline.config.build import load
+from pipeline.config.file import load
 from pipeline.stages import stages_of
 from tests.docs.artefacts import PAGE, page
 from tests.pipeline.toy import BUILDS

@@ -36,8 +36,7 @@ from models.data.samples import Source
 from models.data.series import read_series
 from models.data.splitting import split
 from models.data.table import read_table
-from pipeline.config.build import load, parse
-from pipeline.config.checks import load_checked
+from pipeline.config.file import load, load_checked, parse
 from pipeline.config.imported import ImportedStudent, network_content
 from pipeline.engine.lock import LOCK, read_lock
 from tests.hw.foreign import Foreign

@@ -18,8 +18,8 @@ from common.onnx_checks import check_network
 from hw.finn.lowering import Bytes, Folding, lower
 from hw.finn.lowering.reference import integers_of
 from models.data.outline import FIXED
-from pipeline.config.build import parse
-from pipeline.config.checks import check
+from pipeline.config.data import known_of
+from pipeline.config.file import check, parse
 from pipeline.config.imported import ImportedStudent, network_content
 from pipeline.config.quantized import QuantizedStudent
 from pipeline.sizing import require_feasible
@@ -96,7 +96,7 @@ def take_build(raw: dict[str, Any]) -> None:
     assert parse(config.model_dump(mode="json"), "again") == config
     if config.data is None or config.data.source not in FIXED or getattr(config.data, "folder", None):
         return
-    check(config, "x.toml")
+    check(config, "x.toml", known_of(config.data))
     if isinstance(config.student, QuantizedStudent):
         require_feasible(config, FIXED[config.data.source].shape)
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.build import Build, load
+from pipeline.config.build import Build
+from pipeline.config.file import load
 from pipeline.engine.stage import Stage, StageContext
 
 ROOT = Path(__file__).parents[2]

@@ -48,6 +48,7 @@ class Detection(SceneConfig, Task):
 
     kind: ClassVar[str] = "detection"
     metric: ClassVar[str] = "mean average precision"
+    distillation: ClassVar[str] = DetectionLoss.method
     augmentable: ClassVar[bool] = False
 
     stride: Count = 4

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.build import Build, needed, parse
+from pipeline.config.build import Build, needed
+from pipeline.config.file import parse
 from pipeline.config.quantized import QuantizedStudent
 from pipeline.engine.store import Manifest, Store, digest_of
 from pipeline.studies.comparison.contenders import at_bits, contender

@@ -13,7 +13,7 @@ from models.distill import METHODS, LogitMatching, Signals, SoftenedSoftmax, Wei
 from models.distill.losses.logit_relations import DecoupledKd, Dist, MultiLevelLogits
 from models.distill.losses.logits import LogitStandardization, Sqakd
 from models.distill.losses.teacher_free import LabelSmoothing, VirtualTeacher
-from pipeline.config import build as config
+from pipeline.config import file as config
 from tests.conftest import TINY
 
 from .signals import check_gradients, drawn

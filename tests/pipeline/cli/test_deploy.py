@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from common.errors import DiskError, StoreError
 from pipeline.artefacts.verification import VERIFICATION, Rung
 from pipeline.cli.app import app
-from pipeline.config.build import parse
+from pipeline.config.file import parse
 from pipeline.engine.lock import open_built
 from pipeline.ladder import hardware
 from pipeline.ladder.folder import record

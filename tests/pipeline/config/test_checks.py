@@ -8,8 +8,8 @@ import pytest
 from common.errors import CapacityError, ConfigError, DataError
 from models.data.outline import FIXED
 from models.data.sources import DataSource, load_source
-from pipeline.config.build import load
-from pipeline.config.checks import check, load_checked
+from pipeline.config.data import known_of
+from pipeline.config.file import check, load, load_checked
 from tests.pipeline.toy import BUILDS
 
 GOOD = (BUILDS / "digits-icebreaker.toml").read_text()
@@ -104,7 +104,7 @@ def test_shipped_builds() -> None:
     for path in BUILDS.glob("*.toml"):
         config = load(path)
         if config.data is not None:
-            check(config, str(path))
+            check(config, str(path), known_of(config.data))
 
 
 def test_a_file_of_the_user(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from common.errors import ConfigError, DataError
-from pipeline.config.build import load
 from pipeline.config.data import data_key, data_source
+from pipeline.config.file import load
 from pipeline.stages import stages_of
 from tests.pipeline.toy import config
 
@@ -63,7 +63,6 @@ MALFORMED = {
         "data.source: unknown source 'imagenet'; known are basic-motions, breast-cancer, cifar10, "
         "cifar100, digits, fashion-mnist, mnist, npz, table, ts, wine"
     ),
-    'source = "mnist"': "data.validation_fraction: missing; add it",
     'source = "mnist"\nvalidation_fraction = 0.1\npath = "x"': (
         "data.path: unknown key; known are folder, source, test_samples, train_samples, validation_fraction"
     ),
@@ -78,7 +77,6 @@ MALFORMED = {
     'source = "table"\npath = "x"\ntest_fraction = 0.5\nvalidation_fraction = 0.1': (
         "data.label: missing; add it"
     ),
-    'source = "wine"\nvalidation_fraction = 0.1': "data.test_fraction: missing; add it",
     'source = "mnist"\nvalidation_fraction = 1.0': (
         "data.validation_fraction: input should be less than 1, not 1.0"
     ),

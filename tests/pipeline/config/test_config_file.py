@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from common.errors import ConfigError
-from pipeline.config.build import load, parse
 from pipeline.config.errors import MOST
-from pipeline.config.file import MAX_BYTES, read_raw
+from pipeline.config.file import MAX_BYTES, load, parse, read_raw
 from tests.pipeline.toy import BUILDS
 
 GOOD = (BUILDS / "digits-icebreaker.toml").read_text()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from common.errors import ConfigError, DataError, ModelFileError
-from pipeline.config.build import load, parse
+from pipeline.config.file import load, parse
 from pipeline.config.imported import ImportedStudent, network_key
 from pipeline.config.quantized import QuantizedStudent
 from pipeline.stages import stages_of
@@ -66,10 +66,9 @@ def test_its_stages(tables: dict[str, object], first: list[str]) -> None:
         ({"data": None}, "data: missing; add it, or student.recorded, for frames to verify with"),
         ({"network": {"path": "x"}}, 'network: is now [student] with kind = "imported", and the same keys'),
         ({"student": {"kind": "trees"}}, "student.kind: unknown kind 'trees'; did you mean 'tree'?"),
-        ({"compile": {}}, "compile: neither is set; give either target_cycles or fold"),
         (
             {"compile": {"target_cycles": 9, "fold": [{"pe": 1, "simd": 1}]}},
-            "compile: both are set; give either target_cycles or fold",
+            "compile.target_cycles: compile.target_cycles and compile.fold are set; give one of them",
         ),
         (
             {

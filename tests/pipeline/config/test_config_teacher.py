@@ -7,7 +7,7 @@ import pytest
 from common.errors import ConfigError
 from models.augmentation import Augmentation
 from models.teachers import Cnn, Mlp, ResNet, SqueezeNet, SwishCnn
-from pipeline.config.build import load
+from pipeline.config.file import load
 from pipeline.students.training import teacher_config
 
 GOOD = (Path(__file__).parents[1] / "good.toml").read_text()
@@ -39,7 +39,7 @@ def test_every_kind(text: str, tmp_path: Path) -> None:
     made = teacher_config(section(tmp_path, f"networks = [{{ {text} }}]"), 5)
     assert made.networks == (NETWORKS[text],) and made.members == 1
     assert (made.training.seed, made.training.warmup, made.training.precision) == (5, 0.0, "float32")
-    assert (made.augmentation, made.mirror, made.views, made.label_smoothing) == (None, False, 8, 0.0)
+    assert (made.augmentation, made.mirror, made.views, made.label_smoothing) == (None, False, 1, 0.0)
 
 
 def test_all_settings(tmp_path: Path) -> None:
@@ -66,8 +66,7 @@ def test_hidden_is_an_mlp(tmp_path: Path) -> None:
 
 
 MALFORMED = {
-    "": "teacher: neither is set; give either hidden, for an mlp, or networks",
-    'hidden = [4]\nnetworks = [{ kind = "resnet" }]': "teacher: both are set; give either hidden",
+    'hidden = [4]\nnetworks = [{ kind = "resnet" }]': "teacher.networks: hidden is set",
     'networks = [{ kind = "vgg" }]': r"teacher.networks\[0\].kind: unknown kind 'vgg'; known are cnn, fully-",
     'networks = [{ kind = "resnet", chanels = [4] }]': r"teacher.networks\[0\].chanels: .*'channels'\?",
     "networks = [{ channels = [4] }]": r"teacher.networks\[0\].kind: missing; add it",

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import ConfigError
-from pipeline.config.build import parse
+from pipeline.config.file import parse
 from pipeline.config.vivado import VivadoConfig
 
 GOOD = tomllib.loads((Path(__file__).parents[1] / "good.toml").read_text())

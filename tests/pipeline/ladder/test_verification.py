@@ -18,7 +18,7 @@ from onnx import numpy_helper
 from common.errors import ModelFileError, PortError, SilentBoardError, UnreachableError, VerificationError
 from hw.interface import WeightsFormat
 from pipeline.artefacts.verification import VERIFICATION, Rung, RungError
-from pipeline.config import build as config
+from pipeline.config import file as config
 from pipeline.ladder import hardware, networks
 from pipeline.ladder.climbing import failure, hardware_stage
 from pipeline.ladder.networks import QuantizedArtefacts

@@ -12,7 +12,8 @@ from models.data import Dataset, Split
 from models.distill import HardLabels
 from models.distill.training.transfer import TransferSet
 from models.training import TrainingConfig
-from pipeline.config.build import Build, parse
+from pipeline.config.build import Build
+from pipeline.config.file import parse
 from pipeline.config.student import StudentConfig
 from pipeline.sizing import assess, require_feasible
 from pipeline.sizing.result import load_sized, size_of, sized
@@ -42,18 +43,16 @@ def closed(outputs: int = 8) -> list[Any]:
 @pytest.mark.parametrize(
     ("size", "compile", "message"),
     [
-        ({}, {}, "size: no rate; give frames_per_second"),
         (
             SLOW,
             {"target_cycles": 5},
-            "size: compile.target_cycles and size.target_cycles are set; give exactly",
+            "compile.target_cycles and size.target_cycles are set; give one of them",
         ),
         (
             {"frames_per_second": 5.0, **SLOW},
             {},
-            "size: size.frames_per_second and size.target_cycles are set",
+            "size.frames_per_second and size.target_cycles are set",
         ),
-        (None, {}, "compile: neither is set; give either target_cycles or fold"),
         ({"headroom": 1.0, **SLOW}, {}, "size.headroom: input should be less than 1"),
         ({"serch": "auto", **SLOW}, {}, "size.serch: unknown key; did you mean 'search'?"),
     ],

@@ -11,7 +11,8 @@ import pytest
 from common.errors import TimingError, VerificationError
 from common.progress import Silent, Step
 from hw.finn.vivado import Docker, Local, Ssh
-from pipeline.config.build import BoardConfig, Build, load
+from pipeline.config.build import BoardConfig, Build
+from pipeline.config.file import load
 from pipeline.config.vivado import VivadoConfig
 from pipeline.stages import vivado
 from tests.hw.finn.vivado import fake_builder

@@ -7,7 +7,7 @@ from common.errors import ConfigError
 from hw.tools.tools import fingerprint
 from models.data import load
 from models.distill.training import transfer
-from pipeline.config import build as config
+from pipeline.config import file as config
 from pipeline.engine import engine
 from pipeline.engine.store import Store
 from pipeline.stages import stages_of

@@ -11,7 +11,7 @@ from hw.tools.tools import fingerprint
 from models.distill import METHODS, HardLabels, WeightedSum
 from models.distill.schedules import OneStep
 from models.distill.sources import Munge
-from pipeline.config import build as config
+from pipeline.config import file as config
 from pipeline.engine.store import Store
 from pipeline.studies import comparison
 from pipeline.studies.comparison import Plan, compare

@@ -21,7 +21,7 @@ from models.teachers import Mlp
 from models.teachers.ensemble import TeacherConfig, make_transfer_set, train_ensemble
 from models.training import TrainingConfig
 from pipeline.cli.app import app
-from pipeline.config import build as config
+from pipeline.config import file as config
 from pipeline.engine.store import Store
 from pipeline.studies.comparison.kept import Training
 from pipeline.studies.experiments import MissingClass, SoftTargets, TemperatureSearch

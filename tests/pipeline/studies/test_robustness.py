@@ -10,7 +10,7 @@ from models.metrics import accuracy
 from models.robustness import fgsm
 from models.students.freeze import freeze
 from pipeline.cli.app import app
-from pipeline.config import build as config
+from pipeline.config import file as config
 from tests.conftest import retort
 
 
