@@ -171,7 +171,7 @@ def _usual_loss(tables: dict[str, Any]) -> str:
     """The loss of a build file that names none: the task's."""
     task = tables.get("task")
     kind = task.get("kind", "classification") if isinstance(task, dict) else "classification"
-    return TASKS.get(kind, Classification).distillation
+    return (TASKS.get(kind, Classification) if isinstance(kind, str) else Classification).distillation
 
 
 def _student_kind(tables: Any) -> type[StudentConfig] | None:

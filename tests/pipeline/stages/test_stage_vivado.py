@@ -126,7 +126,7 @@ def test_places() -> None:
 
 def test_tools_here_and_there() -> None:
     def tools(**asked: object) -> tuple[str, ...]:
-        return vivado.tools(Build.model_construct(vivado=VivadoConfig(**asked)))
+        return vivado.tools(Build.model_construct(vivado=VivadoConfig.model_construct(**asked)))
 
     assert tools() == ("finn-plus", "vivado")
     assert tools(settings=("/s.sh",)) == ("finn-plus",)
