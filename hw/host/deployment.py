@@ -1,11 +1,11 @@
-"""FINN's deployment package on a PYNQ board reached by SSH: sent where it is new, run, its outputs fetched.
+"""Runs FINN's deployment package on a PYNQ board by SSH: sends it if it is new, and fetches its outputs.
 
-On the board there is a folder, `.retort` in the home of the user:
+The board has a folder `.retort` in the user's home:
 
 ```
-.retort/packages/DIGEST/    a package, by the digest of its files; renamed to that name when all have arrived
-.retort/incoming-DIGEST/    one on its way
-.retort/runs/ID/            a run's script, frames and outputs; gone after a day where a run was cut off
+.retort/packages/DIGEST/    a package, by the digest of its files; gets that name once all have arrived
+.retort/incoming-DIGEST/    a package that is arriving
+.retort/runs/ID/            a run's script, frames and outputs; of a run that was cut off, removed after a day
 .retort/lock                held while the accelerator runs
 ```
 """
@@ -81,7 +81,7 @@ cd runs/{run} || exit
 
 @dataclass(frozen=True)
 class Target:
-    """A board, how many frames it is tried on (None: all), and the seconds that these may take it.
+    """A board, the number of frames to run on it (None: all), and the seconds that they may take.
 
     `folder` is on the board, below the user's home unless absolute.
     """
@@ -98,7 +98,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A board's outputs (n, values) as int64, and what it measured; `sent` tells if the package was new."""
+    """A board's outputs (n, values) as int64, its measurements, and whether the package had to be sent."""
 
     outputs: NDArray[np.int64]
     measured: Mapping[str, Any]
@@ -122,12 +122,12 @@ class Package:
 
     @property
     def digest(self) -> str:
-        """What tells it from others."""
+        """SHA-256 of the manifest, shortened."""
         return hashlib.sha256(self.manifest.encode()).hexdigest()[:32]
 
     @property
     def manifest(self) -> str:
-        """The sums, as `sha256sum` takes them."""
+        """The sums in the format of `sha256sum`."""
         return "".join(f"{digest}  {name}\n" for name, digest in self.sums.items())
 
     @property
@@ -137,7 +137,7 @@ class Package:
 
 
 def find_package(folder: Path, interface: CoreInterface) -> Package:
-    """The package in a build's folder, which must take and give what the build's core does.
+    """The package in a build's folder; its inputs and outputs must be those of the build's core.
 
     Raises `StoreError` where it is not there or not whole, `ModelFileError` where it is another core's.
     """
@@ -184,7 +184,7 @@ def execute(target: Target, package: Package, frames: NDArray[np.uint8], log: Pa
 
 @dataclass(frozen=True)
 class _Run:
-    """One run on the board, of a name that no other has."""
+    """One run on the board, under a unique name."""
 
     target: Target
     package: Package
@@ -193,12 +193,12 @@ class _Run:
     name: str
 
     def prepare(self) -> bool:
-        """Make the folders there, and see that there is room; whether the package is there already."""
+        """Make the folders there, and check for room; whether the package is there already."""
         answer = self._script(_PREPARE, "looking", ASK_SECONDS)
         present = re.search("^present$", answer, re.MULTILINE) is not None
         free = re.search(r"^free (\d+)$", answer, re.MULTILINE)
         if not free:
-            raise LinkError(f"{self._host}: does not tell how much of its disk is free; see {self.log}")
+            raise LinkError(f"{self._host}: does not report how much of its disk is free; see {self.log}")
         wanted = 2 * math.ceil(self.frames.nbytes / 1024) + (0 if present else self.package.kilobytes)
         if int(free[1]) < wanted:
             raise BoardFullError(
@@ -219,11 +219,11 @@ class _Run:
             remote.send([self.package.folder], incoming, log=self.log, what="sending the package")
 
     def execute(self) -> None:
-        """Put the package in its place, and run the script."""
+        """Check the package, move it to its folder, and run the script."""
         self._script(_RUN, "running", self.target.seconds + _GRACE)
 
     def fetch(self, scratch: Path) -> tuple[NDArray[np.int64], Mapping[str, Any]]:
-        """What the script wrote, which is removed there."""
+        """Fetch and remove what the script wrote."""
         remote = self.target.remote
         there = [f"{self._folder}/{name}" for name in ("outputs.npy", "measured.json")]
         remote.fetch(there, scratch, log=self.log, what="fetching outputs")
@@ -266,7 +266,7 @@ class _Run:
         return answer
 
     def _failure(self, code: int, answer: str) -> LinkError:
-        """What an exit code of a script there means."""
+        """The error for an exit code of a script there."""
         lines = [line.strip() for line in answer.splitlines() if line.strip()]
         last = lines[-1][:300] if lines else "it printed nothing"
         stopped = f"no outputs after {self.target.seconds:g} s, the driver was stopped; see --timeout"

@@ -1,4 +1,4 @@
-"""The host's end of the link: finds out what a board holds, loads weights if it has none, has it infer."""
+"""The host's end of the serial link: identifies a board, loads weights into it, has it infer."""
 
 import contextlib
 import secrets
@@ -17,15 +17,15 @@ from hw.shells import protocol
 from hw.shells.protocol import Command, Identity, Reply, Status
 
 MOST_BYTES = 2 * (protocol.HEADER_BYTES + protocol.MAX_PAYLOAD + protocol.CRC_BYTES)
-"""What is read at most in the hope of a reply: the longest one behind another."""
+"""Bytes read at most for a reply: the longest one behind another."""
 
 
 class Link:
     """A board on a serial port, opened for this process alone.
 
-    `timeout` is how long, in seconds, the board may be silent before and within a reply. A request that gets
-    none, or a damaged one, or a bad status, is sent again, `retries` times at most, under another sequence
-    number and once the line is silent: the board keeps nothing between requests but weights that were loaded.
+    The board may be silent for `timeout` seconds before and within a reply. A request without a reply, or with
+    a damaged one or a bad status, is sent again up to `retries` times, under another sequence number and once
+    the line is silent: between requests the board keeps nothing but its loaded weights.
     """
 
     def __init__(self, port: str, baud: int, *, timeout: float = 2.0, retries: int = 2) -> None:
@@ -33,7 +33,7 @@ class Link:
         self._name = port
         self._timeout = timeout
         self._retries = retries
-        self._sequence = secrets.randbelow(protocol.SEQUENCES)  # not that of a host before, which was killed
+        self._sequence = secrets.randbelow(protocol.SEQUENCES)  # not the one of a killed host before
         self._blocks: list[bytes] = []
         try:
             self._port = serial.Serial(port, baud, timeout=timeout, write_timeout=timeout, exclusive=True)
@@ -53,7 +53,7 @@ class Link:
         self._port.close()
 
     def identify(self) -> Identity:
-        """What the board says of itself; raises `LinkError`, also where it speaks another protocol."""
+        """Protocol version and design of the board; raises `LinkError`, also for another protocol."""
         try:
             found = protocol.decode_identity(self.request(Command.IDENTIFY))
         except FrameError:
@@ -68,7 +68,7 @@ class Link:
         return found
 
     def _speaks_version_1(self) -> bool:
-        """Whether the board understands the one version whose frames were others."""
+        """Whether the board answers in version 1, whose frames differ."""
         self._drain()
         with self._port_errors():
             self._port.write(protocol.VERSION_1_IDENTIFY)
@@ -92,11 +92,11 @@ class Link:
         *,
         weights: bytes = b"",
     ) -> NDArray[Any]:
-        """Outputs `(n, *output shape)` of `frames` `(n, *input shape)`; `progress` is told how many are done.
+        """Outputs `(n, *output shape)` of `frames` `(n, *input shape)`; `progress` gets how many are done.
 
-        A board that says that its core has no weights yet is given `weights`, what `weights.bin` holds.
-        Raises `FrameError` where a frame fails in every attempt or does not fit the interface,
-        `SilentBoardError` where no answer comes, `ModelFileError` where the weights are not the core's.
+        A board whose core has no weights yet gets `weights`, the contents of `weights.bin`. Raises
+        `FrameError` where a frame fails in every attempt or does not fit the interface, `SilentBoardError`
+        without an answer, `ModelFileError` where the weights are not the core's.
         """
         if interface.weights is not None:
             interface.weights.check(weights)
@@ -116,7 +116,7 @@ class Link:
         return interface.output.from_bytes(bytes(outputs))
 
     def request(self, command: int, payload: bytes = b"") -> bytes:
-        """The payload of the reply to a request, which is repeated where it fails; raises `LinkError`."""
+        """The payload of the reply to a request, repeated where it fails; raises `LinkError`."""
         for _ in range(self._retries):
             with contextlib.suppress(FrameError, SilentBoardError):
                 return self._attempt(command, payload)
@@ -132,7 +132,7 @@ class Link:
         return self._require(reply, payload)
 
     def _require(self, reply: Reply, sent: bytes) -> bytes:
-        """The payload of a reply; raises `FrameError` where the board did not take what was `sent`."""
+        """The payload of a reply; raises `FrameError` where the board refused what was `sent`."""
         if reply.status is not Status.OK:
             raise FrameError(
                 f"{self._name}: the board answered {reply.status.name} to a request with {len(sent)} bytes; "
@@ -145,18 +145,18 @@ class Link:
         return self.exchange(protocol.encode_request(self._sequence, command, payload))
 
     def exchange(self, request: bytes) -> Reply:
-        """Send a request as it is, once, and wait for its reply, whatever its status; raises `LinkError`."""
+        """Send a raw request once, and wait for its reply of any status; raises `LinkError`."""
         self.send(request)
         return self.receive(request)
 
     def send(self, raw: bytes) -> None:
-        """Send bytes as they are, and forget all that has been received; raises `LinkError`."""
+        """Send raw bytes, and drop all that has been received; raises `LinkError`."""
         with self._port_errors():
             self._port.reset_input_buffer()
             self._port.write(raw)
 
     def receive(self, request: bytes) -> Reply:
-        """Wait for the reply to a request that was sent, and skip those to others; raises `LinkError`."""
+        """Wait for the reply to a request, and skip others; raises `LinkError`."""
         received = bytearray()
         while len(received) < MOST_BYTES:
             with self._port_errors():
@@ -178,9 +178,9 @@ class Link:
         )
 
     def _drain(self) -> None:
-        """Wait until the board has given up what it had of a request and the line is silent.
+        """Wait until the board has dropped an unfinished request and the line is silent.
 
-        A line that is never silent is given up after the time-out: what comes next will fail.
+        After the time-out it returns even if the line is not silent: the next request will fail.
         """
         end = time.monotonic() + self._timeout
         with self._port_errors():

@@ -1,23 +1,22 @@
 """The wire format between host and board, shared by the host driver and the gateware.
 
 Request: SYNC, sequence number, command, length (2 bytes, low first), payload, CRC (4 bytes, low first).
-Reply:   SYNC, sequence number, status, length, payload, CRC, alike.
+Reply:   SYNC, sequence number, status, length, payload, CRC, in the same layout.
 
 The CRC is that of zlib ("CRC-32/ISO-HDLC" in Greg Cook's catalogue) over everything between SYNC and CRC. The
-CRC of a reply with status OK goes on from that of its request. Such a reply therefore fits one request only:
-the host never takes it for the reply to a request of another sequence number or another payload, however late
-it comes and however often the sequence numbers have wrapped around. What a board replies depends on the
-request alone, so a late reply to an equal request is the right one.
+CRC of a reply with status OK continues that of its request, so that the reply fits this request only, however
+late it comes and however often the sequence numbers have wrapped around. A reply depends on its request
+only: a late reply to an equal request is right.
 
-A request is answered by one reply. One with a fault is answered by its status and no payload, once the line
-has been silent for the board's time-out, so that the rest of it is not taken for another request; one whose
-SYNC was lost is not answered.
+Each request gets one reply. A faulty request gets its status and no payload, once the line has been silent for
+the board's time-out, so that the rest of it does not count as another request. A request whose SYNC was lost
+gets none.
 
-From version 2 on, the frame format and IDENTIFY stay the same, so that a host can always ask for the version.
+From version 2 on, the frame format and IDENTIFY stay the same: a host can always ask for the version.
 
-A core whose weights are in RAM without contents is loaded first: `weights.bin`, filled up with zeros, in
-blocks, in their order. Block 0 begins anew, as a request to LOAD that fails makes necessary. The board infers
-once all blocks are there and their CRC-32 is the one that it was built with.
+A core whose weights are in RAM without contents is loaded first: `weights.bin`, padded with zeros, in blocks,
+in order. After a LOAD that failed, the host starts again from block 0. The board infers once all blocks are
+there and their CRC-32 is the one that it was built with.
 """
 
 import binascii

@@ -73,6 +73,27 @@ def test_users_pins_are_on_the_package_and_nobody_elses(board: Board) -> None:
         assert not set(names) & set(pins)
 
 
+@boards
+def test_pll_reaches_the_clocks_between_its_limits(board: Board) -> None:
+    pll = board.family.pll
+    assert pll
+
+    def within(value: float, limits: tuple[float, float]) -> bool:
+        return limits[0] <= value <= limits[1]
+
+    reached = {
+        phase * feedback / divider
+        for phase in (board.clock_hz / reference for reference in range(1, pll.reference + 1))
+        for feedback in range(1, pll.feedback + 1)
+        for divider in pll.dividers
+        if within(phase, pll.phase_hz) and within(phase * feedback, pll.vco_hz)
+    }
+    assert within(board.clock_hz, pll.input_hz) and f"{pll.cell}".isupper()
+    for wanted in (30e6, 60e6, 100e6):
+        assert within(wanted, pll.output_hz)
+        assert min(abs(each / wanted - 1) for each in reached) < 0.1
+
+
 @pytest.mark.slow
 @boards
 def test_resources_are_as_nextpnr_reports(board: Board, tmp_path: Path) -> None:
