@@ -23,7 +23,7 @@ MOST_BYTES = 2 * (protocol.HEADER_BYTES + protocol.MAX_PAYLOAD + protocol.CRC_BY
 class Link:
     """A board on a serial port, opened for this process alone.
 
-    The board may be silent for `timeout` seconds before and within a reply. A request without a reply, or with
+    The board may be silent for `timeout` seconds before and within a reply. A request without reply, or with
     a damaged one or a bad status, is sent again up to `retries` times, under another sequence number and once
     the line is silent: between requests the board keeps nothing but its loaded weights.
     """

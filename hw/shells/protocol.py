@@ -8,7 +8,7 @@ CRC of a reply with status OK continues that of its request, so that the reply f
 late it comes and however often the sequence numbers have wrapped around. A reply depends on its request
 only: a late reply to an equal request is right.
 
-Each request gets one reply. A faulty request gets its status and no payload, once the line has been silent for
+Each request gets one reply. A faulty request gets its status and no payload, once the line is silent for
 the board's time-out, so that the rest of it does not count as another request. A request whose SYNC was lost
 gets none.
 
