@@ -14,25 +14,13 @@ from hw import dataflow
 from hw.core.verilog import to_verilog
 from hw.dataflow import INPUT, DataflowGraph
 from hw.interface import CoreInterface
+from hw.kernels import specs
 from hw.kernels.depthwise import Depthwise
 from hw.kernels.matrix_vector import MatrixVector
 from hw.kernels.movement import Add, ArgMax, Fork, ReplayBuffer, WidthConverter
 from hw.kernels.pooling import GlobalSum, MaxPool, Reduce
 from hw.kernels.selection import interface_of, select, weights_of
-from hw.kernels.specs.arithmetic import DepthwiseSpec, MatrixVectorSpec, ThresholdSpec
 from hw.kernels.specs.base import Spec
-from hw.kernels.specs.movement import (
-    AddSpec,
-    ArgMaxSpec,
-    BufferSpec,
-    ForkSpec,
-    GlobalSumSpec,
-    MaxPoolSpec,
-    ReduceSpec,
-    WidthConverterSpec,
-    WindowSpec,
-)
-from hw.kernels.specs.unfolded import UnfoldedSpec
 from hw.kernels.streams import Kernel
 from hw.kernels.threshold import Threshold
 from hw.kernels.unfolded import Unfolded
@@ -40,19 +28,19 @@ from hw.kernels.window import SlidingWindow
 from hw.simulation.simulate import Tap
 
 KERNELS: Mapping[type[Spec], type[Kernel[Any]]] = {
-    MatrixVectorSpec: MatrixVector,
-    UnfoldedSpec: Unfolded,
-    DepthwiseSpec: Depthwise,
-    ThresholdSpec: Threshold,
-    WindowSpec: SlidingWindow,
-    MaxPoolSpec: MaxPool,
-    ReduceSpec: Reduce,
-    GlobalSumSpec: GlobalSum,
-    WidthConverterSpec: WidthConverter,
-    BufferSpec: ReplayBuffer,
-    ForkSpec: Fork,
-    AddSpec: Add,
-    ArgMaxSpec: ArgMax,
+    specs.MatrixVector: MatrixVector,
+    specs.Unfolded: Unfolded,
+    specs.Depthwise: Depthwise,
+    specs.Threshold: Threshold,
+    specs.Window: SlidingWindow,
+    specs.MaxPool: MaxPool,
+    specs.Reduce: Reduce,
+    specs.GlobalSum: GlobalSum,
+    specs.WidthConverter: WidthConverter,
+    specs.Buffer: ReplayBuffer,
+    specs.Fork: Fork,
+    specs.Add: Add,
+    specs.ArgMax: ArgMax,
 }
 """The component of every specification."""
 
@@ -101,7 +89,9 @@ class Core(wiring.Component):  # type: ignore[misc]
                     wiring.connect(m, next(outlets[source]), inlet)
             outlets.append(iter(kernel.outlets))
             loads += (
-                [kernel.load] if isinstance(instance.spec, MatrixVectorSpec) and instance.spec.loaded else []
+                [kernel.load]
+                if isinstance(instance.spec, specs.MatrixVector) and instance.spec.loaded
+                else []
             )
         self._drain(m, next(outlets[-1]))
         self._load(m, loads)

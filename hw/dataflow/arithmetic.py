@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from common.errors import LoweringError
-from hw.dataflow.types import Integers, Memory, Multiply, check_divides
+from hw.dataflow.types import Integers, Memory, Multiply, StreamLayer, check_divides
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class MatrixVector:
 
 
 @dataclass(frozen=True)
-class Depthwise:
+class Depthwise(StreamLayer):
     """Each channel by its own `taps` weights: PE channels by SIMD taps a cycle.
 
     `weights` (channels, taps). Takes the words of a `Window` with `depthwise` set: for each output pixel, for
@@ -134,11 +134,6 @@ class Depthwise:
     def o_elements(self) -> int:  # noqa: D102
         return self.vectors * self.channels
 
-    @property
-    def cycles(self) -> int:
-        """Words of input a frame."""
-        return self.i_elements // self.i_lanes
-
     def execute(self, x: Integers) -> Integers:
         """Frames as `Window` gives them to accumulators `(n, vectors * channels)`."""
         groups = self.channels // self.pe
@@ -150,7 +145,7 @@ class Depthwise:
 
 
 @dataclass(frozen=True)
-class Threshold:
+class Threshold(StreamLayer):
     """How many of its channel's ascending thresholds each value reaches; PE values a word.
 
     `thresholds` (channels, 2**bits - 1), the same for each of a frame's `vectors`. `block` asks for them in
@@ -175,26 +170,13 @@ class Threshold:
         return self.pe
 
     @property
-    def o_lanes(self) -> int:  # noqa: D102
-        return self.pe
-
-    @property
     def i_elements(self) -> int:  # noqa: D102
         return self.vectors * self.channels
-
-    @property
-    def o_elements(self) -> int:  # noqa: D102
-        return self.i_elements
 
     @property
     def bits(self) -> int:
         """Bits of the counts."""
         return int(self.thresholds.shape[1]).bit_length()
-
-    @property
-    def cycles(self) -> int:
-        """Words a frame."""
-        return self.i_elements // self.pe
 
     def execute(self, x: Integers) -> Integers:
         """Values `(n, vectors * channels)` to counts of the same shape."""

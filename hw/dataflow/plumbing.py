@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from hw.dataflow.types import Integers, SameLanes, check_divides
+from hw.dataflow.types import Integers, StreamLayer, check_divides
 
 
 @dataclass(frozen=True)
-class _Same(SameLanes):
+class _Same(StreamLayer):
     """A frame of `elements` in words of `lanes`, in and out."""
 
     name: str
@@ -19,15 +19,6 @@ class _Same(SameLanes):
     @property
     def i_elements(self) -> int:
         return self.elements
-
-    @property
-    def o_elements(self) -> int:
-        return self.elements
-
-    @property
-    def cycles(self) -> int:
-        """Words a frame."""
-        return self.elements // self.lanes
 
 
 @dataclass(frozen=True)
@@ -87,7 +78,7 @@ class WidthConverter:
 
 
 @dataclass(frozen=True)
-class ArgMax:
+class ArgMax(StreamLayer):
     """The index of the greatest of `channels` values, the first of equals; PE values a word."""
 
     name: str
@@ -112,11 +103,6 @@ class ArgMax:
     @property
     def o_elements(self) -> int:  # noqa: D102
         return 1
-
-    @property
-    def cycles(self) -> int:
-        """Words a frame."""
-        return self.channels // self.pe
 
     def execute(self, x: Integers) -> Integers:
         """Values `(n, channels)` to labels `(n, 1)`."""

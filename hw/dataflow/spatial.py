@@ -1,15 +1,15 @@
-"""Layers that see neighbouring pixels: sliding window, pooling, the sum over a picture."""
+"""Layers that see neighbouring pixels: sliding window, pooling, the sum over an image."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from common.errors import LoweringError
-from hw.dataflow.types import Integers, SameLanes, check_divides
+from hw.dataflow.types import Integers, StreamLayer, check_divides
 
 
 @dataclass(frozen=True)
-class Window:
+class Window(StreamLayer):
     """The sliding window: for every output pixel the `kernel` of pixels beneath it (im2col).
 
     Attributes:
@@ -68,10 +68,6 @@ class Window:
         return self.o_shape[0] * self.o_shape[1]
 
     @property
-    def i_lanes(self) -> int:  # noqa: D102
-        return self.lanes
-
-    @property
     def o_lanes(self) -> int:  # noqa: D102
         return self.lanes * self.rows
 
@@ -114,7 +110,7 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Reduce(SameLanes):
+class Reduce(StreamLayer):
     """The greatest of each channel's `taps`, as a depthwise `Window` gives them, `lanes` channels a word."""
 
     name: str
@@ -134,11 +130,6 @@ class Reduce(SameLanes):
     def o_elements(self) -> int:  # noqa: D102
         return self.vectors * self.channels
 
-    @property
-    def cycles(self) -> int:
-        """Words of input a frame."""
-        return self.i_elements // self.lanes
-
     def execute(self, x: Integers) -> Integers:
         """Windows to their greatest values, `(n, vectors * channels)`."""
         taken = x.reshape(len(x), self.vectors, self.channels // self.lanes, self.taps, self.lanes)
@@ -147,7 +138,7 @@ class Reduce(SameLanes):
 
 
 @dataclass(frozen=True)
-class MaxPool(SameLanes):
+class MaxPool(StreamLayer):
     """Max pooling without overlap (stride is the size); a rest of rows or columns is dropped."""
 
     name: str
@@ -173,11 +164,6 @@ class MaxPool(SameLanes):
     def o_elements(self) -> int:  # noqa: D102
         return int(np.prod(self.o_shape))
 
-    @property
-    def cycles(self) -> int:
-        """Words of input a frame."""
-        return self.i_elements // self.lanes
-
     def execute(self, x: Integers) -> Integers:
         """Frames of `shape` to frames of `o_shape`, both flat."""
         (rows, columns, channels), (high, wide) = self.o_shape, self.size
@@ -188,7 +174,7 @@ class MaxPool(SameLanes):
 
 
 @dataclass(frozen=True)
-class GlobalSum(SameLanes):
+class GlobalSum(StreamLayer):
     """Each channel's sum over all `pixels` of a frame; values of `x_bits`, `lanes` channels a word."""
 
     name: str
@@ -212,11 +198,6 @@ class GlobalSum(SameLanes):
     @property
     def o_elements(self) -> int:  # noqa: D102
         return self.channels
-
-    @property
-    def cycles(self) -> int:
-        """Words of input a frame."""
-        return self.i_elements // self.lanes
 
     def execute(self, x: Integers) -> Integers:
         """Frames `(n, pixels * channels)` to sums `(n, channels)`."""

@@ -1,5 +1,6 @@
 """What the layers share."""
 
+from abc import ABC, abstractmethod
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -19,15 +20,32 @@ def check_divides(name: str, what: str, part: int, whole: int) -> None:
         raise LoweringError(f"{name}: {what} {part} does not divide {whole}; give a divisor")
 
 
-class SameLanes:
-    """A layer whose words are of `lanes` values, in and out."""
+class StreamLayer(ABC):
+    """What a layer's streams are unless it says otherwise: words of `lanes` values, as many out as in."""
 
     lanes: int
 
     @property
-    def i_lanes(self) -> int:  # noqa: D102
+    @abstractmethod
+    def i_elements(self) -> int:
+        """Values of a frame that comes."""
+
+    @property
+    def i_lanes(self) -> int:
+        """Values of a word that comes."""
         return self.lanes
 
     @property
-    def o_lanes(self) -> int:  # noqa: D102
-        return self.lanes
+    def o_lanes(self) -> int:
+        """Values of a word that goes."""
+        return self.i_lanes
+
+    @property
+    def o_elements(self) -> int:
+        """Values of a frame that goes."""
+        return self.i_elements
+
+    @property
+    def cycles(self) -> int:
+        """Cycles a frame: a word a cycle, in or out, whichever are more."""
+        return max(self.i_elements // self.i_lanes, self.o_elements // self.o_lanes)

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 from amaranth.hdl import Const, Module, Mux, Signal, Value
 
+from hw.kernels import specs
 from hw.kernels.products import dot
-from hw.kernels.specs.arithmetic import DepthwiseSpec
 from hw.kernels.specs.base import counter_width, pack
 from hw.kernels.streams import Kernel, rom, shape, wrapping_next
 
 
-class Depthwise(Kernel[DepthwiseSpec]):
+class Depthwise(Kernel[specs.Depthwise]):
     """Windows of a depthwise `SlidingWindow` become accumulators: a word a cycle in, no gap between frames.
 
     Weights that are the same in every cycle, such as the ones of an average pool, take no ROM.

@@ -4,15 +4,15 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, PureInterface
 
+from hw.kernels import specs
 from hw.kernels.movement import ReplayBuffer
 from hw.kernels.products import Schedule, lane_sums
 from hw.kernels.single_port import load_port
-from hw.kernels.specs.arithmetic import MatrixVectorSpec
 from hw.kernels.specs.base import counter_width, pack
 from hw.kernels.streams import Kernel, rom, shape, wrapping_next
 
 
-class MatrixVector(Kernel[MatrixVectorSpec]):
+class MatrixVector(Kernel[specs.MatrixVector]):
     """`weights @ x` for frames of unsigned values, `SIMD` a word in, `PE` accumulators a word out.
 
     Takes SF * NF cycles a frame (SF = inputs/SIMD, NF = outputs/PE), without a gap between frames: the replay
@@ -22,7 +22,7 @@ class MatrixVector(Kernel[MatrixVectorSpec]):
     Weights in single-port RAM are loaded by a port `load` while no frame is there.
     """
 
-    def __init__(self, spec: MatrixVectorSpec) -> None:
+    def __init__(self, spec: specs.MatrixVector) -> None:
         loaded = spec.loaded
         super().__init__(spec, **({} if loaded is None else {"load": In(load_port(loaded.ram))}))
 

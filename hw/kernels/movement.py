@@ -6,12 +6,12 @@ from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import memory, wiring
 from amaranth.utils import ceil_log2
 
+from hw.kernels import specs
 from hw.kernels.specs.base import counter_width
-from hw.kernels.specs.movement import AddSpec, ArgMaxSpec, BufferSpec, ForkSpec, WidthConverterSpec
 from hw.kernels.streams import Kernel, shape, wrapping_next
 
 
-class ReplayBuffer(Kernel[BufferSpec]):
+class ReplayBuffer(Kernel[specs.Buffer]):
     """Stores words in RAM and emits every frame of words `repeats` times.
 
     A matrix-vector layer reads its input vector once for each of its neuron folds; meanwhile the producer
@@ -68,7 +68,7 @@ class ReplayBuffer(Kernel[BufferSpec]):
         return m
 
 
-class WidthConverter(Kernel[WidthConverterSpec]):
+class WidthConverter(Kernel[specs.WidthConverter]):
     """The same values in words of another number of lanes; the narrower side moves a word every cycle.
 
     Where neither number of lanes divides the other, words widen to the least common multiple, then narrow.
@@ -86,8 +86,8 @@ class WidthConverter(Kernel[WidthConverterSpec]):
             self._narrow(m)
         else:
             value = self.spec.value
-            m.submodules.widen = widen = WidthConverter(WidthConverterSpec(value, i_lanes, wide))
-            m.submodules.narrow = narrow = WidthConverter(WidthConverterSpec(value, wide, o_lanes))
+            m.submodules.widen = widen = WidthConverter(specs.WidthConverter(value, i_lanes, wide))
+            m.submodules.narrow = narrow = WidthConverter(specs.WidthConverter(value, wide, o_lanes))
             wiring.connect(m, wiring.flipped(self.i), widen.i)
             wiring.connect(m, widen.o, narrow.i)
             wiring.connect(m, narrow.o, wiring.flipped(self.o))
@@ -129,7 +129,7 @@ class WidthConverter(Kernel[WidthConverterSpec]):
             m.d.sync += [word.eq(self.i.payload.as_value()), self.o.valid.eq(1)]
 
 
-class Fork(Kernel[ForkSpec]):
+class Fork(Kernel[specs.Fork]):
     """Every word goes to both streams out, to each as soon as its consumer is ready."""
 
     def elaborate(self, _platform: object) -> Module:  # noqa: D102
@@ -144,7 +144,7 @@ class Fork(Kernel[ForkSpec]):
         return m
 
 
-class Add(Kernel[AddSpec]):
+class Add(Kernel[specs.Add]):
     """The sums of two streams of unsigned values; a pair of words a cycle."""
 
     def elaborate(self, _platform: object) -> Module:  # noqa: D102
@@ -159,7 +159,7 @@ class Add(Kernel[AddSpec]):
         return m
 
 
-class ArgMax(Kernel[ArgMaxSpec]):
+class ArgMax(Kernel[specs.ArgMax]):
     """The index of a frame's greatest value, the lowest index where several are equal."""
 
     def elaborate(self, _platform: object) -> Module:  # noqa: D102

@@ -11,8 +11,8 @@ from amaranth.lib import memory
 from amaranth.lib.wiring import PureInterface
 from amaranth.utils import ceil_log2
 
+from hw.kernels import specs
 from hw.kernels.specs.base import counter_width
-from hw.kernels.specs.movement import GlobalSumSpec, MaxPoolSpec, ReduceSpec
 from hw.kernels.streams import Kernel, wrapping_next
 
 
@@ -100,7 +100,7 @@ def total(so_far: Value, value: Value, first: Value) -> Value:
     return Mux(first, Const(0, len(so_far)), so_far) + value
 
 
-class Reduce(Kernel[ReduceSpec]):
+class Reduce(Kernel[specs.Reduce]):
     """Of every `taps` words one, of each lane's greatest value; a word a cycle in."""
 
     def elaborate(self, _platform: object) -> Module:  # noqa: D102
@@ -114,7 +114,7 @@ class Reduce(Kernel[ReduceSpec]):
         return m
 
 
-class GlobalSum(Kernel[GlobalSumSpec]):
+class GlobalSum(Kernel[specs.GlobalSum]):
     """Each channel's sum over all pixels of a frame; a word a cycle in."""
 
     def elaborate(self, _platform: object) -> Module:  # noqa: D102
@@ -130,7 +130,7 @@ class GlobalSum(Kernel[GlobalSumSpec]):
         return m
 
 
-class MaxPool(Kernel[MaxPoolSpec]):
+class MaxPool(Kernel[specs.MaxPool]):
     """Max pooling without overlap; partial maxima of a row of cells are kept while rows of pixels pass.
 
     A word a cycle in. A rest of columns makes a last cell of its own, never complete; a rest of rows a last

@@ -9,21 +9,9 @@ from common.errors import LoweringError
 from hw import dataflow
 from hw.dataflow import INPUT, DataflowGraph, Integers, Layer
 from hw.interface import CoreInterface, StreamFormat, WeightsFormat
-from hw.kernels.specs.arithmetic import DepthwiseSpec, MatrixVectorSpec, ThresholdSpec
+from hw.kernels import specs
 from hw.kernels.specs.base import Spec, Stream, ValueType
-from hw.kernels.specs.movement import (
-    AddSpec,
-    ArgMaxSpec,
-    BufferSpec,
-    ForkSpec,
-    GlobalSumSpec,
-    MaxPoolSpec,
-    ReduceSpec,
-    WidthConverterSpec,
-    WindowSpec,
-)
 from hw.kernels.specs.products import DigitRows
-from hw.kernels.specs.unfolded import UnfoldedSpec
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,11 +53,11 @@ class _Site:
 
 
 _TYPED: Mapping[type[Layer], Callable[[Any, ValueType], Spec]] = {
-    dataflow.Reduce: ReduceSpec,
-    dataflow.MaxPool: MaxPoolSpec,
-    dataflow.GlobalSum: GlobalSumSpec,
-    dataflow.Fork: ForkSpec,
-    dataflow.ArgMax: ArgMaxSpec,
+    dataflow.Reduce: specs.Reduce,
+    dataflow.MaxPool: specs.MaxPool,
+    dataflow.GlobalSum: specs.GlobalSum,
+    dataflow.Fork: specs.Fork,
+    dataflow.ArgMax: specs.ArgMax,
 }
 """The kernels that depend on the type of their values alone."""
 
@@ -80,17 +68,17 @@ def _kernel(layer: Layer, site: _Site) -> Spec:
         case dataflow.MatrixVector():
             return _matrix_vector(layer, site)
         case dataflow.Depthwise():
-            return DepthwiseSpec(layer, site.exact)
+            return specs.Depthwise(layer, site.exact)
         case dataflow.Threshold():
             return _threshold(layer, site)
         case dataflow.Window():
-            return WindowSpec(layer, x, site.buffered)
+            return specs.Window(layer, x, site.buffered)
         case dataflow.WidthConverter():
-            return WidthConverterSpec(x, layer.i_lanes, layer.o_lanes)
+            return specs.WidthConverter(x, layer.i_lanes, layer.o_lanes)
         case dataflow.Fifo():
-            return BufferSpec(Stream(x, layer.lanes), layer.depth)
+            return specs.Buffer(Stream(x, layer.lanes), layer.depth)
         case dataflow.Add():
-            return AddSpec(layer, x, site.takes[1])
+            return specs.Add(layer, x, site.takes[1])
     return _TYPED[type(layer)](layer, x)
 
 
@@ -115,24 +103,24 @@ def _spacing(layer: Layer, before: int) -> int:
     return before
 
 
-def _matrix_vector(layer: dataflow.MatrixVector, site: _Site) -> MatrixVectorSpec | UnfoldedSpec:
+def _matrix_vector(layer: dataflow.MatrixVector, site: _Site) -> specs.MatrixVector | specs.Unfolded:
     """Without folds a tree of adders for these very weights, else multipliers with weights from memory."""
     if site.order is not None:
         layer = replace(layer, weights=layer.weights[:, site.order])
     if layer.folded == 1:
-        return UnfoldedSpec(layer, site.exact)
+        return specs.Unfolded(layer, site.exact)
     replay = layer.neuron_folds > 1 and not _repeats(site.before)
     held = isinstance(site.after, dataflow.Threshold) and layer.synapse_folds >= site.after.bits
-    return MatrixVectorSpec(layer, site.exact, replay, held, site.buffered)
+    return specs.MatrixVector(layer, site.exact, replay, held, site.buffered)
 
 
-def _threshold(layer: dataflow.Threshold, site: _Site) -> ThresholdSpec:
+def _threshold(layer: dataflow.Threshold, site: _Site) -> specs.Threshold:
     """One comparator a lane where words come slowly enough for a search in turns."""
     before, held = None if site.before is None else site.before.spec, False
-    if isinstance(before, MatrixVectorSpec | UnfoldedSpec | DepthwiseSpec):
+    if isinstance(before, specs.MatrixVector | specs.Unfolded | specs.Depthwise):
         layer = replace(layer, thresholds=layer.thresholds - before.offsets[:, None])
-        held = isinstance(before, MatrixVectorSpec) and before.held
-    return ThresholdSpec(layer, site.takes[0], site.spacing >= layer.bits, held)
+        held = isinstance(before, specs.MatrixVector) and before.held
+    return specs.Threshold(layer, site.takes[0], site.spacing >= layer.bits, held)
 
 
 def _repeats(before: Instance | None) -> bool:
@@ -240,7 +228,7 @@ def weights_of(instances: Sequence[Instance]) -> bytes:
 
 def _loaded(instances: Sequence[Instance]) -> list[DigitRows]:
     """The weights to load, in order."""
-    found = (each.spec.loaded for each in instances if isinstance(each.spec, MatrixVectorSpec))
+    found = (each.spec.loaded for each in instances if isinstance(each.spec, specs.MatrixVector))
     return [each for each in found if each is not None]
 
 

@@ -3,7 +3,7 @@
 from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib import memory
 
-from hw.kernels.specs.arithmetic import ThresholdSpec
+from hw.kernels import specs
 from hw.kernels.specs.base import counter_width
 from hw.kernels.streams import Kernel, rom, shape, wrapping_next
 
@@ -17,7 +17,7 @@ def _constant(words: list[int], index: Value, shape: Shape) -> Value:
     return Mux(index[-1], high, low)
 
 
-class Threshold(Kernel[ThresholdSpec]):
+class Threshold(Kernel[specs.Threshold]):
     """Frames of `channels` values, `PE` a word, become k-bit counts of the thresholds they reach.
 
     `sequential`: one comparator a lane, k cycles a word, for producers that leave that much time. Otherwise a
@@ -25,7 +25,7 @@ class Threshold(Kernel[ThresholdSpec]):
     where besides each channel's are a power of two apart, an addition and a shift do.
     """
 
-    def __init__(self, spec: ThresholdSpec) -> None:
+    def __init__(self, spec: specs.Threshold) -> None:
         super().__init__(spec)
         self.pe, self.bits, self.folds = spec.layer.pe, spec.layer.bits, spec.folds
 

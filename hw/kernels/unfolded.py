@@ -2,7 +2,8 @@
 
 from amaranth.hdl import Cat, Const, Module, Signal, Value
 
-from hw.kernels.specs.unfolded import AdderTree, Sum, UnfoldedSpec
+from hw.kernels import specs
+from hw.kernels.specs.unfolded import AdderTree, Sum
 from hw.kernels.streams import Kernel, shape
 
 
@@ -56,7 +57,7 @@ def _lowest(value: Value, count: int) -> Value:
     return Cat(value, sign.replicate(max(0, count - len(value))))[:count]
 
 
-class Unfolded(Kernel[UnfoldedSpec]):
+class Unfolded(Kernel[specs.Unfolded]):
     """`weights @ x + bias` for vectors of unsigned values: a vector in, all outputs out, every cycle."""
 
     def elaborate(self, _platform: object) -> Module:  # noqa: D102

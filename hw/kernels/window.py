@@ -6,12 +6,12 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import memory
 
 from hw.dataflow.line_buffer import jumps
+from hw.kernels import specs
 from hw.kernels.specs.base import counter_width, pack
-from hw.kernels.specs.movement import WindowSpec
 from hw.kernels.streams import Kernel, wrapping_next
 
 
-class SlidingWindow(Kernel[WindowSpec]):
+class SlidingWindow(Kernel[specs.Window]):
     """Frames (height, width, channels) of `lanes` channels a word become windows, as `dataflow.Window` says.
 
     A word a cycle in and a word a cycle out, whichever side has more of them never waits for the other, over

@@ -15,9 +15,9 @@ from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import In, Out
 
 from hw.interface import CoreInterface
+from hw.kernels import specs
 from hw.kernels.movement import WidthConverter
 from hw.kernels.specs.base import ValueType, counter_width
-from hw.kernels.specs.movement import WidthConverterSpec
 from hw.kernels.streams import wrapping_next
 from hw.shells.port import PortWidths
 
@@ -69,10 +69,10 @@ class Streams(wiring.Component):  # type: ignore[misc]
         port = self._port
         m.submodules.incoming = incoming = Skid(port.in_bits)
         m.submodules.widen = widen = WidthConverter(
-            WidthConverterSpec(ValueType(port.in_bits), 1, port.in_beats)
+            specs.WidthConverter(ValueType(port.in_bits), 1, port.in_beats)
         )
         m.submodules.narrow = narrow = WidthConverter(
-            WidthConverterSpec(ValueType(port.out_bits), port.out_beats, 1)
+            specs.WidthConverter(ValueType(port.out_bits), port.out_beats, 1)
         )
         m.submodules.outgoing = outgoing = Skid(port.out_bits + 1)
         wiring.connect(m, wiring.flipped(self.incoming), incoming.i)

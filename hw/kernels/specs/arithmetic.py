@@ -10,7 +10,7 @@ from hw import dataflow
 from hw.dataflow import Integers
 from hw.kernels.specs.base import LayerSpec, ValueType, narrowest, pack
 from hw.kernels.specs.digits import Digit, code_bits, code_words, offset, recode
-from hw.kernels.specs.movement import BufferSpec
+from hw.kernels.specs.movement import Buffer
 from hw.kernels.specs.products import PRODUCTS, DigitRows, Products
 
 AccumulatingT = TypeVar("AccumulatingT", dataflow.MatrixVector, dataflow.Depthwise)
@@ -29,7 +29,7 @@ def reach(weights: Integers, x_bits: int, bias: Integers) -> tuple[Integers, Int
     return low, high
 
 
-class _AccumulatingSpec(LayerSpec[AccumulatingT]):
+class _Accumulating(LayerSpec[AccumulatingT]):
     """A kernel that adds digit rows or products up.
 
     With `exact` an output is the accumulator, signed where one can be negative. Without, it is unsigned and
@@ -53,7 +53,7 @@ class _AccumulatingSpec(LayerSpec[AccumulatingT]):
 
 
 @dataclass(frozen=True, eq=False)
-class MatrixVectorSpec(_AccumulatingSpec[dataflow.MatrixVector]):
+class MatrixVector(_Accumulating[dataflow.MatrixVector]):
     """A folded `dataflow.MatrixVector`.
 
     Attributes:
@@ -86,16 +86,14 @@ class MatrixVectorSpec(_AccumulatingSpec[dataflow.MatrixVector]):
         return self.products.offsets + bias_of(self.layer)
 
     @property
-    def buffer(self) -> BufferSpec | None:
+    def buffer(self) -> Buffer | None:
         """The replay buffer before the products."""
         folds, stream = self.layer.synapse_folds, self.inlets[0]
-        return (
-            BufferSpec(stream, folds + self.buffered, folds, self.layer.neuron_folds) if self.replay else None
-        )
+        return Buffer(stream, folds + self.buffered, folds, self.layer.neuron_folds) if self.replay else None
 
 
 @dataclass(frozen=True, eq=False)
-class DepthwiseSpec(_AccumulatingSpec[dataflow.Depthwise]):
+class Depthwise(_Accumulating[dataflow.Depthwise]):
     """A `dataflow.Depthwise`: a word in holds SIMD taps of PE channels, tap by tap."""
 
     layer: dataflow.Depthwise
@@ -135,7 +133,7 @@ class DepthwiseSpec(_AccumulatingSpec[dataflow.Depthwise]):
 
 
 @dataclass(frozen=True, eq=False)
-class ThresholdSpec(LayerSpec[dataflow.Threshold]):
+class Threshold(LayerSpec[dataflow.Threshold]):
     """A `dataflow.Threshold` of values of a type.
 
     A threshold just beyond the type's range ("never") is taken too: the comparison is one bit wider.

@@ -10,7 +10,7 @@ from hw.kernels.specs.base import LayerSpec, LayerT, Spec, Stream, ValueType
 
 
 @dataclass(frozen=True)
-class BufferSpec(Spec):
+class Buffer(Spec):
     """A RAM that gives each frame of `frame` words `repeats` times; with the defaults a plain FIFO.
 
     `depth` words are asked for.
@@ -32,7 +32,7 @@ class BufferSpec(Spec):
 
 
 @dataclass(frozen=True)
-class WidthConverterSpec(Spec):
+class WidthConverter(Spec):
     """Words of `i_lanes` values in, of `o_lanes` out."""
 
     value: ValueType
@@ -49,21 +49,21 @@ class WidthConverterSpec(Spec):
 
 
 @dataclass(frozen=True)
-class _TypedSpec(LayerSpec[LayerT]):
+class _Typed(LayerSpec[LayerT]):
     """The kernel of a layer that takes values of any type."""
 
     layer: LayerT
     x: ValueType
 
 
-class ForkSpec(_TypedSpec[dataflow.Fork]):
+class Fork(_Typed[dataflow.Fork]):
     """Each word to two streams."""
 
     consumers: ClassVar[int] = 2
 
 
 @dataclass(frozen=True)
-class AddSpec(_TypedSpec[dataflow.Add]):
+class Add(_Typed[dataflow.Add]):
     """The sums of two streams of unsigned values, of types `x` and `y`."""
 
     y: ValueType
@@ -78,7 +78,7 @@ class AddSpec(_TypedSpec[dataflow.Add]):
         return Stream(self.x, self.layer.lanes), Stream(self.y, self.layer.lanes)
 
 
-class ArgMaxSpec(_TypedSpec[dataflow.ArgMax]):
+class ArgMax(_Typed[dataflow.ArgMax]):
     """The index of the greatest value of a frame."""
 
     @property
@@ -87,11 +87,11 @@ class ArgMaxSpec(_TypedSpec[dataflow.ArgMax]):
         return ValueType.holding(0, self.layer.channels - 1)
 
 
-class ReduceSpec(_TypedSpec[dataflow.Reduce]):
+class Reduce(_Typed[dataflow.Reduce]):
     """The greatest of each channel's taps."""
 
 
-class MaxPoolSpec(_TypedSpec[dataflow.MaxPool]):
+class MaxPool(_Typed[dataflow.MaxPool]):
     """Max pooling without overlap."""
 
     @property
@@ -105,7 +105,7 @@ class MaxPoolSpec(_TypedSpec[dataflow.MaxPool]):
         return -(-self.layer.shape[1] // self.layer.size[1]) * self.groups
 
 
-class GlobalSumSpec(_TypedSpec[dataflow.GlobalSum]):
+class GlobalSum(_Typed[dataflow.GlobalSum]):
     """Each channel's sum over a frame."""
 
     @property
@@ -120,7 +120,7 @@ class GlobalSumSpec(_TypedSpec[dataflow.GlobalSum]):
 
 
 @dataclass(frozen=True)
-class WindowSpec(_TypedSpec[dataflow.Window]):
+class Window(_Typed[dataflow.Window]):
     """The sliding window; its RAMs hold `buffered` words beside the least. The walk is `LineBuffer`'s."""
 
     buffered: int = 0

@@ -128,7 +128,7 @@ class AdderTree:
 
 
 @dataclass(frozen=True, eq=False)
-class UnfoldedSpec(LayerSpec[dataflow.MatrixVector]):
+class Unfolded(LayerSpec[dataflow.MatrixVector]):
     """A `dataflow.MatrixVector` without folds: a vector a cycle.
 
     Multiplications by constants are shifts and adders, shared between neurons as da4ml finds them; at most

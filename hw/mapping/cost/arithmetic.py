@@ -7,11 +7,10 @@ from functools import lru_cache
 import numpy as np
 
 from hw.dataflow import MatrixVector
-from hw.kernels.specs.arithmetic import DepthwiseSpec, MatrixVectorSpec, ThresholdSpec
+from hw.kernels import specs
 from hw.kernels.specs.base import counter_width
 from hw.kernels.specs.digits import Digit
 from hw.kernels.specs.products import OPERAND_BITS, DigitRows, DspPairs, Tables
-from hw.kernels.specs.unfolded import UnfoldedSpec
 from hw.mapping.cost.memory import Store
 from hw.mapping.cost.part import Part, buffer, tree
 
@@ -48,7 +47,7 @@ def _products(digits: Sequence[Digit], x_bits: int, terms: int, lanes: int, word
     return Products(rows | features, total.width)
 
 
-def matrix_vector(spec: MatrixVectorSpec) -> Iterator[Part]:
+def matrix_vector(spec: specs.MatrixVector) -> Iterator[Part]:
     """Products, accumulators, weights, and the replay buffer where it has one."""
     match spec.products:
         case Tables() as products:
@@ -105,7 +104,7 @@ def _dsp_pairs(products: DspPairs) -> Products:
     return Products(features, total.width, ((store, 1),), slices)
 
 
-def unfolded(spec: UnfoldedSpec) -> Iterator[Part]:
+def unfolded(spec: specs.Unfolded) -> Iterator[Part]:
     """The adders that da4ml finds, and their registers; of a great matrix those of a part, scaled."""
     layer = spec.layer
     rows = min(layer.outputs, SOLVED)
@@ -121,13 +120,13 @@ def unfolded(spec: UnfoldedSpec) -> Iterator[Part]:
 def _tree(
     weights: bytes, shape: tuple[int, int], x_bits: int, exact: bool, adders: int
 ) -> Mapping[str, float]:
-    """The features of a tree of sums, by `UnfoldedSpec.size`."""
+    """The features of a tree of sums, by `specs.Unfolded.size`."""
     matrix = np.frombuffer(weights, np.int64).reshape(shape)
     layer = MatrixVector("part", matrix, x_bits, *shape)
-    return {name: float(value) for name, value in asdict(UnfoldedSpec(layer, exact, adders).size).items()}
+    return {name: float(value) for name, value in asdict(specs.Unfolded(layer, exact, adders).size).items()}
 
 
-def depthwise(spec: DepthwiseSpec) -> Iterator[Part]:
+def depthwise(spec: specs.Depthwise) -> Iterator[Part]:
     """Products, accumulators, weights unless they are the same in every cycle."""
     layer, grown = spec.layer, spec.outlet.bits
     constant = len(set(spec.words)) == 1
@@ -147,7 +146,7 @@ def depthwise(spec: DepthwiseSpec) -> Iterator[Part]:
     yield Part("depthwise", features, tuple(stores))
 
 
-def threshold(spec: ThresholdSpec) -> Iterator[Part]:
+def threshold(spec: specs.Threshold) -> Iterator[Part]:
     """Comparators and thresholds, in one of five forms."""
     pe, bits = spec.layer.pe, spec.layer.bits
     compared, counter = max(spec.x.width, spec.threshold.width), counter_width(spec.folds)
@@ -161,7 +160,7 @@ def threshold(spec: ThresholdSpec) -> Iterator[Part]:
         yield _stages(spec, compared, counter)
 
 
-def _stages(spec: ThresholdSpec, compared: int, counter: int) -> Part:
+def _stages(spec: specs.Threshold, compared: int, counter: int) -> Part:
     """A comparator and a ROM a level; of one word a frame constants of which the path so far selects one."""
     bits, pe = spec.layer.bits, spec.layer.pe
     features = {
@@ -177,7 +176,7 @@ def _stages(spec: ThresholdSpec, compared: int, counter: int) -> Part:
     return Part("threshold-in-stages", features | {"compared": pe * bits * compared}, tuple(levels))
 
 
-def _levels(spec: ThresholdSpec, depth: int) -> Store:
+def _levels(spec: specs.Threshold, depth: int) -> Store:
     """Some levels of the search tree, for a lane's channels."""
     thresholds = spec.layer.thresholds
     same = bool((thresholds == thresholds[0]).all()) and spec.step is not None

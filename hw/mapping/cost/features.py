@@ -9,26 +9,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import lcm
 from typing import Any
 
-from hw.kernels.specs.arithmetic import DepthwiseSpec, MatrixVectorSpec, ThresholdSpec
+from hw.kernels import specs
 from hw.kernels.specs.base import Spec, counter_width
-from hw.kernels.specs.movement import (
-    AddSpec,
-    ArgMaxSpec,
-    BufferSpec,
-    ForkSpec,
-    GlobalSumSpec,
-    MaxPoolSpec,
-    ReduceSpec,
-    WidthConverterSpec,
-    WindowSpec,
-)
-from hw.kernels.specs.unfolded import UnfoldedSpec
 from hw.mapping.cost.arithmetic import depthwise, matrix_vector, threshold, unfolded
 from hw.mapping.cost.memory import Store
 from hw.mapping.cost.part import Part, buffer
 
 
-def _window(spec: WindowSpec) -> Iterator[Part]:
+def _window(spec: specs.Window) -> Iterator[Part]:
     layer, buffer, width = spec.layer, spec.buffer, spec.x.width
     loops = [loop for loop in (*buffer.taps, *buffer.windows) if loop.count > 1]
     data = layer.o_lanes * width
@@ -68,20 +56,20 @@ def _growing(kind: str, data: int, places: int, counters: Sequence[int]) -> Part
     return Part(kind, features, stores)
 
 
-def _max_pool(spec: MaxPoolSpec) -> Iterator[Part]:
+def _max_pool(spec: specs.MaxPool) -> Iterator[Part]:
     counters = (spec.groups, *spec.layer.size, spec.places)
     yield _growing("max-pool", spec.outlet.bits, spec.places, counters)
 
 
-def _global_sum(spec: GlobalSumSpec) -> Iterator[Part]:
+def _global_sum(spec: specs.GlobalSum) -> Iterator[Part]:
     yield _growing("global-sum", spec.outlet.bits, spec.groups, (spec.groups, spec.layer.pixels))
 
 
-def _reduce(spec: ReduceSpec) -> Iterator[Part]:
+def _reduce(spec: specs.Reduce) -> Iterator[Part]:
     yield _growing("max-pool", spec.outlet.bits, 1, (spec.layer.taps,))
 
 
-def _width(spec: WidthConverterSpec) -> Iterator[Part]:
+def _width(spec: specs.WidthConverter) -> Iterator[Part]:
     wide = lcm(spec.i_lanes, spec.o_lanes)
     bits = wide * spec.value.width
     if wide != spec.i_lanes:
@@ -91,19 +79,19 @@ def _width(spec: WidthConverterSpec) -> Iterator[Part]:
         yield Part("narrowing", {"bits": bits, "out": spec.outlet.bits, "counter": counter, "one": 1})
 
 
-def _fifo(spec: BufferSpec) -> Iterator[Part]:
+def _fifo(spec: specs.Buffer) -> Iterator[Part]:
     yield buffer(spec)
 
 
-def _fork(_spec: ForkSpec) -> Iterator[Part]:
+def _fork(_spec: specs.Fork) -> Iterator[Part]:
     yield Part("fork", {"one": 1})
 
 
-def _add(spec: AddSpec) -> Iterator[Part]:
+def _add(spec: specs.Add) -> Iterator[Part]:
     yield Part("add", {"bits": spec.outlet.bits, "one": 1})
 
 
-def _argmax(spec: ArgMaxSpec) -> Iterator[Part]:
+def _argmax(spec: specs.ArgMax) -> Iterator[Part]:
     features = {
         "compared": spec.inlets[0].bits,
         "labels": spec.layer.pe * spec.value.width,
@@ -114,19 +102,19 @@ def _argmax(spec: ArgMaxSpec) -> Iterator[Part]:
 
 
 _PARTS: Mapping[type[Spec], Callable[[Any], Iterator[Part]]] = {
-    MatrixVectorSpec: matrix_vector,
-    UnfoldedSpec: unfolded,
-    DepthwiseSpec: depthwise,
-    ThresholdSpec: threshold,
-    WindowSpec: _window,
-    MaxPoolSpec: _max_pool,
-    ReduceSpec: _reduce,
-    GlobalSumSpec: _global_sum,
-    WidthConverterSpec: _width,
-    BufferSpec: _fifo,
-    ForkSpec: _fork,
-    AddSpec: _add,
-    ArgMaxSpec: _argmax,
+    specs.MatrixVector: matrix_vector,
+    specs.Unfolded: unfolded,
+    specs.Depthwise: depthwise,
+    specs.Threshold: threshold,
+    specs.Window: _window,
+    specs.MaxPool: _max_pool,
+    specs.Reduce: _reduce,
+    specs.GlobalSum: _global_sum,
+    specs.WidthConverter: _width,
+    specs.Buffer: _fifo,
+    specs.Fork: _fork,
+    specs.Add: _add,
+    specs.ArgMax: _argmax,
 }
 
 

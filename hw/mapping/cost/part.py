@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
+from hw.kernels import specs
 from hw.kernels.specs.base import counter_width
-from hw.kernels.specs.movement import BufferSpec
 from hw.mapping.cost.memory import Store
 
 
@@ -65,7 +65,7 @@ def tree(widths: Sequence[int], shifts: Sequence[int] | None = None) -> Tree:
     return Tree(level[0][0] + level[0][1], adders, bits)
 
 
-def buffer(spec: BufferSpec) -> Part:
+def buffer(spec: specs.Buffer) -> Part:
     """A replay buffer; a FIFO, where a frame is a word that comes once."""
     address = counter_width(spec.words)
     features = {

@@ -14,11 +14,9 @@ from hw.core.module import kernel_of
 from hw.core.verilog import to_verilog
 from hw.dataflow import MatrixVector, Multiply, Threshold
 from hw.finn.lowering import Fold
+from hw.kernels import specs
 from hw.kernels.movement import WidthConverter
-from hw.kernels.specs.arithmetic import MatrixVectorSpec, ThresholdSpec
 from hw.kernels.specs.base import ValueType
-from hw.kernels.specs.movement import WidthConverterSpec
-from hw.kernels.specs.unfolded import UnfoldedSpec
 from hw.kernels.streams import Kernel, signature
 from tests.bench.peers.network import ACTIVATION_BITS, INPUT_BITS, Layers, execute, frames, inputs
 from tests.hw.kernels.streaming import stream_through
@@ -57,17 +55,17 @@ def folded(layers: Layers, folds: tuple[Fold, ...], multiply: Multiply) -> list[
     bits, lanes = INPUT_BITS, folds[0].simd
     for layer, fold in zip(layers, folds, strict=True):
         if lanes != fold.simd:
-            kernels.append(WidthConverter(WidthConverterSpec(ValueType(bits), lanes, fold.simd)))
+            kernels.append(WidthConverter(specs.WidthConverter(ValueType(bits), lanes, fold.simd)))
         matrix = MatrixVector("matrix", layer.weights, bits, fold.pe, fold.simd, multiply=multiply)
         last, folds = layer.bias is None, matrix.synapse_folds
         held = not last and folds >= ACTIVATION_BITS
-        spec = MatrixVectorSpec(matrix, last, matrix.neuron_folds > 1, held, buffered=folds)
+        spec = specs.MatrixVector(matrix, last, matrix.neuron_folds > 1, held, buffered=folds)
         kernels.append(kernel_of(spec))
         lanes = fold.pe
         if not last:
             thresholds = layer.thresholds - spec.offsets[:, None]
             activation = Threshold("threshold", thresholds, fold.pe, block=multiply == "table")
-            kernels.append(kernel_of(ThresholdSpec(activation, spec.value, held, held)))
+            kernels.append(kernel_of(specs.Threshold(activation, spec.value, held, held)))
             bits = ACTIVATION_BITS
     return kernels
 
@@ -78,11 +76,11 @@ def unfolded(layers: Layers, adders: int) -> list[Kernel[Any]]:
     bits = INPUT_BITS
     for layer in layers:
         matrix = MatrixVector("matrix", layer.weights, bits, *layer.weights.shape)
-        spec = UnfoldedSpec(matrix, layer.bias is None, adders)
+        spec = specs.Unfolded(matrix, layer.bias is None, adders)
         kernels.append(kernel_of(spec))
         if layer.bias is not None:
             activation = Threshold("threshold", layer.thresholds, matrix.outputs)
-            kernels.append(kernel_of(ThresholdSpec(activation, spec.value)))
+            kernels.append(kernel_of(specs.Threshold(activation, spec.value)))
             bits = ACTIVATION_BITS
     return kernels
 

@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw import dataflow
+from hw.kernels import specs
 from hw.kernels.depthwise import Depthwise
-from hw.kernels.specs.arithmetic import DepthwiseSpec
 from tests.hw.kernels.streaming import Run, stream_through
 
 gaps = st.sampled_from([0.0, 0.3, 0.8])
@@ -15,7 +15,7 @@ def run_frames(layer: dataflow.Depthwise, *, exact: bool = True, seed: int = 0, 
     """The words of random frames, which have to be `execute`'s."""
     x = np.random.default_rng(seed).integers(0, 2**layer.x_bits, (3, layer.i_elements))
     x[0] = 2**layer.x_bits - 1  # the widest sums
-    spec = DepthwiseSpec(layer, exact)
+    spec = specs.Depthwise(layer, exact)
     given = layer.execute(x).reshape(-1, layer.channels) - (0 if exact else spec.offsets)
     expected = given.reshape(-1, layer.pe)
     run = stream_through(Depthwise(spec), x.reshape(-1, layer.i_lanes), len(expected), seed=seed, **options)

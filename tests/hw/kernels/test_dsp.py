@@ -11,8 +11,8 @@ import pytest
 from hw import dataflow
 from hw.boards.boards import find
 from hw.core.verilog import to_verilog
+from hw.kernels import specs
 from hw.kernels.matrix_vector import MatrixVector
-from hw.kernels.specs.arithmetic import MatrixVectorSpec
 from hw.kernels.specs.products import DspPairs
 from hw.simulation import netlist, verilator
 from hw.tools.tools import run_yosys
@@ -70,7 +70,7 @@ def test_wide_weights_have_a_slice_each():
 def test_netlist_of_ecp5_equals_the_rtl(tmp_path: Path) -> None:
     weights = np.random.default_rng(4).integers(-7, 8, (4, 16))
     layer = dataflow.MatrixVector("matrix", weights, 8, pe=4, simd=8, multiply="dsp")
-    kernel = MatrixVector(MatrixVectorSpec(layer, replay=False))
+    kernel = MatrixVector(specs.MatrixVector(layer, replay=False))
     text = to_verilog(kernel, "kernel", None, tmp_path)
     (tmp_path / "rtl.v").write_text(re.sub(r"\bkernel(?=\W|_)", "rtl", text))
     script = ["read_verilog kernel.v", "synth_ecp5 -top kernel", "write_json top.json"]

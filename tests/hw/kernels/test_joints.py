@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw import dataflow
+from hw.kernels import specs
 from hw.kernels.movement import Add, Fork
 from hw.kernels.specs.base import ValueType
-from hw.kernels.specs.movement import AddSpec, ForkSpec
 from tests.hw.kernels.streaming import stream_all
 
 gaps = st.sampled_from([0.0, 0.3, 0.8])
@@ -16,11 +16,11 @@ bits = st.integers(1, 8)
 
 
 def add(x_bits: int, y_bits: int, lanes: int) -> Add:
-    return Add(AddSpec(dataflow.Add("add", lanes, lanes), ValueType(x_bits), ValueType(y_bits)))
+    return Add(specs.Add(dataflow.Add("add", lanes, lanes), ValueType(x_bits), ValueType(y_bits)))
 
 
 def fork(lanes: int) -> Fork:
-    return Fork(ForkSpec(dataflow.Fork("fork", lanes, lanes), ValueType(5)))
+    return Fork(specs.Fork(dataflow.Fork("fork", lanes, lanes), ValueType(5)))
 
 
 @settings(max_examples=30, deadline=None)

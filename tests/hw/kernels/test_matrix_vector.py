@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw import dataflow
+from hw.kernels import specs
 from hw.kernels.matrix_vector import MatrixVector
-from hw.kernels.specs.arithmetic import MatrixVectorSpec
 from hw.kernels.specs.products import PRODUCTS
 from tests.hw.kernels.streaming import stream_through
 
@@ -34,7 +34,7 @@ def layers(draw):
 def test_equals_numpy_under_any_back_pressure(layer, i_gaps, o_gaps, output, replay, multiply):
     layer, x = layer
     layer, exact = replace(layer, multiply=multiply), output == "exact"
-    spec = MatrixVectorSpec(layer, exact, replay, held=output == "held")
+    spec = specs.MatrixVector(layer, exact, replay, held=output == "held")
     words = x if replay else np.repeat(x, layer.neuron_folds, axis=0)
     run = stream_through(
         MatrixVector(spec),
@@ -54,6 +54,6 @@ def test_interval_is_the_bound(pe, simd, multiply):
     weights, x = rng.integers(-7, 8, (8, 8)), rng.integers(0, 16, (5, 8))
     layer = dataflow.MatrixVector("matrix", weights, 4, pe, simd, multiply=multiply)
     run = stream_through(
-        MatrixVector(MatrixVectorSpec(layer, buffered=8 // simd)), x.reshape(-1, simd), 5 * 8 // pe
+        MatrixVector(specs.MatrixVector(layer, buffered=8 // simd)), x.reshape(-1, simd), 5 * 8 // pe
     )
     assert run.interval(8 // pe) == 64 // (pe * simd)

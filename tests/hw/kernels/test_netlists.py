@@ -14,8 +14,8 @@ from amaranth.lib import wiring
 from hw import dataflow
 from hw.core.module import kernel_of as kernel_of_spec
 from hw.core.verilog import to_verilog
+from hw.kernels import specs
 from hw.kernels.specs.base import ValueType
-from hw.kernels.specs.movement import GlobalSumSpec, MaxPoolSpec
 from hw.tools.tools import run_yosys
 from tests.hw.kernels.test_window import expected_words, kernel_of
 
@@ -104,9 +104,9 @@ def test_window(window, stall, cells, tmp_path):
 
 
 POOLS = [
-    MaxPoolSpec(dataflow.MaxPool("max pool", (7, 9, 2), (2, 2), 2), ValueType(8)),
-    MaxPoolSpec(dataflow.MaxPool("max pool of groups", (4, 6, 16), (2, 3), 2), ValueType(8)),
-    GlobalSumSpec(dataflow.GlobalSum("sum", 9, 32, 8, 2), ValueType(8)),
+    specs.MaxPool(dataflow.MaxPool("max pool", (7, 9, 2), (2, 2), 2), ValueType(8)),
+    specs.MaxPool(dataflow.MaxPool("max pool of groups", (4, 6, 16), (2, 3), 2), ValueType(8)),
+    specs.GlobalSum(dataflow.GlobalSum("sum", 9, 32, 8, 2), ValueType(8)),
 ]
 
 

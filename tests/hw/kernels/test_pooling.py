@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw import dataflow
+from hw.kernels import specs
 from hw.kernels.pooling import GlobalSum, MaxPool, Reduce
 from hw.kernels.specs.base import ValueType
-from hw.kernels.specs.movement import GlobalSumSpec, MaxPoolSpec, ReduceSpec
 from tests.hw.kernels.streaming import Run, stream_through
 
 gaps = st.sampled_from([0.0, 0.3, 0.8])
@@ -35,7 +35,7 @@ def max_pools(draw):
 
 
 def max_pool(layer: dataflow.MaxPool, bits: int) -> MaxPool:
-    return MaxPool(MaxPoolSpec(layer, ValueType(bits)))
+    return MaxPool(specs.MaxPool(layer, ValueType(bits)))
 
 
 @settings(max_examples=40, deadline=None)
@@ -55,7 +55,7 @@ def test_max_pool_takes_a_word_a_cycle(layer):
 @given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 9), gaps, gaps, st.integers(1, 8), seeds)
 def test_reduce_equals_numpy_under_any_back_pressure(lanes, groups, taps, i_gaps, o_gaps, bits, seed):
     layer = dataflow.Reduce("reduce", lanes * groups, taps, 3, lanes)
-    kernel = Reduce(ReduceSpec(layer, ValueType(bits)))
+    kernel = Reduce(specs.Reduce(layer, ValueType(bits)))
     run_frames(layer, kernel, bits, 3, seed, i_gaps=i_gaps, o_gaps=o_gaps)
 
 
@@ -63,15 +63,15 @@ def test_reduce_equals_numpy_under_any_back_pressure(lanes, groups, taps, i_gaps
 @given(st.integers(1, 3), st.integers(1, 4), st.integers(1, 9), gaps, gaps, st.integers(1, 8), seeds)
 def test_global_sum_equals_numpy_under_any_back_pressure(lanes, groups, pixels, i_gaps, o_gaps, bits, seed):
     layer = dataflow.GlobalSum("sum", pixels, lanes * groups, bits, lanes)
-    kernel = GlobalSum(GlobalSumSpec(layer, ValueType(bits)))
+    kernel = GlobalSum(specs.GlobalSum(layer, ValueType(bits)))
     run_frames(layer, kernel, bits, 3, seed, i_gaps=i_gaps, o_gaps=o_gaps)
 
 
 @pytest.mark.parametrize("groups", [1, 3])
 def test_reduce_and_global_sum_take_a_word_a_cycle(groups):
     layer = dataflow.Reduce("reduce", 2 * groups, 9, 4, 2)
-    kernel = Reduce(ReduceSpec(layer, ValueType(4)))
+    kernel = Reduce(specs.Reduce(layer, ValueType(4)))
     assert run_frames(layer, kernel, 4, 3).interval(4 * groups) == layer.cycles
     layer = dataflow.GlobalSum("sum", 16, 2 * groups, 4, 2)
-    kernel = GlobalSum(GlobalSumSpec(layer, ValueType(4)))
+    kernel = GlobalSum(specs.GlobalSum(layer, ValueType(4)))
     assert run_frames(layer, kernel, 4, 3).interval(groups) == layer.cycles

@@ -7,9 +7,8 @@ from common.errors import LoweringError
 from hw.dataflow import INPUT, ArgMax, DataflowGraph, Fifo, MatrixVector, Window, connect
 from hw.dataflow.fold import Fold
 from hw.interface import CoreInterface
+from hw.kernels import specs
 from hw.kernels.selection import interface_of, select
-from hw.kernels.specs.arithmetic import ThresholdSpec
-from hw.kernels.specs.movement import BufferSpec
 from tests.hw.graphs import convolution
 from tests.hw.networks import graph_of, random_network
 
@@ -48,13 +47,13 @@ def test_fifo_joins_the_replay_buffer() -> None:
 def test_fifo_elsewhere_is_a_buffer() -> None:
     layers = graph_of(random_network([6, 4]), [Fold(2, 3)], label=True).layers
     chosen = select(DataflowGraph((6,), 8, (*layers[:-1], Fifo("between", 4, 2, 5), layers[-1])))
-    assert isinstance(chosen[-2].spec, BufferSpec) and chosen[-2].spec.words == 8
+    assert isinstance(chosen[-2].spec, specs.Buffer) and chosen[-2].spec.words == 8
 
 
 @pytest.mark.parametrize(("simd", "sequential"), [(1, True), (4, True), (6, False), (12, False)])
 def test_search_in_turns_where_there_is_time(simd: int, sequential: bool) -> None:
     chosen = select(graph_of(random_network([12, 4, 4]), [Fold(2, simd), Fold(1, 1)]))
-    spec = next(found.spec for found in chosen if isinstance(found.spec, ThresholdSpec))
+    spec = next(found.spec for found in chosen if isinstance(found.spec, specs.Threshold))
     assert spec.sequential is sequential
 
 

@@ -9,8 +9,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from hw import dataflow
+from hw.kernels import specs
 from hw.kernels.matrix_vector import MatrixVector
-from hw.kernels.specs.arithmetic import MatrixVectorSpec
 from hw.kernels.specs.products import RamShape
 from tests.hw.kernels.streaming import stream_through
 from tests.hw.kernels.test_matrix_vector import gaps, layers
@@ -39,7 +39,7 @@ def test_equals_numpy_under_any_back_pressure(layer, i_gaps, o_gaps, output, rep
     layer, x = layer
     assume(layer.folded > 1)
     layer, exact, folds = replace(layer, memory="single-port"), output == "exact", layer.neuron_folds
-    spec = MatrixVectorSpec(layer, exact, replay, held=output == "held")
+    spec = specs.MatrixVector(layer, exact, replay, held=output == "held")
     words = x if replay else np.repeat(x, folds, axis=0)
     found = run(MatrixVector(spec), words, layer.simd, len(x) * folds, i_gaps=i_gaps, o_gaps=o_gaps)
     expected = layer.execute(x) - (0 if exact else spec.offsets)
@@ -51,7 +51,7 @@ def test_interval_is_the_bound(pe, simd):
     rng = np.random.default_rng(1)
     weights, x = rng.integers(-7, 8, (8, 8)), rng.integers(0, 16, (5, 8))
     layer = dataflow.MatrixVector("matrix", weights, 4, pe, simd, memory="single-port")
-    spec = MatrixVectorSpec(layer, replay=pe < 8, buffered=8 // simd)
+    spec = specs.MatrixVector(layer, replay=pe < 8, buffered=8 // simd)
     assert run(MatrixVector(spec), x, simd, 5 * 8 // pe).interval(8 // pe) == 64 // (pe * simd)
 
 

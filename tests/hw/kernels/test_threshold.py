@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw import dataflow
-from hw.kernels.specs.arithmetic import ThresholdSpec
+from hw.kernels import specs
 from hw.kernels.specs.base import ValueType
 from hw.kernels.threshold import Threshold
 from tests.hw.kernels.streaming import stream_through
@@ -19,7 +19,7 @@ def count(thresholds: np.ndarray, x: np.ndarray) -> np.ndarray:
 def kernel_of(
     thresholds: np.ndarray, kind: ValueType, pe: int, sequential: bool = False, held: bool = False
 ) -> Threshold:
-    return Threshold(ThresholdSpec(dataflow.Threshold("t", thresholds, pe), kind, sequential, held))
+    return Threshold(specs.Threshold(dataflow.Threshold("t", thresholds, pe), kind, sequential, held))
 
 
 @st.composite

@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw.dataflow import MatrixVector
-from hw.kernels.specs.unfolded import UnfoldedSpec
+from hw.kernels import specs
 from hw.kernels.unfolded import Unfolded
 from tests.hw.kernels.streaming import stream_through
 
@@ -27,7 +27,7 @@ def layers(draw):
 @given(layers(), gaps, gaps, st.booleans(), st.integers(1, 3))
 def test_equals_numpy_under_any_back_pressure(layer, i_gaps, o_gaps, exact, adders):
     layer, x = layer
-    spec = UnfoldedSpec(layer, exact, adders)
+    spec = specs.Unfolded(layer, exact, adders)
     run = stream_through(Unfolded(spec), x, len(x), i_gaps=i_gaps, o_gaps=o_gaps)
     expected = layer.execute(x) - (0 if exact else spec.offsets)
     np.testing.assert_array_equal(run.words, expected)
@@ -35,6 +35,6 @@ def test_equals_numpy_under_any_back_pressure(layer, i_gaps, o_gaps, exact, adde
 
 def test_a_vector_a_cycle():
     rng = np.random.default_rng(3)
-    kernel = Unfolded(UnfoldedSpec(MatrixVector("matrix", rng.integers(-7, 8, (4, 8)), 4, 4, 8)))
+    kernel = Unfolded(specs.Unfolded(MatrixVector("matrix", rng.integers(-7, 8, (4, 8)), 4, 4, 8)))
     run = stream_through(kernel, rng.integers(0, 16, (20, 8)), 20)
     assert set(np.diff(run.cycles)) == {1}

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from hw.dataflow import Window
 from hw.dataflow.line_buffer import LineBuffer
+from hw.kernels import specs
 from hw.kernels.specs.base import ValueType
-from hw.kernels.specs.movement import WindowSpec
 from hw.kernels.window import SlidingWindow
 from tests.hw.kernels.streaming import Run, stream_through
 from tests.hw.kernels.windows import windows
@@ -16,7 +16,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def kernel_of(window: Window, bits: int, buffered: int = 0) -> SlidingWindow:
-    return SlidingWindow(WindowSpec(window, ValueType(bits), buffered))
+    return SlidingWindow(specs.Window(window, ValueType(bits), buffered))
 
 
 def expected_words(window: Window, x: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from hw.core.verilog import to_verilog
 from hw.dataflow import Depthwise as OneByOne
 from hw.dataflow import GlobalSum, MatrixVector, MaxPool, Reduce, Threshold, Window
 from hw.dataflow.fold import Fold
-from hw.kernels.specs.unfolded import UnfoldedSpec
+from hw.kernels import specs
 from hw.kernels.unfolded import Unfolded
 from hw.mapping.cost import Cost, estimate, fold_places, synthetic_graph
 from hw.mapping.cost.memory import Store, mapped
@@ -194,7 +194,7 @@ def test_logic_cells_of_all_networks_held_out(tmp_path: Path) -> None:
 def test_size_of_an_unfolded_layer_is_that_of_its_module(exact: bool, tmp_path: Path) -> None:
     """Every bit of its registers, of the adders between them no more than its sums have."""
     weights = np.random.default_rng(1).integers(-3, 4, (5, 9))
-    spec = UnfoldedSpec(MatrixVector("matrix", weights, 4, 5, 9), exact)
+    spec = specs.Unfolded(MatrixVector("matrix", weights, 4, 5, 9), exact)
     size, outputs = spec.size, spec.outlet.bits * exact
     text = to_verilog(Unfolded(spec), "top", None, tmp_path)
     (found,) = Bench(tmp_path, tmp_path).measured(text, ECP5, "top").values()
