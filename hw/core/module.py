@@ -23,6 +23,7 @@ from hw.kernels.selection import interface_of, select, weights_of
 from hw.kernels.specs.base import Spec
 from hw.kernels.streams import Kernel
 from hw.kernels.threshold import Threshold
+from hw.kernels.tree import Tree
 from hw.kernels.unfolded import Unfolded
 from hw.kernels.window import SlidingWindow
 from hw.simulation.simulate import Tap
@@ -41,6 +42,7 @@ KERNELS: Mapping[type[Spec], type[Kernel[Any]]] = {
     specs.Fork: Fork,
     specs.Add: Add,
     specs.ArgMax: ArgMax,
+    specs.Tree: Tree,
 }
 """The component of every specification."""
 

@@ -10,6 +10,7 @@ from hw.dataflow.connect import connect
 from hw.dataflow.graph import INPUT, DataflowGraph, Layer
 from hw.dataflow.plumbing import Add, ArgMax, Fifo, Fork, WidthConverter
 from hw.dataflow.spatial import GlobalSum, MaxPool, Reduce, Window
+from hw.dataflow.tree import Tree, TreeTable
 from hw.dataflow.types import Integers, Multiply
 
 __all__ = [
@@ -28,6 +29,8 @@ __all__ = [
     "Multiply",
     "Reduce",
     "Threshold",
+    "Tree",
+    "TreeTable",
     "WidthConverter",
     "Window",
     "connect",

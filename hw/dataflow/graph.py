@@ -10,6 +10,7 @@ from common.errors import LoweringError
 from hw.dataflow.arithmetic import Depthwise, MatrixVector, Threshold
 from hw.dataflow.plumbing import Add, ArgMax, Fifo, Fork, WidthConverter
 from hw.dataflow.spatial import GlobalSum, MaxPool, Reduce, Window
+from hw.dataflow.tree import Tree
 from hw.dataflow.types import Integers
 
 Layer: TypeAlias = (
@@ -25,6 +26,7 @@ Layer: TypeAlias = (
     | Fork
     | Add
     | ArgMax
+    | Tree
 )
 
 INPUT = -1

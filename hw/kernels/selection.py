@@ -58,6 +58,7 @@ _TYPED: Mapping[type[Layer], Callable[[Any, ValueType], Spec]] = {
     dataflow.GlobalSum: specs.GlobalSum,
     dataflow.Fork: specs.Fork,
     dataflow.ArgMax: specs.ArgMax,
+    dataflow.Tree: specs.Tree,
 }
 """The kernels that depend on the type of their values alone."""
 
@@ -96,7 +97,7 @@ def _spacing(layer: Layer, before: int) -> int:
         case dataflow.WidthConverter():
             ratio, rest = divmod(layer.o_lanes, layer.i_lanes)
             return 1 if rest else ratio * before
-        case dataflow.ArgMax():
+        case dataflow.ArgMax() | dataflow.Tree():
             return layer.cycles
         case dataflow.Window() | dataflow.Fifo():
             return 1

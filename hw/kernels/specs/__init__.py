@@ -13,6 +13,7 @@ from hw.kernels.specs.movement import (
     GlobalSum,
     MaxPool,
     Reduce,
+    Tree,
     WidthConverter,
     Window,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "Spec",
     "Stream",
     "Threshold",
+    "Tree",
     "Unfolded",
     "ValueType",
     "WidthConverter",

@@ -87,6 +87,15 @@ class ArgMax(_Typed[dataflow.ArgMax]):
         return ValueType.holding(0, self.layer.channels - 1)
 
 
+class Tree(_Typed[dataflow.Tree]):
+    """A decision tree."""
+
+    @property
+    def value(self) -> ValueType:
+        """The type of the labels."""
+        return ValueType.holding(0, self.layer.classes - 1)
+
+
 class Reduce(_Typed[dataflow.Reduce]):
     """The greatest of each channel's taps."""
 

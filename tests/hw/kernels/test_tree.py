@@ -6,8 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import LoweringError
-from hw.core.tree import TreeCore, tree_verilog
-from hw.kernels.tree import LEAF, Tree, TreeTable
+from hw.core import design
+from hw.dataflow import DataflowGraph, TreeTable
+from hw.dataflow import Tree as TreeLayer
+from hw.dataflow.tree import LEAF
+from hw.kernels import specs
+from hw.kernels.tree import Tree
 from hw.simulation.simulate import CoreSimulator
 from tests.hw.kernels.streaming import stream_through
 
@@ -45,26 +49,36 @@ def test_labels_are_those_of_a_walk(words, lanes, depth, i_gaps, o_gaps, seed):
     rng = np.random.default_rng(seed)
     table = random_table(rng, words * lanes, 5, depth)
     x = rng.integers(0, 256, (7, words * lanes))
-    kernel = Tree(table, features=words * lanes, classes=5, lanes=lanes)
-    run = stream_through(kernel, x.reshape(-1, lanes), 7, seed=seed, i_gaps=i_gaps, o_gaps=o_gaps)
-    assert run.words[:, 0].tolist() == [walked(table, frame) for frame in x]
+    layer = TreeLayer("tree", table, words * lanes, 5, lanes)
+    run = stream_through(
+        Tree(specs.Tree(layer, specs.ValueType(8))),
+        x.reshape(-1, lanes),
+        7,
+        seed=seed,
+        i_gaps=i_gaps,
+        o_gaps=o_gaps,
+    )
+    expected = [walked(table, frame) for frame in x]
+    assert run.words[:, 0].tolist() == layer.execute(x)[:, 0].tolist() == expected
 
 
 @pytest.mark.parametrize("words", [1, 2, 6])
 def test_a_word_every_cycle(words):
     rng = np.random.default_rng(1)
-    kernel = Tree(random_table(rng, words, 3, 4), features=words, classes=3, lanes=1)
-    run = stream_through(kernel, rng.integers(0, 256, (10 * words, 1)), 10)
+    layer = TreeLayer("tree", random_table(rng, words, 3, 4), words, 3)
+    run = stream_through(
+        Tree(specs.Tree(layer, specs.ValueType(8))), rng.integers(0, 256, (10 * words, 1)), 10
+    )
     assert set(np.diff(run.cycles)) == {words}
 
 
 def test_core_in_verilator(tmp_path):
     rng = np.random.default_rng(5)
     table = random_table(rng, 12, 4, 6)
-    core = TreeCore(table, (2, 6), 4, lanes=2)
-    (tmp_path / "core.v").write_text(tree_verilog(core, tmp_path / "work"))
+    core = design(DataflowGraph((2, 6), 8, (TreeLayer("tree", table, 12, 4, lanes=2),)), tmp_path / "work")
+    (tmp_path / "core.v").write_text(core.verilog)
     simulator = CoreSimulator(
-        tmp_path / "core.v", core.format, work=tmp_path / "sim", log=tmp_path / "sim.log"
+        tmp_path / "core.v", core.interface, work=tmp_path / "sim", log=tmp_path / "sim.log"
     )
     x = rng.integers(0, 256, (200, 2, 6)).astype(np.uint8)
     expected = [walked(table, frame.ravel()) for frame in x]
@@ -78,6 +92,6 @@ def test_core_in_verilator(tmp_path):
 def test_refuses_what_no_stream_carries():
     table = random_table(np.random.default_rng(0), 6, 2, 1)
     with pytest.raises(LoweringError, match="257 classes; give"):
-        TreeCore(table, (6,), 257)
-    with pytest.raises(LoweringError, match="4 lanes for 6 values a frame; give"):
-        TreeCore(table, (6,), 2, lanes=4)
+        TreeLayer("tree", table, 6, 257)
+    with pytest.raises(LoweringError, match="tree: lanes 4 does not divide 6; give"):
+        TreeLayer("tree", table, 6, 2, lanes=4)
