@@ -2,7 +2,6 @@
 
 import shutil
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +21,7 @@ FOLDER = "vivado"
 def run(ctx: StageContext) -> Facts:
     """Plan, build, and keep what was checked, the deployment package in `deploy/`."""
     from hw.finn.rtl import GRAPH
-    from hw.finn.vivado import Device, build, make_plan
+    from hw.finn.vivado import build, make_plan
 
     asked, board = settings(ctx.config), find(ctx.config.board.name)
     folder = ctx.lay_out("build")
@@ -31,7 +30,7 @@ def run(ctx: StageContext) -> Facts:
     count = min(asked.samples, len(artefacts.x))
     plan = make_plan(
         (folder / GRAPH).read_bytes(),
-        Device(board.device, board.finn.name, board.finn.shell, board.clock_hz),
+        board,
         target=asked.target,
         frames=artefacts.frames[:count],
         expected=artefacts.expected[:count],
@@ -49,7 +48,7 @@ def run(ctx: StageContext) -> Facts:
     facts = {"plan": plan.digest, "verified_samples": found.verified, "versions": dict(found.versions)}
     if found.utilization is None:
         return facts
-    replace(found.utilization, board=board.name).save(ctx.work / "utilization.json")
+    found.utilization.save(ctx.work / "utilization.json")
     return facts | {"fmax_hz": found.utilization.fmax_hz}
 
 

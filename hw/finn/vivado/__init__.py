@@ -9,11 +9,10 @@ from pathlib import Path
 
 from common.errors import ToolError, ToolMissingError
 from hw.finn.vivado.machines import Docker, Local, Machine, Ssh, launch
-from hw.finn.vivado.plan import LOGS, OUT, Device, Plan, ShellKind, Target, make_plan, products_of
+from hw.finn.vivado.plan import LOGS, OUT, Plan, ShellKind, Target, make_plan, products_of
 from hw.finn.vivado.products import Products, VivadoUtilization, check, load_outcome
 
 __all__ = [
-    "Device",
     "Docker",
     "Local",
     "Machine",

@@ -16,6 +16,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from hw.boards.board import Board
+
 Target: TypeAlias = Literal["stitched-ip", "out-of-context", "bitfile"]
 ShellKind: TypeAlias = Literal["zynq", "alveo"]
 
@@ -56,23 +58,6 @@ _ESTIMATES = (
 
 
 @dataclass(frozen=True)
-class Device:
-    """A board as FINN knows it, or its chip alone.
-
-    Attributes:
-        part: AMD's name of the chip, `xc7z020clg400-1`.
-        board: FINN's name of the board, `Pynq-Z2`; empty for the chip alone, which can have no bitfile.
-        shell: how FINN joins a core to it.
-        clock_hz: the clock that is asked of Vivado.
-    """
-
-    part: str
-    board: str
-    shell: ShellKind
-    clock_hz: float
-
-
-@dataclass(frozen=True)
 class Plan:
     """A build: its files by name, and what it must leave in folder `out`.
 
@@ -82,7 +67,7 @@ class Plan:
         expected: (n, outputs) integers that Vivado's simulator must give.
     """
 
-    device: Device
+    board: Board
     target: Target
     files: Mapping[str, bytes]
     products: tuple[str, ...]
@@ -107,7 +92,7 @@ class Plan:
 
 def make_plan(
     model: bytes,
-    device: Device,
+    board: Board,
     *,
     target: Target,
     frames: NDArray[np.uint8],
@@ -126,10 +111,10 @@ def make_plan(
     config: dict[str, Any] = {
         "output_dir": "build",
         "generate_outputs": outputs,
-        "board": device.board or None,
-        "fpga_part": device.part,
-        "shell_flow_type": _FLOWS[device.shell],
-        "synth_clk_period_ns": 1e9 / device.clock_hz,
+        "board": board.finn.name,
+        "fpga_part": board.device,
+        "shell_flow_type": _FLOWS[board.finn.shell],
+        "synth_clk_period_ns": 1e9 / board.clock_hz,
         "steps": list(_STEPS),
         "verify_steps": checks or None,
         "verify_input_npy": "input.npy",
@@ -138,7 +123,12 @@ def make_plan(
         **{f"verification_{kind}": 0.0 for kind in ("atol", "rtol", "mean_atol", "mean_rtol")},
         "cpp_driver_version": cpp_driver or "none",
     }
-    plan = {"finn": metadata.version("finn-plus"), "vivado": vivado, "shell": device.shell, "config": config}
+    plan = {
+        "finn": metadata.version("finn-plus"),
+        "vivado": vivado,
+        "shell": board.finn.shell,
+        "config": config,
+    }
     plan |= {"target": target}
     files = {
         PLAN: (json.dumps(plan, indent=2, sort_keys=True) + "\n").encode(),
@@ -147,8 +137,8 @@ def make_plan(
     }
     if checks:
         files |= {"input.npy": _npy(frames), "expected.npy": _npy(expected)}
-    products = products_of(target, device.shell, cpp_driver=cpp_driver is not None)
-    return Plan(device, target, files, products, expected[: len(frames)])
+    products = products_of(target, board.finn.shell, cpp_driver=cpp_driver is not None)
+    return Plan(board, target, files, products, expected[: len(frames)])
 
 
 def products_of(target: Target, shell: ShellKind, *, cpp_driver: bool = False) -> tuple[str, ...]:

@@ -125,13 +125,13 @@ def _utilization(plan: Plan, report: Path) -> VivadoUtilization:
     timing = read_timing(report / "vivado_timing.rpt")
     by_layer = report / "post_synth_resources.json"
     with reading(report / "vivado_timing.rpt", "a slack of this clock's"):
-        fmax = 1 / (1 / plan.device.clock_hz - timing.wns_ns * 1e-9)
+        fmax = 1 / (1 / plan.board.clock_hz - timing.wns_ns * 1e-9)
     return VivadoUtilization(
-        board=plan.device.board,
-        device=plan.device.part,
+        board=plan.board.name,
+        device=plan.board.device,
         resources=read_utilization(report / "vivado_utilization.rpt"),
         fmax_hz=fmax,
-        clock_hz=round(plan.device.clock_hz),
+        clock_hz=round(plan.board.clock_hz),
         timing_met=timing.met,
         timing=timing,
         power=read_power(report / "vivado_power.rpt"),
@@ -156,7 +156,7 @@ def _check_timing(utilization: VivadoUtilization, warnings: list[str], log: Path
         return
     told = f"; Vivado: {warnings[0]}" if warnings else ""
     raise TimingError(
-        f"{utilization.board or utilization.device}: the routed design misses"
+        f"{utilization.board}: the routed design misses"
         f" {utilization.clock_hz / 1e6:.2f} MHz: worst slack {timing.wns_ns:g} ns setup, {timing.whs_ns:g} ns"
         f" hold, total {timing.tns_ns:g} ns, {timing.failing} endpoints fail{told}; fold it less wide"
         f" (compile.target_cycles up) or ask for a slower clock; see {log}"

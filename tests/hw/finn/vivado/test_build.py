@@ -11,23 +11,25 @@ import numpy as np
 import pytest
 
 from common.errors import LinkError, TimingError, ToolError, ToolMissingError, VerificationError
-from hw.finn.vivado import Device, Docker, Local, Machine, Plan, Products, Ssh, Target, build, make_plan
+from hw.boards.board import Board
+from hw.boards.boards import find
+from hw.finn.vivado import Docker, Local, Machine, Plan, Products, Ssh, Target, build, make_plan
 from hw.finn.vivado.products import check
 from hw.implementation.bitstream import Use
 from hw.tools.ssh import Remote
 from tests.hw.finn.vivado import fake_builder
 from tests.ssh_server import SshServer, serve, unavailable
 
-PYNQ = Device("xc7z020clg400-1", "Pynq-Z2", "zynq", 100e6)
-ALVEO = Device("xcu250-figd2104-2L-e", "U250", "alveo", 200e6)
+PYNQ = find("pynq-z2")
+ALVEO = find("u250")
 BIT = "deploy/bitfile/finn-accel.bit"
 needs_sshd = pytest.mark.skipif(unavailable() is not None, reason=str(unavailable()))
 
 
-def planned(device: Device = PYNQ, target: Target = "bitfile", samples: int = 3) -> Plan:
+def planned(board: Board = PYNQ, target: Target = "bitfile", samples: int = 3) -> Plan:
     frames = np.arange(samples * 4, dtype=np.uint8).reshape(samples, 4)
     expected = np.arange(samples * 5).reshape(samples, 5) - 7
-    return make_plan(b"model", device, target=target, frames=frames, expected=expected)
+    return make_plan(b"model", board, target=target, frames=frames, expected=expected)
 
 
 def fake_python(folder: Path, mode: str) -> str:
@@ -66,7 +68,7 @@ def test_good_build(tmp_path: Path) -> None:
 def test_utilization_is_saved_in_the_layout_of_the_open_way(tmp_path: Path) -> None:
     found = left(tmp_path, "good").utilization
     assert found is not None
-    assert (found.board, found.device) == ("Pynq-Z2", "xc7z020clg400-1")
+    assert (found.board, found.device) == ("pynq-z2", "xc7z020clg400-1")
     assert found.resources["LUT"] == Use(6542, 53200)
     assert found.fmax_hz == pytest.approx(1e9 / 7.5)
     found.save(tmp_path / "utilization.json")
@@ -119,11 +121,11 @@ def test_every_product_is_missed(how: str, product: str, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("device", "name"), [(PYNQ, "finn-accel.bit"), (ALVEO, "finn-accel-0.xclbin")], ids=["zynq", "alveo"]
+    ("board", "name"), [(PYNQ, "finn-accel.bit"), (ALVEO, "finn-accel-0.xclbin")], ids=["zynq", "alveo"]
 )
-def test_bitfile_that_is_none(device: Device, name: str, tmp_path: Path) -> None:
+def test_bitfile_that_is_none(board: Board, name: str, tmp_path: Path) -> None:
     with pytest.raises(ToolError, match=f"{name}: 22 bytes that configure no AMD chip"):
-        left(tmp_path, f"junk:deploy/bitfile/{name}", planned(device))
+        left(tmp_path, f"junk:deploy/bitfile/{name}", planned(board))
 
 
 @pytest.mark.parametrize("name", ["utilization.rpt", "timing.rpt", "power.rpt"])

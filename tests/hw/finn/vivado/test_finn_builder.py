@@ -14,14 +14,15 @@ import numpy as np
 import pytest
 
 from common.errors import ToolError, ToolMissingError
+from hw.boards.boards import find
 from hw.finn.lowering import Fold, load_hardware
 from hw.finn.lowering.session import finn_session
 from hw.finn.rtl import GRAPH, generate
-from hw.finn.vivado import Device, Local, Products, Target, build, finn_build, make_plan
+from hw.finn.vivado import Local, Products, Target, build, finn_build, make_plan
 from tests.hw.finn.vivado import amd_tools
 from tests.hw.networks import lowered, random_frames, random_network
 
-PYNQ = Device("xc7z020clg400-1", "Pynq-Z2", "zynq", 100e6)
+PYNQ = find("pynq-z2")
 Build = Callable[..., Products]
 
 
@@ -30,7 +31,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network's implemented graph, alone in its folder."""
     folder = tmp_path_factory.mktemp("network")
     model = lowered(random_network([16, 8, 4]), folder, [Fold(2, 4), Fold(1, 2)])
-    generate(model, part=PYNQ.part, clock_hz=PYNQ.clock_hz, folder=folder, log=folder / "finn.log")
+    generate(model, part=PYNQ.device, clock_hz=PYNQ.clock_hz, folder=folder, log=folder / "finn.log")
     return folder / GRAPH
 
 

@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hw.boards.boards import find
 from hw.finn.lowering import Fold
 from hw.finn.reader import read
 from hw.finn.rtl import GRAPH, generate
-from hw.finn.vivado import Device, Local, Target, build, make_plan
+from hw.finn.vivado import Local, Target, build, make_plan
 from tests.hw.networks import lowered, random_frames, random_network
 
-PYNQ = Device("xc7z020clg400-1", "Pynq-Z2", "zynq", 100e6)
+PYNQ = find("pynq-z2")
 pytestmark = [
     pytest.mark.vivado,
     pytest.mark.skipif(shutil.which("vivado") is None, reason="vivado is not on the PATH"),
@@ -25,7 +26,7 @@ def test_network(target: Target, tmp_path: Path) -> None:
     model = lowered(random_network([16, 8, 4]), tmp_path, [Fold(2, 4), Fold(1, 2)])
     frames = random_frames(2, 16)
     expected = read(model).execute(frames.astype(np.int64))
-    generate(model, part=PYNQ.part, clock_hz=PYNQ.clock_hz, folder=tmp_path, log=tmp_path / "finn.log")
+    generate(model, part=PYNQ.device, clock_hz=PYNQ.clock_hz, folder=tmp_path, log=tmp_path / "finn.log")
     graph = (tmp_path / GRAPH).read_bytes()
     plan = make_plan(graph, PYNQ, target=target, frames=frames, expected=expected)
     found = build(plan, Local(), work=tmp_path / "job", log=tmp_path / "build.log", hours=3.5)
