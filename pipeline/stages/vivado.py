@@ -12,7 +12,7 @@ from pipeline.engine.stage import Facts, StageContext
 from pipeline.students import student_of
 
 if TYPE_CHECKING:
-    from hw.finn.vivado import Machine
+    from hw.finn.vivado.machines import Machine
 
 FOLDER = "vivado"
 """Where in a build's folder products are that no board gets."""
@@ -21,7 +21,8 @@ FOLDER = "vivado"
 def run(ctx: StageContext) -> Facts:
     """Plan, build, and keep what was checked, the deployment package in `deploy/`."""
     from hw.finn.rtl import GRAPH
-    from hw.finn.vivado import build, make_plan
+    from hw.finn.vivado.machines import build
+    from hw.finn.vivado.plan import make_plan
 
     asked, board = settings(ctx.config), find(ctx.config.board.name)
     folder = ctx.lay_out("build")
@@ -59,7 +60,7 @@ def _kept(name: str) -> str:
 
 def outputs(config: Build) -> tuple[str, ...]:
     """The checked products, and `utilization.json` where the design was placed and routed."""
-    from hw.finn.vivado import products_of
+    from hw.finn.vivado.plan import products_of
 
     asked, board = settings(config), find(config.board.name)
     names = products_of(asked.target, board.finn.shell, cpp_driver=asked.cpp_driver is not None)
@@ -81,7 +82,7 @@ def settings(config: Build) -> VivadoConfig:
 
 def machine(asked: VivadoConfig) -> "Machine":
     """The machine that has Vivado, by the build file."""
-    from hw.finn.vivado import Docker, Local, Ssh
+    from hw.finn.vivado.machines import Docker, Local, Ssh
     from hw.tools.ssh import Remote
 
     if asked.where == "docker":

@@ -8,14 +8,16 @@ import contextlib
 import os
 import secrets
 import shlex
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from common.errors import LinkError, ToolError
+from common.errors import LinkError, ToolError, ToolMissingError
 from hw.boards.families.amd import LICENCES
-from hw.finn.vivado.plan import OUT, OUTCOME, SCRIPT
+from hw.finn.vivado.plan import LOGS, OUT, OUTCOME, SCRIPT, Plan
+from hw.finn.vivado.products import Products, check, load_outcome
 from hw.tools import tools
 from hw.tools.ssh import Remote
 
@@ -91,6 +93,34 @@ class Ssh:
 
 
 Machine: TypeAlias = Local | Docker | Ssh
+
+
+def build(plan: Plan, machine: Machine, *, work: Path, log: Path, hours: float) -> Products:
+    """Build a plan on a machine, in a new folder `work`; what it prints goes to `log`, beside which come
+    AMD's logs.
+
+    Raises:
+        ToolMissingError: a tool is missing, here or there.
+        LinkError: the build host cannot be reached.
+        ToolError: the builder or a tool of AMD's failed, took longer than `hours`, or left no product.
+        VerificationError: Vivado's simulator gave other outputs than golden, or none.
+        TimingError: the design misses its clock.
+    """
+    plan.write(work)
+    try:
+        launch(machine, work, log=log, seconds=hours * 3600)
+    except ToolError as error:
+        outcome = load_outcome(work / OUT)
+        if outcome is None or "message" not in outcome:
+            raise
+        if outcome["status"] == "missing":
+            raise ToolMissingError(f"{outcome['message']}; see {log}") from error
+        raise ToolError(f"FINN's builder: {outcome['message']}; see {log}") from error
+    finally:
+        for name in LOGS:
+            if (work / OUT / name).is_file():
+                shutil.copyfile(work / OUT / name, log.with_name(name))
+    return check(plan, work / OUT, log)
 
 
 def launch(machine: Machine, job: Path, *, log: Path, seconds: float) -> None:

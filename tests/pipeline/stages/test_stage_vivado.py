@@ -10,7 +10,7 @@ import pytest
 
 from common.errors import TimingError, VerificationError
 from common.progress import Silent, Step
-from hw.finn.vivado import Docker, Local, Ssh
+from hw.finn.vivado.machines import Docker, Local, Ssh
 from pipeline.config.build import BoardConfig, Build
 from pipeline.config.file import load
 from pipeline.config.vivado import VivadoConfig

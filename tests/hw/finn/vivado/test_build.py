@@ -13,8 +13,9 @@ import pytest
 from common.errors import LinkError, TimingError, ToolError, ToolMissingError, VerificationError
 from hw.boards.board import Board
 from hw.boards.boards import find
-from hw.finn.vivado import Docker, Local, Machine, Plan, Products, Ssh, Target, build, make_plan
-from hw.finn.vivado.products import check
+from hw.finn.vivado.machines import Docker, Local, Machine, Ssh, build
+from hw.finn.vivado.plan import Plan, Target, make_plan
+from hw.finn.vivado.products import Products, check
 from hw.implementation.bitstream import Use
 from hw.tools.ssh import Remote
 from tests.hw.finn.vivado import fake_builder

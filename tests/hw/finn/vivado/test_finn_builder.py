@@ -18,7 +18,10 @@ from hw.boards.boards import find
 from hw.finn.lowering import Fold, load_hardware
 from hw.finn.lowering.session import finn_session
 from hw.finn.rtl import GRAPH, generate
-from hw.finn.vivado import Local, Products, Target, build, finn_build, make_plan
+from hw.finn.vivado import finn_build
+from hw.finn.vivado.machines import Local, build
+from hw.finn.vivado.plan import Target, make_plan
+from hw.finn.vivado.products import Products
 from tests.hw.finn.vivado import amd_tools
 from tests.hw.networks import lowered, random_frames, random_network
 

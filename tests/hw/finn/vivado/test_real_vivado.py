@@ -10,7 +10,8 @@ from hw.boards.boards import find
 from hw.finn.lowering import Fold
 from hw.finn.reader import read
 from hw.finn.rtl import GRAPH, generate
-from hw.finn.vivado import Local, Target, build, make_plan
+from hw.finn.vivado.machines import Local, build
+from hw.finn.vivado.plan import Target, make_plan
 from tests.hw.networks import lowered, random_frames, random_network
 
 PYNQ = find("pynq-z2")
