@@ -1,1 +1,4 @@
-"""How a network is laid on a chip: folds, memories, costs. Imports `hw.kernels` and `hw.boards`."""
+"""How a network is laid on a chip: folds, memories, costs.
+
+May import `hw.kernels.specs`, `hw.kernels.selection`, `hw.dataflow`, `hw.boards` and `hw.shells.port`.
+"""

@@ -13,10 +13,10 @@ from hw.boards.families.base import ChipFamily
 from hw.dataflow import DataflowGraph, Multiply
 from hw.dataflow.fold import Fold
 from hw.interface import CoreInterface
-from hw.mapping.block_rams import in_block_rams, with_products
-from hw.mapping.cost import Cost, estimate, fold_places, synthetic_graph
+from hw.mapping.cost import Cost, estimate, folded_steps, synthetic_graph
 from hw.mapping.cost.estimate import layers_cost
 from hw.mapping.cost.synthetic import chain_graph
+from hw.mapping.memories import in_block_rams, with_products
 
 NARROW, SLACK = 64, 4
 """Products a cycle up to which all folds are compared, and up to how many times those of the narrowest."""
@@ -50,7 +50,7 @@ def target_of(frames_per_second: float, clock_hz: int) -> int:
 
 @dataclass(frozen=True)
 class Candidate:
-    """Folds for every step of `fold_places`.
+    """Folds for every step of `folded_steps`.
 
     Attributes:
         interval: cycles a frame of the slowest layer.
@@ -77,7 +77,7 @@ def fold(
     budget: Budget,
     outside: Outside = lambda _: Cost(),
 ) -> tuple[Fold, ...]:
-    """For every step of `fold_places` a fold, such that a frame takes no more than `target_cycles`.
+    """For every step of `folded_steps` a fold, such that a frame takes no more than `target_cycles`.
 
     They are the cheapest of `candidates`, all that joins the layers counted, with what stands `outside`. So
     a faster target is never cheaper.
@@ -123,7 +123,7 @@ def candidates(
 
 def _chains(steps: Sequence[Step]) -> Iterator[tuple[Step, ...]]:
     """Each step with a fold, and the max pools right behind it, whose words are as wide."""
-    for place in fold_places(steps):
+    for place in folded_steps(steps):
         chain = [steps[place]]
         for at in range(place + 1, len(steps)):
             if steps[at].sources != (at - 1,) or not isinstance(steps[at].layer, MaxPool):

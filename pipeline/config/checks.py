@@ -241,11 +241,11 @@ def require_room(config: Build, seen: "Outline", where: str) -> None:
 
 
 def _fold_problems(config: Build, topology: Topology) -> Iterator[str]:
-    from hw.mapping.cost import fold_places
+    from hw.mapping.cost import folded_steps
 
     if config.compile.fold is None:
         return
-    steps = [topology.steps[place] for place in fold_places(topology.steps)]
+    steps = [topology.steps[place] for place in folded_steps(topology.steps)]
     if len(steps) != len(config.compile.fold):
         names = ", ".join(step.name for step in steps)
         yield f"compile.fold: {len(config.compile.fold)} folds for {len(steps)} layers: {names}"

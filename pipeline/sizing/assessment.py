@@ -10,9 +10,9 @@ from hw.boards.board import Board
 from hw.boards.boards import find
 from hw.dataflow.fold import Fold
 from hw.interface import CoreInterface
-from hw.mapping.block_rams import with_resources
-from hw.mapping.cost import Cost, Estimate, estimate, fold_places, shell_cost, synthetic_graph
+from hw.mapping.cost import Cost, Estimate, estimate, folded_steps, shell_cost, synthetic_graph
 from hw.mapping.folding import candidates, fold, share, target_of
+from hw.mapping.memories import with_resources
 from hw.shells.port import PortWidths, parallel_port
 from hw.shells.throughput import Pace, link_for, pace, spoken
 from pipeline.config.build import Build, SizeConfig
@@ -167,7 +167,7 @@ def _assessed(topology: Topology, config: Build, folds: tuple[Fold, ...]) -> Ass
 
 def _by_hand(topology: Topology, config: Build) -> tuple[Fold, ...]:
     given = config.compile.fold or ()
-    wanted = [topology.steps[place].name for place in fold_places(topology.steps)]
+    wanted = [topology.steps[place].name for place in folded_steps(topology.steps)]
     if len(given) != len(wanted):
         raise ConfigError(f"compile.fold: {len(given)} folds for {len(wanted)} layers: {', '.join(wanted)}")
     return tuple(Fold(each.pe, each.simd) for each in given)

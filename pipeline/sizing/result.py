@@ -13,7 +13,7 @@ from common.progress import Step
 from common.topology import Topology
 from hw.boards.boards import find
 from hw.dataflow.fold import Fold
-from hw.mapping.cost import Cost, LayerCost, fold_places
+from hw.mapping.cost import Cost, LayerCost, folded_steps
 from models import data
 from pipeline.config.build import Build, needed
 from pipeline.config.data import data_source
@@ -109,7 +109,7 @@ def _layer(layer: LayerCost, found: Assessment) -> dict[str, Any]:
         step = steps[number]
         about = {"in_shape": list(step.in_shape), "out_shape": list(step.out_shape), "in_bits": step.in_bits}
         about |= {key: getattr(step.layer, key, None) for key in ("weight_bits", "activation_bits")}
-        about |= {"pe": layer.pe, "simd": layer.simd} if number in fold_places(steps) else {}
+        about |= {"pe": layer.pe, "simd": layer.simd} if number in folded_steps(steps) else {}
     return {
         "name": layer.name,
         "kind": layer.kind,

@@ -94,7 +94,7 @@ def write_core(
     from hw.core import design
     from hw.finn.lowering import kept_output, save_hardware
     from hw.finn.reader import joined, read_layers
-    from hw.mapping.block_rams import with_products, with_resources
+    from hw.mapping.memories import with_products, with_resources
 
     reading = read_layers(model)
     board = find(ctx.config.board.name)

@@ -28,11 +28,10 @@ from hw.dataflow import DataflowGraph, MatrixVector, Multiply
 from hw.interface import CoreInterface, StreamFormat
 from hw.kernels.selection import select
 from hw.kernels.specs.base import Spec
-from hw.mapping.block_rams import with_products
 from hw.mapping.cost import Cost, estimate, synthetic_graph
-from hw.mapping.cost.estimate import part_blocks, part_features
+from hw.mapping.cost.estimate import part_blocks, part_features, shell_part
 from hw.mapping.cost.features import parts_of
-from hw.mapping.cost.shell import shell_part
+from hw.mapping.memories import with_products
 from hw.shells.chip import chip_verilog
 from hw.shells.port import PortWidths
 from hw.simulation.simulate import CoreSimulator

@@ -16,8 +16,8 @@ from hw.boards.boards import find
 from hw.boards.families.base import ChipFamily
 from hw.core import design
 from hw.dataflow import DataflowGraph, MatrixVector, Threshold
-from hw.mapping.block_rams import with_resources
 from hw.mapping.cost import Cost, estimate, shell_cost, synthetic_graph
+from hw.mapping.memories import with_resources
 from hw.shells.chip import chip_verilog
 from models.data import Dataset, Split
 from models.distill import HardLabels

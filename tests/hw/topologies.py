@@ -17,7 +17,7 @@ from common.topology import (
 )
 from hw.dataflow import DataflowGraph
 from hw.dataflow.fold import Fold
-from hw.mapping.cost import fold_places, synthetic_graph
+from hw.mapping.cost import folded_steps, synthetic_graph
 
 MOST_CYCLES = 6000
 MOST_UNFOLDED = 100
@@ -146,7 +146,7 @@ def random_case(rng: np.random.Generator) -> tuple[Topology, tuple[Fold, ...], D
             topology = sketch.topology()
         except ConfigError:
             continue
-        steps = [topology.steps[place] for place in fold_places(topology.steps)]
+        steps = [topology.steps[place] for place in folded_steps(topology.steps)]
         folds = tuple(map(sketch.fold, steps))
         if len(steps) == 1 or sum(map(sketch.bits_a_cycle, steps, folds)) > MOST_BITS:
             continue

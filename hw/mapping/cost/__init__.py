@@ -5,9 +5,8 @@ flip-flops are sums of a kernel's features, such as bits of its adders, times co
 what Yosys makes of such kernels (`python -m tests.bench.cost_model --fit`).
 """
 
-from hw.mapping.cost.estimate import Estimate, LayerCost, estimate
+from hw.mapping.cost.estimate import Estimate, LayerCost, estimate, shell_cost
 from hw.mapping.cost.part import Cost
-from hw.mapping.cost.shell import shell_cost
-from hw.mapping.cost.synthetic import fold_places, synthetic_graph
+from hw.mapping.cost.synthetic import folded_steps, synthetic_graph
 
-__all__ = ["Cost", "Estimate", "LayerCost", "estimate", "fold_places", "shell_cost", "synthetic_graph"]
+__all__ = ["Cost", "Estimate", "LayerCost", "estimate", "folded_steps", "shell_cost", "synthetic_graph"]

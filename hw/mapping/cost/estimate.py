@@ -1,4 +1,4 @@
-"""The cost of every layer of a graph, and of all together."""
+"""The cost of every layer of a graph, of all together, and of the shells around a core."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,10 +7,15 @@ from hw.boards.families.base import ChipFamily
 from hw.dataflow import DataflowGraph
 from hw.interface import CoreInterface
 from hw.kernels.selection import Instance, interface_of, select
+from hw.kernels.specs.base import counter_width
 from hw.mapping.cost.features import parts_of
 from hw.mapping.cost.finn import finn_cost
-from hw.mapping.cost.memory import mapped
+from hw.mapping.cost.memory import Store, mapped
 from hw.mapping.cost.part import Cost, Part
+from hw.shells.port import PortWidths
+
+LOADER = Cost(luts=200, flip_flops=75)
+"""More of the serial shell, to load four columns of weights; `tests/hw/shells/test_loader.py` measures it."""
 
 
 @dataclass(frozen=True)
@@ -127,3 +132,22 @@ def part_cost(part: Part, family: ChipFamily) -> Cost:
 
 def _sum(factors: Mapping[str, float], features: Mapping[str, float]) -> float:
     return sum(factor * features.get(name, 0.0) for name, factor in factors.items())
+
+
+def shell_part(interface: CoreInterface, port: PortWidths | None) -> Part:
+    """The features of the serial shell, or, given its `port`, of the parallel one."""
+    i, o = interface.input, interface.output
+    features = {"in": i.word_bits, "out": o.word_bits, "one": 1}
+    if port is None:
+        features |= {"counter": counter_width(i.frame_bytes) + counter_width(o.frame_bytes)}
+        request = Store(i.frame_bytes, 8, writable=True)
+        return Part("shell-uart", features, ((request, 1),))
+    beats = counter_width(o.words * port.out_beats)
+    features |= {"pins": port.in_bits + port.out_bits, "beats": beats}
+    return Part("shell-parallel", features)
+
+
+def shell_cost(interface: CoreInterface, family: ChipFamily, port: PortWidths | None) -> Cost:
+    """What a shell takes of a chip of `family`: the serial one, or, given its `port`, the parallel one."""
+    cost = part_cost(shell_part(interface, port), family)
+    return cost if interface.weights is None else cost + LOADER

@@ -34,8 +34,8 @@ Trained students are like that: their scale is the power of two above the larges
 their weights of 2 bits are not 0."""
 
 
-def fold_places(steps: Sequence[Step]) -> list[int]:
-    """Places of the steps that have a fold of their own; FINN makes a depthwise layer of an average pool."""
+def folded_steps(steps: Sequence[Step]) -> list[int]:
+    """The indices of the steps with a fold of their own: FINN makes a depthwise layer of an average pool."""
     folded = (topology.Dense, topology.Conv, topology.Depthwise, topology.AveragePool)
     return [place for place, step in enumerate(steps) if isinstance(step.layer, folded)]
 
@@ -43,33 +43,33 @@ def fold_places(steps: Sequence[Step]) -> list[int]:
 def synthetic_graph(network: Topology, folds: Sequence[Fold], *, label: bool = False) -> DataflowGraph:
     """The graph that a student of this topology would have.
 
-    `folds` has one entry for each step of `fold_places`, in their order; with `label` the graph ends in an
+    `folds` has one entry for each step of `folded_steps`, in their order; with `label` the graph ends in an
     arg-max. Raises `LoweringError` where a fold does not divide its layer; names the layer.
     """
-    sketch = Sketch(network.frame)
+    builder = _Builder(network.frame)
     steps = network.steps
-    fold_of = dict(zip(fold_places(steps), folds, strict=True))
+    fold_of = dict(zip(folded_steps(steps), folds, strict=True))
     for place, step in enumerate(steps):
-        sketch.put(place, step, fold_of.get(place))
+        builder.put(place, step, fold_of.get(place))
     if label:
-        sketch.add(ArgMax("argmax", network.outputs, sketch.lanes[len(steps) - 1]), len(sketch.layers) - 1)
+        builder.add(ArgMax("argmax", network.outputs, builder.lanes[len(steps) - 1]), len(builder.layers) - 1)
     flat = all(isinstance(step.layer, topology.Dense) for step in steps)
     shape = (network.inputs,) if flat else network.frame
-    return connect(shape, steps[0].in_bits, sketch.layers, sketch.sources)
+    return connect(shape, steps[0].in_bits, builder.layers, builder.sources)
 
 
 def chain_graph(steps: Sequence[Step], fold: Fold) -> DataflowGraph:
     """The first of some steps, each the only one that takes from the one before, with its fold."""
-    sketch = Sketch(steps[0].in_shape)
+    builder = _Builder(steps[0].in_shape)
     for place, step in enumerate(steps):
-        sketch.source[place - 1] = len(sketch.layers) - 1
-        sketch.put(place, step, fold if place == 0 else None, (place - 1,))
+        builder.source[place - 1] = len(builder.layers) - 1
+        builder.put(place, step, fold if place == 0 else None, (place - 1,))
     flat = isinstance(steps[0].layer, topology.Dense)
     shape = (steps[0].inputs,) if flat else steps[0].in_shape
-    return connect(shape, steps[0].in_bits, sketch.layers, sketch.sources)
+    return connect(shape, steps[0].in_bits, builder.layers, builder.sources)
 
 
-class Sketch:
+class _Builder:
     """Layers put one after the other, and what every step gives: its place among them, its lanes."""
 
     def __init__(self, frame: topology.Shape) -> None:
@@ -147,9 +147,9 @@ class Sketch:
                 Depthwise(step.name, weights, step.in_bits, fold.pe, fold.simd, step.pixels), before
             )
         assert isinstance(layer, topology.AveragePool)
-        size, picture = layer.size or step.in_shape[:2], step.in_shape[:2]
-        if size == picture:
-            return self.add(GlobalSum(step.name, prod(picture), channels, step.in_bits, fold.pe), before)
+        size, image = layer.size or step.in_shape[:2], step.in_shape[:2]
+        if size == image:
+            return self.add(GlobalSum(step.name, prod(image), channels, step.in_bits, fold.pe), before)
         window = Window(f"{step.name}.window", step.in_shape, size, 1, size, depthwise=True)
         before = self.add(window, before)
         ones = np.ones((channels, prod(size)), np.int64)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hw.core import design
 from hw.dataflow import DataflowGraph
-from hw.mapping.block_rams import with_products
+from hw.mapping.memories import with_products
 from hw.simulation.simulate import CoreSimulator
 from tests.hw.graphs import random_frames, random_graph
 

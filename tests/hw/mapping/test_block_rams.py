@@ -10,8 +10,8 @@ from hw.boards.boards import FAMILIES, find
 from hw.boards.budget import Budget
 from hw.core import design
 from hw.dataflow import DataflowGraph, Integers, MatrixVector, Multiply
-from hw.mapping.block_rams import SHARE, use_block_rams, with_products
 from hw.mapping.cost import estimate
+from hw.mapping.memories import SHARE, use_block_rams, with_products
 from hw.simulation.simulate import CoreSimulator
 from tests.hw.networks import graph_of, random_folds, random_frames, random_network
 

@@ -16,7 +16,7 @@ from hw.dataflow import GlobalSum, MatrixVector, MaxPool, Reduce, Threshold, Win
 from hw.dataflow.fold import Fold
 from hw.kernels import specs
 from hw.kernels.unfolded import Unfolded
-from hw.mapping.cost import Cost, estimate, fold_places, synthetic_graph
+from hw.mapping.cost import Cost, estimate, folded_steps, synthetic_graph
 from hw.mapping.cost.memory import Store, mapped
 from hw.mapping.cost.part import tree
 from hw.mapping.folding import share
@@ -88,7 +88,7 @@ def test_synthetic_graph_of_dense_layers() -> None:
 
 def test_synthetic_graph_of_every_kind_of_layer() -> None:
     folds = [Fold(2, 3), Fold(2, 8), Fold(4, 3), Fold(2, 1), Fold(1, 4)]
-    assert [PICTURES.steps[place].name for place in fold_places(PICTURES.steps)] == [
+    assert [PICTURES.steps[place].name for place in folded_steps(PICTURES.steps)] == [
         "layer0",
         "layer2.body0",
         "layer4",
@@ -165,7 +165,7 @@ def test_wider_folds_and_more_bits_take_more(family: ChipFamily) -> None:
 def test_every_topology_has_costs(seed: int, family: ChipFamily) -> None:
     topology, folds, graph = random_case(np.random.default_rng(seed))
     found = estimate(graph, family)
-    assert len(folds) == len(fold_places(topology.steps))
+    assert len(folds) == len(folded_steps(topology.steps))
     assert found.interval == graph.interval_bound
     assert all(layer.cost.luts >= 0 and layer.cost.flip_flops >= 0 for layer in found.layers)
     assert found.total.luts > 20

@@ -8,7 +8,7 @@ from common.topology import AveragePool, Conv, Dense, Depthwise, MaxPool, Topolo
 from hw.boards.boards import FAMILIES, find
 from hw.dataflow.fold import Fold
 from hw.interface import CoreInterface
-from hw.mapping.cost import Cost, estimate, fold_places, shell_cost, synthetic_graph
+from hw.mapping.cost import Cost, estimate, folded_steps, shell_cost, synthetic_graph
 from hw.mapping.folding import candidates, fold, folds_of, share, target_of
 from tests.hw.topologies import random_case
 
@@ -33,7 +33,7 @@ ICE40, ECP5 = FAMILIES["ice40"], FAMILIES["ecp5"]
 @pytest.mark.parametrize("target", [20000, 1500, 900])
 def test_folds_reach_the_target(topology: Topology, target: int) -> None:
     folds = fold(topology, target, ICE40, BUDGET)
-    assert len(folds) == len(fold_places(topology.steps))
+    assert len(folds) == len(folded_steps(topology.steps))
     assert synthetic_graph(topology, folds).interval_bound <= target
 
 

@@ -13,10 +13,9 @@ from hw.dataflow import DataflowGraph, Integers, MatrixVector
 from hw.finn.lowering import Fold
 from hw.host.host import Link
 from hw.implementation import bitstream
-from hw.mapping.block_rams import with_resources
 from hw.mapping.cost import estimate, shell_cost
 from hw.mapping.cost.memory import Store, mapped
-from hw.mapping.single_port_rams import use_single_port_rams
+from hw.mapping.memories import use_single_port_rams, with_resources
 from hw.shells.protocol import design_identity
 from hw.simulation import netlist, virtual_board
 from hw.simulation.netlist import ChipModel

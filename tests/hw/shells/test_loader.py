@@ -14,7 +14,7 @@ from common.errors import CapacityError, ModelFileError
 from hw.boards.boards import find
 from hw.implementation import bitstream
 from hw.interface import CoreInterface, StreamFormat, WeightsFormat, load_weights
-from hw.mapping.cost.shell import LOADER
+from hw.mapping.cost.estimate import LOADER
 from hw.shells import protocol
 from hw.shells.chip import build_plan, chip_verilog
 from hw.shells.loader import Loader
