@@ -59,7 +59,7 @@ class Trained(TeacherKind):
     def __post_init__(self) -> None:
         check_settings(self, "teacher")
         if self.hidden is not None and self.networks is not None:
-            raise ConfigError("teacher: networks and hidden are both set, hidden stands for an mlp; give one")
+            raise ConfigError("teacher: both hidden and networks are set; hidden stands for an mlp, give one")
 
     @property
     def architectures(self) -> tuple[Architecture, ...]:

@@ -6,14 +6,14 @@ from pydantic import Field, model_validator
 
 from common.errors import ConfigError
 from models.tasks import TASKS, Classification, Task
+from models.teachers import ARCHITECTURES, TEACHERS, Architecture, TeacherKind
 from pipeline.config.data import DATA, DataConfig
 from pipeline.config.distill import DistillConfig
 from pipeline.config.imported import ImportedStudent
 from pipeline.config.quantized import QuantizedStudent
 from pipeline.config.section import MAX_COUNT, MAX_ITEMS, Count, Section, Seed, Workers
 from pipeline.config.student import StudentConfig, TreeStudent
-from pipeline.config.table import Kinds, inconsistent
-from pipeline.config.teacher import TeacherConfig
+from pipeline.config.table import PLUGINS, Kinds, inconsistent
 from pipeline.config.vivado import VivadoConfig
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -117,7 +117,9 @@ class TrainingConfig(Section):
 
 
 DataTable = Annotated[DataConfig, Kinds(lambda: DATA, tag="source")]
+PLUGINS[Architecture] = Kinds(lambda: ARCHITECTURES)
 TaskTable = Annotated[Task, Kinds(lambda: TASKS, default="classification")]
+TeacherTable = Annotated[TeacherKind, Kinds(lambda: TEACHERS, default="trained")]
 StudentTable = Annotated[StudentConfig, Kinds(lambda: STUDENTS, default="quantized")]
 
 
@@ -132,7 +134,7 @@ class Build(Section):
     seed: Seed = 0
     data: DataTable | None = None
     task: TaskTable = Field(default_factory=TASKS["classification"])
-    teacher: TeacherConfig | None = None
+    teacher: TeacherTable | None = None
     student: StudentTable
     distill: DistillConfig | None = None
     size: SizeConfig | None = None
@@ -159,6 +161,10 @@ class Build(Section):
         if "distill" in filled and isinstance(filled["distill"], dict):
             filled["distill"] = {"losses": ({"method": _usual_loss(tables)},), **filled["distill"]}
         return {**tables, **filled}
+
+    def table(self, name: str) -> Any:
+        """A table as JSON has it: what a stage's key is made of."""
+        return self.model_dump(mode="json", include={name})[name]
 
     def student_as(self, kind: type[S]) -> S:
         """The student, which is of this kind; ConfigError where it is of another."""

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from common.errors import CapacityError, ConfigError
 from common.topology import AveragePool, Conv, Dense, Depthwise, Step, Topology
 from hw.boards.boards import find
+from models.augmentation import Augmentation
+from models.teachers import TeacherKind
 from pipeline.config.build import Build, SizeConfig, VerifyConfig
 from pipeline.config.imported import ImportedStudent
 from pipeline.config.quantized import QuantizedStudent
-from pipeline.config.section import AugmentConfig
-from pipeline.config.teacher import TeacherConfig
 
 if TYPE_CHECKING:
     from models.data.outline import Outline
@@ -50,7 +50,7 @@ def data_problems(config: Build, seen: "Outline") -> Iterator[str]:
     if config.teacher:
         yield from _task_problems(config, config.teacher)
         yield from _view_problems(config.teacher, shape)
-        yield from _augment_problems("teacher", config.teacher.augment, shape)
+        yield from _augment_problems("teacher", getattr(config.teacher, "augment", None), shape)
         yield from _batch_problems(config, config.teacher, seen)
 
 
@@ -104,6 +104,11 @@ def _distill_problems(config: Build) -> Iterator[str]:
     """Losses, source and schedule that do not suit the teacher or the task."""
     if config.distill is None or config.teacher is None:
         return
+    augmented = getattr(config.student, "augment", None) is not None
+    try:
+        config.teacher.check(config.distill.recipe().needs, augmented)
+    except ConfigError as error:
+        yield str(error)
     methods: dict[str, Any] = {"data": config.distill.data, "schedule": config.distill.schedule}
     for at, each in enumerate(config.distill.losses):
         methods[f"losses[{at}].method"] = each.loss
@@ -172,19 +177,19 @@ def _layer_problems(config: Build, shape: tuple[int, ...], classes: int) -> Iter
         yield from _fold_problems(config, topology)
 
 
-def _task_problems(config: Build, teacher: TeacherConfig) -> Iterator[str]:
+def _task_problems(config: Build, teacher: TeacherKind) -> Iterator[str]:
     """What would change samples whose labels do not stay the same."""
     task = config.task
     changes = {
         "teacher.views": teacher.views > 1,
-        "teacher.augment": teacher.augment,
+        "teacher.augment": getattr(teacher, "augment", None),
         "student.augment": getattr(config.student, "augment", None),
     }
     for key in [key for key, set_ in changes.items() if set_ and not task.augmentable]:
         what = "give 1" if key == "teacher.views" else "remove it"
         yield f"{key}: a sample of task {task.kind} that is moved keeps not its labels; {what}"
     try:
-        task.labels_only(teacher.label_smoothing)
+        task.labels_only(getattr(teacher, "label_smoothing", 0.0))
     except ConfigError as error:
         yield str(error).replace("teacher: ", "teacher.", 1)
 
@@ -267,7 +272,7 @@ def _sides(step: Step) -> tuple[int, int]:
     return 1 if alone else inputs, outputs
 
 
-def _view_problems(teacher: TeacherConfig, shape: tuple[int, ...]) -> Iterator[str]:
+def _view_problems(teacher: TeacherKind, shape: tuple[int, ...]) -> Iterator[str]:
     from models.distill.training.transfer import check_views
 
     try:
@@ -276,31 +281,29 @@ def _view_problems(teacher: TeacherConfig, shape: tuple[int, ...]) -> Iterator[s
         yield str(error).replace("teacher: views", "teacher.views:", 1)
 
 
-def _augment_problems(key: str, section: AugmentConfig | None, shape: tuple[int, ...]) -> Iterator[str]:
-    from models.augmentation import Augmentation
-
+def _augment_problems(key: str, asked: Augmentation | None, shape: tuple[int, ...]) -> Iterator[str]:
     try:
-        if section:
-            Augmentation(**section.model_dump()).check(shape)
+        if asked:
+            asked.check(shape)
     except ConfigError as error:
         yield str(error).replace("augmentation", f"{key}.augment", 1)
 
 
-def _batch_problems(config: Build, teacher: TeacherConfig, seen: "Outline") -> Iterator[str]:
+def _batch_problems(config: Build, teacher: TeacherKind, seen: "Outline") -> Iterator[str]:
     """Batches of more samples than there are to learn from, or of too few for each device."""
     data, devices = config.data, config.training.devices if config.training else 1
     assert data is not None
     fraction = getattr(data, "test_fraction", None)
     train = config.task.train_samples(seen.split(fraction, data.validation_fraction, data.train_samples)[1])
     there = train * teacher.views
-    sections: dict[str, TeacherConfig | QuantizedStudent] = {"teacher": teacher}
-    if isinstance(config.student, QuantizedStudent):
-        sections["student"] = config.student
-    for key, section in sections.items():
+    for key, section in (("teacher", teacher), ("student", config.student)):
+        size = getattr(section, "batch_size", None)
+        if size is None:
+            continue
         # A method may make samples for the student.
         made = key == "student" and config.distill is not None and config.distill.data.source != "training"
-        if section.batch_size > there and not made:
-            yield f"{key}.batch_size: {section.batch_size}, but only {there} samples to train on; give less"
-        if section.batch_size < 2 * devices:
-            what = f"{section.batch_size} on {devices} devices; batch-norm needs two samples on each"
+        if size > there and not made:
+            yield f"{key}.batch_size: {size}, but only {there} samples to train on; give less"
+        if size < 2 * devices:
+            what = f"{size} on {devices} devices; batch-norm needs two samples on each"
             yield f"{key}.batch_size: {what}, give more"

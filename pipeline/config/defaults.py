@@ -8,6 +8,7 @@ from common.errors import ConfigError
 from hw.boards.boards import find
 from hw.shells.protocol import BITS_PER_BYTE
 from pipeline.config.build import Build
+from pipeline.config.table import table_of
 
 if TYPE_CHECKING:
     from models.data.outline import Outline
@@ -41,19 +42,19 @@ def data_defaults(tables: Mapping[str, Any], config: Build, seen: "Outline") -> 
     if seen.test is None and fraction is None:
         fraction = TEST_FRACTION
         yield "data.test_fraction", fraction
-    if config.teacher is None:
+    if config.teacher is None or config.data is None:
         return
     spatial = len(seen.shape) == 3 and seen.shape[0] >= LEAST_ROWS
-    if teacher.get("networks") is None and teacher.get("hidden") is None:
+    keys = set(table_of(type(config.teacher)).model_fields)
+    if "networks" in keys and teacher.get("networks") is None and teacher.get("hidden") is None:
         image = CNN if config.task.kind == "classification" else MAP
         yield "teacher.networks", (image if spatial else MLP,)
     views = teacher.get("views")
-    if views is None:
+    if views is None and "views" in keys:
         views = VIEWS if spatial and config.task.augmentable else 1
         yield "teacher.views", views
-    assert config.data is not None
     split = seen.split(fraction, config.data.validation_fraction, config.data.train_samples)
-    samples = config.task.train_samples(split[1]) * views
+    samples = config.task.train_samples(split[1]) * (views or 1)
     for key, table in (("teacher", teacher), ("student", student)):
         if hasattr(getattr(config, key), "batch_size") and table.get("batch_size") is None:
             yield f"{key}.batch_size", min(BATCH_SIZES[key], max(2, samples // LEAST_STEPS))

@@ -20,11 +20,11 @@ from common.topology import (
     Pair,
     Topology,
 )
+from models.augmentation import Augmentation
 from pipeline.config.section import (
     MAX_COUNT,
     MAX_ITEMS,
     MAX_WIDTH,
-    AugmentConfig,
     BatchSize,
     Count,
     Decay,
@@ -34,6 +34,7 @@ from pipeline.config.section import (
     Share,
 )
 from pipeline.config.student import StudentConfig
+from pipeline.config.table import Settings
 
 
 def _numbers(low: int, high: int, most: int, what: str) -> Any:
@@ -188,7 +189,7 @@ class QuantizedStudent(StudentConfig):
     learning_rate: LearningRate = 3e-3
     weight_decay: Decay = 1e-4
     warmup: Share = 0.0
-    augment: AugmentConfig | None = None
+    augment: Annotated[Augmentation, Settings(Augmentation)] | None = None
     seed: Seed | None = None
 
     def problems(self) -> Iterator[tuple[str, str]]:

@@ -50,11 +50,3 @@ class Section(BaseModel):
         if found := tuple(self.problems()):
             raise PydanticCustomError(INCONSISTENT, "keys that do not go together", {"problems": found})
         return self
-
-
-class AugmentConfig(Section):
-    """`augment`: random shift and mirror image of every sample, and a blanked square (cutout)."""
-
-    shift: Annotated[int, Field(ge=0, le=MAX_COUNT)] = 0
-    mirror: bool = False
-    cutout: Annotated[int, Field(ge=0, le=MAX_COUNT)] = 0

@@ -6,14 +6,14 @@ that a plug-in added to one at run time counts.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, asdict, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from types import UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from annotated_types import Ge, Gt, Le, Lt, MaxLen
 from pydantic import Field, GetCoreSchemaHandler, ValidationError, create_model
-from pydantic_core import PydanticCustomError, core_schema, to_jsonable_python
+from pydantic_core import PydanticCustomError, core_schema
 
 from common.errors import ConfigError
 from common.printing import short
@@ -62,23 +62,69 @@ class Kinds:
     def _filled(self, kind: Any, value: Mapping[str, Any]) -> Any:
         if issubclass(kind, Section):
             return checked(kind, value)
-        keys = {key: each for key, each in value.items() if key != self.tag}
-        found = checked(table_of(kind), keys, (self.tag, *self.more))
-        names = [each.name for each in fields(kind)]
-        try:
-            return kind(**{name: getattr(found, name) for name in names})
-        except ConfigError as error:
-            raise inconsistent(_placed(str(error), names)) from error
+        return filled(
+            kind, {key: each for key, each in value.items() if key != self.tag}, (self.tag, *self.more)
+        )
 
     def dumped(self, value: Any, info: core_schema.SerializationInfo) -> dict[str, Any]:
         """The table of a plug-in."""
         if isinstance(value, Section):
             return value.model_dump(mode=info.mode, exclude_none=info.exclude_none)
-        assert is_dataclass(value) and not isinstance(value, type)
         name = next(name for name, kind in self.registry().items() if type(value) is kind)
-        keys = {self.tag: name} | asdict(value)
-        found: dict[str, Any] = to_jsonable_python(keys) if info.mode == "json" else keys
-        return {key: each for key, each in found.items() if each is not None or not info.exclude_none}
+        return {self.tag: name} | _fields(value, info)
+
+
+class Settings:
+    """Marks a field that holds a dataclass of one kind, whose fields are the keys of its table."""
+
+    def __init__(self, kind: type) -> None:
+        self.kind = kind
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        """Pydantic's hook."""
+        dump = core_schema.plain_serializer_function_ser_schema(_dumped, info_arg=True)
+        return core_schema.no_info_plain_validator_function(self._made, serialization=dump)
+
+    def _made(self, value: Any) -> Any:
+        if isinstance(value, self.kind):
+            return value
+        if not isinstance(value, Mapping):
+            raise inconsistent(("", f"input should be a table, not {short(repr(value))}"))
+        return filled(self.kind, value)
+
+
+PLUGINS: dict[type, Kinds] = {}
+"""Base classes of plug-ins that fields of other plug-ins hold, with how their tables are told apart."""
+
+
+def _dumped(value: Any, info: core_schema.SerializationInfo) -> Any:
+    """A field's value as in a build file."""
+    for base, kinds in PLUGINS.items():
+        if isinstance(value, base):
+            return kinds.dumped(value, info)
+    if is_dataclass(value):
+        return _fields(value, info)
+    if isinstance(value, tuple):
+        items = (_dumped(each, info) for each in value)
+        return list(items) if info.mode == "json" else tuple(items)
+    return value
+
+
+def _fields(value: Any, info: core_schema.SerializationInfo) -> dict[str, Any]:
+    found = {each.name: _dumped(getattr(value, each.name), info) for each in fields(value)}
+    return {key: each for key, each in found.items() if each is not None or not info.exclude_none}
+
+
+def filled(kind: Any, keys: Mapping[str, Any], more: tuple[str, ...] = ()) -> Any:
+    """The dataclass with these keys, as `checked`."""
+    found = checked(table_of(kind), keys, more)
+    names = [each.name for each in fields(kind)]
+    try:
+        return kind(**{name: getattr(found, name) for name in names})
+    except ConfigError as error:
+        raise inconsistent(_placed(str(error), names)) from error
 
 
 def checked(table: type[S], keys: Mapping[str, Any], more: tuple[str, ...] = ()) -> S:
@@ -109,6 +155,8 @@ def limited(hint: Any, limits: tuple[Any, ...] = ()) -> Any:
     if get_origin(hint) is Annotated:
         inner, *own = get_args(hint)
         return limited(inner, (*own, *limits))
+    if hint in PLUGINS or is_dataclass(hint):
+        return Annotated[hint, PLUGINS.get(hint) or Settings(hint)]
     if hint in (int, float):
         low = () if _has(limits, Ge, Gt) else (Ge(-MAX_COUNT),)
         high = () if _has(limits, Le, Lt) else (Le(MAX_COUNT),)

@@ -49,8 +49,8 @@ def _to_core(build: Build) -> Iterator[Stage]:
             name="teacher",
             version=4,
             inputs=("data",),
-            config=lambda _: [teacher.model_dump(mode="json"), training_key(build)],
-            tools=("torch", "lightning-fabric"),
+            config=lambda _: [build.table("teacher"), training_key(build)],
+            tools=teacher.tools,
             run="pipeline.stages.teacher:run",
             outputs=(
                 "teacher.safetensors",

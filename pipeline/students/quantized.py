@@ -100,14 +100,14 @@ class Quantized(StudentKind):
     def check(self, build: Build, dataset: "Dataset", seed: int) -> None:
         """Check that a student of the build's fits the board, and has the layers that the methods want."""
         from pipeline.sizing import require_feasible
-        from pipeline.students.training import teacher_config
 
         require_feasible(build, dataset.input_shape)
         asked = build.student_as(QuantizedStudent)
         largest = {key: values[-1] for key, values in asked.choices.items()}
         topology = asked.topology(dataset.input_shape, largest)
-        teacher = teacher_config(build, seed).networks[0]
-        needed(build.distill, "distill").recipe().check(topology, teacher)
+        architecture = needed(build.teacher, "teacher").architecture
+        if architecture:
+            needed(build.distill, "distill").recipe().check(topology, architecture)
 
 
 def size(ctx: StageContext) -> Facts:

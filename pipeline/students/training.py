@@ -5,87 +5,66 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from common.errors import ConfigError
 from common.topology import Topology
-from models.augmentation import Augmentation
 from models.data import Dataset, Split
 from models.distill.recipe import Recipe
 from models.distill.training.setup import TrainingSetup
 from models.distill.training.transfer import TransferSet
-from models.teachers import ARCHITECTURES, Architecture, Mlp
-from models.teachers.ensemble import TeacherConfig
-from models.training import TrainingConfig
+from models.teachers.base import TeacherSetup
+from models.training import Progress, TrainingConfig, silent
 from pipeline.artefacts.training import Trained
 from pipeline.config.build import Build, needed
 from pipeline.config.distill import DistillConfig
 from pipeline.config.quantized import QuantizedStudent
-from pipeline.config.section import AugmentConfig
-from pipeline.config.teacher import TeacherConfig as TeacherSection
 from pipeline.engine.stage import StageContext
 
 
-def training_config(config: Build, section: TeacherSection | QuantizedStudent, seed: int) -> TrainingConfig:
-    """How the networks of a section are trained."""
-    training = needed(config.training, "training")
-    return TrainingConfig(
-        epochs=section.epochs,
-        batch_size=section.batch_size,
-        learning_rate=section.learning_rate,
-        weight_decay=section.weight_decay,
-        seed=seed,
-        threads=training.threads,
-        accelerator=training.accelerator,
-        devices=training.devices,
-        checkpoint_every=training.checkpoint_every,
-        **section.model_dump(include={"warmup", "precision"}),
-    )
+def training_config(config: Build, student: QuantizedStudent, seed: int) -> TrainingConfig:
+    """How a student is trained."""
+    keys = ("epochs", "batch_size", "learning_rate", "weight_decay", "warmup")
+    return TrainingConfig(**{key: getattr(student, key) for key in keys}, **_machine(config, seed))
 
 
-def teacher_config(config: Build, seed: int) -> TeacherConfig:
-    """The ensemble of the build."""
-    section = needed(config.teacher, "teacher")
-    return TeacherConfig(
-        networks=_architectures(section),
-        training=training_config(config, section, seed),
-        members=section.members,
-        views=section.views,
-        mirror=section.mirror,
-        augmentation=augmentation(section.augment),
-        label_smoothing=section.label_smoothing,
-    )
+def _machine(config: Build, seed: int) -> dict[str, Any]:
+    return needed(config.training, "training").model_dump() | {"seed": seed}
 
 
-def augmentation(section: AugmentConfig | None) -> Augmentation | None:
-    """What happens to the samples of each batch."""
-    return Augmentation(**section.model_dump()) if section else None
+def teacher_setup(
+    config: Build, dataset: Dataset, seed: int, checkpoints: Path | None = None, progress: Progress = silent
+) -> TeacherSetup:
+    """What the build's teacher is made from."""
+    return TeacherSetup(dataset, _machine(config, seed), config.task, checkpoints, progress)
 
 
 def training_setup(ctx: StageContext) -> Callable[[Path | None], TrainingSetup]:
     """What the build's student is made from, given the folder for unfinished runs."""
     from models import data
     from models.distill.training import transfer
-    from models.teachers.ensemble import load_ensemble
 
     config = ctx.config
     student = config.student_as(QuantizedStudent)
     asked = needed(config.distill, "distill")
     dataset = data.load(ctx.input("data", "data.safetensors"))
-    teacher = teacher_config(config, ctx.seed)
+    teacher = needed(config.teacher, "teacher")
     seed = ctx.seed if student.seed is None else student.seed
-    ensemble = load_ensemble(teacher, dataset, ctx.input("teacher", "teacher.safetensors"))
+    members = teacher.load(
+        teacher_setup(config, dataset, ctx.seed), ctx.input("teacher", "teacher.safetensors")
+    )
     examples = transfer.load(ctx.input("teacher", "transfer.safetensors"))
     dataset, examples = learned(asked, dataset, examples, ctx.seed)
     made = TrainingSetup(
         topology=chosen_topology(ctx, dataset.input_shape),
         dataset=dataset,
         transfer=examples,
-        members=ensemble.members,
+        members=members,
         loss=asked.recipe().loss,
         training=training_config(config, student, seed),
-        augmentation=augmentation(student.augment),
+        augmentation=student.augment,
         progress=ctx.progress,
     )
     return lambda checkpoints: replace(made, checkpoints=checkpoints)
@@ -132,13 +111,6 @@ def train_student(ctx: StageContext, recipe: Recipe, name: str) -> Trained:
     ctx.log("time.json").write_text(json.dumps({"seconds_per_step": seconds / steps}) + "\n")
     save_student(student, ctx.work / f"{name}.safetensors")
     return Trained(history, zero_shares(freeze(student)))
-
-
-def _architectures(section: TeacherSection) -> tuple[Architecture, ...]:
-    if section.hidden is not None:
-        return (Mlp(section.hidden),)
-    networks = section.networks or ()
-    return tuple(ARCHITECTURES[network.kind](**network.model_dump(exclude={"kind"})) for network in networks)
 
 
 def chosen_topology(ctx: StageContext, input_shape: tuple[int, ...]) -> Topology:

@@ -131,7 +131,6 @@ def _misfits(config: Build, methods: Sequence[str], plan: Plan) -> dict[str, str
     """
     from models import data
     from pipeline.config.data import data_source
-    from pipeline.students.training import teacher_config
 
     if config.student.choices:
         raise ConfigError(
@@ -141,7 +140,8 @@ def _misfits(config: Build, methods: Sequence[str], plan: Plan) -> dict[str, str
     recipes = {method: contender(method, needed(config.distill, "distill")).recipe for method in methods}
     dataset = data.load_source(data_source(needed(config.data, "data")), config.seed)
     topology = config.student.topology(dataset.input_shape)
-    teacher = teacher_config(config, config.seed).networks[0]
+    teacher = needed(config.teacher, "teacher").architecture
+    assert teacher is not None
     found: dict[str, str] = {}
     for method, recipe in recipes.items():
         try:

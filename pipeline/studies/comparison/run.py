@@ -114,15 +114,14 @@ def _training_setup(run: Run, store: Store, checkpoints: Path) -> Any:
     from models import data
     from models.distill.training import transfer
     from models.distill.training.setup import TrainingSetup
-    from models.teachers.ensemble import load_ensemble
-    from pipeline.students.training import augmentation, teacher_config, training_config
+    from pipeline.students.training import teacher_setup, training_config
 
     build = run.build
     student = build.student_as(QuantizedStudent)
     dataset = data.load(_input(run, store, "data", "data.safetensors"))
-    ensemble = load_ensemble(
-        teacher_config(build, build.seed), dataset, _input(run, store, "teacher", "teacher.safetensors")
-    )
+    setup = teacher_setup(build, dataset, build.seed)
+    path = _input(run, store, "teacher", "teacher.safetensors")
+    members = needed(build.teacher, "teacher").load(setup, path)
     seen = transfer.load(_input(run, store, "teacher", "transfer.safetensors")).part(run.samples, build.seed)
     if run.samples is not None:  # methods that make samples of the training split start from the same few
         dataset = replace(dataset, train=seen.split)
@@ -132,10 +131,10 @@ def _training_setup(run: Run, store: Store, checkpoints: Path) -> Any:
         topology=topology if run.bits is None else at_bits(topology, run.bits),
         dataset=dataset,
         transfer=seen,
-        members=ensemble.members,
+        members=members,
         loss=needed(build.distill, "distill").recipe().loss,
         training=replace(training, epochs=run.epochs),
-        augmentation=augmentation(student.augment),
+        augmentation=student.augment,
         checkpoints=checkpoints,
     )
 

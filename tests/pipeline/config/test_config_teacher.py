@@ -7,19 +7,21 @@ import pytest
 from common.errors import ConfigError
 from models.augmentation import Augmentation
 from models.teachers import Cnn, Mlp, ResNet, SqueezeNet, SwishCnn
+from models.teachers.trained import Trained
 from pipeline.config.file import load
-from pipeline.students.training import teacher_config
 
 GOOD = (Path(__file__).parents[1] / "good.toml").read_text()
 START, END = GOOD.index("[teacher]"), GOOD.index("[student]")
 TRAINING = "epochs = 3\nbatch_size = 64\nlearning_rate = 1e-2\nweight_decay = 1e-3\n"
 
 
-def section(tmp_path: Path, text: str):
+def section(tmp_path: Path, text: str) -> Trained:
     """The build file's `[teacher]`, replaced by `text` and loaded."""
     path = tmp_path / "x.toml"
     path.write_text(f"{GOOD[:START]}[teacher]\n{TRAINING}{text}\n\n{GOOD[END:]}")
-    return load(path)
+    teacher = load(path).teacher
+    assert isinstance(teacher, Trained)
+    return teacher
 
 
 NETWORKS = {
@@ -36,10 +38,9 @@ NETWORKS = {
 
 @pytest.mark.parametrize("text", NETWORKS)
 def test_every_kind(text: str, tmp_path: Path) -> None:
-    made = teacher_config(section(tmp_path, f"networks = [{{ {text} }}]"), 5)
-    assert made.networks == (NETWORKS[text],) and made.members == 1
-    assert (made.training.seed, made.training.warmup, made.training.precision) == (5, 0.0, "float32")
-    assert (made.augmentation, made.mirror, made.views, made.label_smoothing) == (None, False, 1, 0.0)
+    assert section(tmp_path, f"networks = [{{ {text} }}]") == Trained(
+        networks=(NETWORKS[text],), epochs=3, batch_size=64, learning_rate=1e-2, weight_decay=1e-3
+    )
 
 
 def test_all_settings(tmp_path: Path) -> None:
@@ -53,20 +54,20 @@ def test_all_settings(tmp_path: Path) -> None:
         mirror = true
         augment = { shift = 2, mirror = true, cutout = 8 }
     """
-    made = teacher_config(section(tmp_path, text), 0)
-    assert made.architectures == (Cnn(((8,),)),) * 2 + (Mlp((4,)),) * 2
-    assert (made.training.warmup, made.training.precision) == (0.1, "bfloat16")
-    assert made.augmentation == Augmentation(shift=2, mirror=True, cutout=8)
+    made = section(tmp_path, text)
+    assert made.networks == (Cnn(((8,),)), Mlp((4,))) and made.size == 4
+    assert (made.warmup, made.precision) == (0.1, "bfloat16")
+    assert made.augment == Augmentation(shift=2, mirror=True, cutout=8)
     assert (made.views, made.mirror, made.label_smoothing) == (4, True, 0.2)
 
 
 def test_hidden_is_an_mlp(tmp_path: Path) -> None:
-    made = teacher_config(section(tmp_path, "members = 3\nhidden = [64, 32]"), 0)
-    assert made.architectures == (Mlp((64, 32)),) * 3
+    made = section(tmp_path, "members = 3\nhidden = [64, 32]")
+    assert made.architectures == (Mlp((64, 32)),) and made.size == 3
 
 
 MALFORMED = {
-    'hidden = [4]\nnetworks = [{ kind = "resnet" }]': "teacher.networks: hidden is set",
+    'hidden = [4]\nnetworks = [{ kind = "resnet" }]': "teacher: both hidden and networks are set",
     'networks = [{ kind = "vgg" }]': r"teacher.networks\[0\].kind: unknown kind 'vgg'; known are cnn, fully-",
     'networks = [{ kind = "resnet", chanels = [4] }]': r"teacher.networks\[0\].chanels: .*'channels'\?",
     "networks = [{ channels = [4] }]": r"teacher.networks\[0\].kind: missing; add it",
