@@ -1,6 +1,6 @@
 """The core: the kernels of a dataflow graph joined to one module with two streams, and its Verilog.
 
-May import `hw.kernels`, `hw.dataflow`, `hw.tools` and `hw.simulation`.
+May import `hw.kernels`, `hw.dataflow`, `hw.tools` and `hw.interface`.
 """
 
 from hw.core.module import Core, CoreDesign, design

@@ -13,7 +13,7 @@ from amaranth.lib.wiring import In, Out, PureInterface
 from hw import dataflow
 from hw.core.verilog import to_verilog
 from hw.dataflow import INPUT, DataflowGraph
-from hw.interface import CoreInterface
+from hw.interface import CoreInterface, Tap
 from hw.kernels import specs
 from hw.kernels.depthwise import Depthwise
 from hw.kernels.matrix_vector import MatrixVector
@@ -26,7 +26,6 @@ from hw.kernels.threshold import Threshold
 from hw.kernels.tree import Tree
 from hw.kernels.unfolded import Unfolded
 from hw.kernels.window import SlidingWindow
-from hw.simulation.simulate import Tap
 
 KERNELS: Mapping[type[Spec], type[Kernel[Any]]] = {
     specs.MatrixVector: MatrixVector,

@@ -9,28 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import VerificationError
-from hw.interface import CoreInterface
+from hw.interface import CoreInterface, Tap
 from hw.simulation import verilator
 from hw.tools.tools import reading, run
 
 HARNESS = Path(__file__).parent / "harness" / "core.cpp"
 FEWEST = 100
 """The least frames for which another core is started."""
-
-
-@dataclass(frozen=True)
-class Tap:
-    """A stream inside `core.v` that is recorded: output of submodule `instance`, `lanes` values of `bits`."""
-
-    instance: str
-    lanes: int
-    bits: int
-
-    @property
-    def word_bytes(self) -> int:
-        """Bytes that Verilator keeps a word in."""
-        bits = self.lanes * self.bits
-        return next((size for size in (1, 2, 4, 8) if bits <= size * 8), -(-bits // 32) * 4)
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from common.progress import Step
 from hw.boards.board import Board
 from hw.boards.boards import find
 from hw.host.deployment import Target
-from hw.interface import CoreInterface, load_weights
+from hw.interface import CoreInterface, Tap, load_weights
 from hw.shells.protocol import design_identity
-from hw.simulation.simulate import CoreSimulator, Tap
+from hw.simulation.simulate import CoreSimulator
 from models import data
 from models.metrics import combine
 from pipeline.artefacts.hardware import LAYERS, Layer

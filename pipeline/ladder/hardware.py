@@ -9,8 +9,9 @@ import numpy as np
 from common.errors import LinkError, VerificationError
 from hw.host.deployment import execute, find_package
 from hw.host.host import Link
+from hw.interface import Tap
 from hw.shells.port import parallel_port
-from hw.simulation import netlist, parallel_board, simulate, virtual_board
+from hw.simulation import netlist, parallel_board, virtual_board
 from hw.simulation.netlist import ChipModel
 from pipeline.ladder.artefacts import Artefacts
 from pipeline.ladder.result import RungResult
@@ -57,7 +58,7 @@ def first_layer(artefacts: Artefacts, sample: int) -> str:
     layers = [layer for layer in artefacts.layers if layer.kind == "Threshold"]
     if not layers:
         return "no layer has activations to compare"
-    taps = tuple(simulate.Tap(layer.name, layer.pe or 1, layer.output_bits or 1) for layer in layers)
+    taps = tuple(Tap(layer.name, layer.pe or 1, layer.output_bits or 1) for layer in layers)
     wanted = artefacts.tapped(artefacts.x[sample : sample + 1], layers)
     found = artefacts.simulator("taps", taps).run(artefacts.frames[sample : sample + 1]).taps
     for tap, expected, actual in zip(taps, wanted, found, strict=True):

@@ -11,8 +11,9 @@ from common.errors import ToolError
 from hw.core import CoreDesign, design
 from hw.dataflow import DataflowGraph
 from hw.finn.lowering import Fold
+from hw.interface import Tap
 from hw.simulation import simulate
-from hw.simulation.simulate import CoreSimulator, Simulation, Tap
+from hw.simulation.simulate import CoreSimulator, Simulation
 from models.students.integer import IntegerNetwork
 from tests.hw.graphs import residual
 from tests.hw.networks import graph_of, random_frames, random_network
