@@ -108,6 +108,7 @@ class Board:
         free = max(0, len(connectors) - len(CONTROL_PINS))
         single_port_rams = available.get(family.single_port_ram_name, 0)
         single_port_bits = family.single_port_ram.bits if family.single_port_ram else 0
+        ultra_rams = available.get(family.ultra_ram_name, 0)
         return Budget(
             io_pins=len(connectors),
             connectors={name: connectors.count(name) for name in dict.fromkeys(connectors)},
@@ -120,7 +121,8 @@ class Board:
             single_port_ram_bits=single_port_rams * single_port_bits,
             dsps=available.get(family.dsp, 0),
             clock_hz=self.clock_hz,
-            ultra_rams=available.get(family.ultra_ram_name, 0),
+            ultra_rams=ultra_rams,
+            ultra_ram_bits=ultra_rams * family.ultra_ram_bits,
             shared_cells=family.shared_cells,
         )
 

@@ -53,9 +53,15 @@ class Budget:
     dsps: int
     clock_hz: int
     ultra_rams: int = 0
+    ultra_ram_bits: int = 0
     shared_cells: bool = False
 
     @property
     def block_ram_bits(self) -> int:
         """Bits of all block RAMs together."""
         return self.block_rams * self.block_ram.bits
+
+    @property
+    def memory_bits(self) -> int:
+        """Bits of all memories together, of LUTs none."""
+        return self.block_ram_bits + self.single_port_ram_bits + self.ultra_ram_bits

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 MOST_OPTIONAL = 6
 """Layers that are tried with and without; any others are left out."""
 
-LUT_BITS, ULTRA_RAM_BITS = 64, 288 * 1024
-"""What a look-up table and an UltraRAM of the largest chips hold."""
+LUT_BITS = 64
+"""Bits that a look-up table of the largest chips holds."""
 
 OWN_RUNGS = ("maximum_drop", "network_samples", "minimum_agreement", "maximum_apart")
 """Keys of `[verify]` that only some kinds of students use."""
@@ -236,8 +236,7 @@ def require_room(config: Build, seen: "Outline", where: str) -> None:
     )
     board = find(config.board.name)
     budget = board.budget_of(config.board.shell)
-    room = budget.block_ram_bits + budget.single_port_ram_bits + budget.ultra_rams * ULTRA_RAM_BITS
-    room += budget.luts * LUT_BITS
+    room = budget.memory_bits + budget.luts * LUT_BITS
     if bits > room:
         raise CapacityError(
             f"{where}: student.layers: their weights take {bits} bits, memory and logic of {board.name} hold"

@@ -24,6 +24,7 @@ FAMILY = ChipFamily(
     block_ram_name="RAMB36",
     dsp="DSP",
     ultra_ram_name="URAM",
+    ultra_ram_bits=4096 * 72,  # URAM288 of UltraScale+, UG573
     # RAMB36 of 7-series (UG473) and UltraScale+ (UG573); its width of 72 has one port each way
     block_ram=BlockRam(
         36864, ((32768, 1), (16384, 2), (8192, 4), (4096, 9), (2048, 18), (1024, 36), (512, 72))

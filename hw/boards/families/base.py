@@ -153,7 +153,7 @@ class ChipFamily:
         shared_width: the widest word of a block RAM that both its ports can read; 0 where one only writes.
         lut_ram: RAM in LUTs.
         rom_mux: LUTs of a multiplexer between two parts of a ROM in LUTs.
-        single_port_ram: RAM that the bitstream cannot give contents.
+        single_port_ram, ultra_ram_bits: RAM that the bitstream cannot give contents, one of each.
         pll: the PLL.
         programmers: command lines that load a bitstream, which goes to the end, best first; {} is the
             board by the programmer's name.
@@ -177,6 +177,7 @@ class ChipFamily:
     single_port_ram: SinglePortRam | None = None
     single_port_ram_name: str = ""
     ultra_ram_name: str = ""
+    ultra_ram_bits: int = 0
     pll: Pll | None = None
     programmers: tuple[tuple[str, ...], ...] = ()
 

@@ -40,6 +40,7 @@ def test_memory_is_that_of_the_data_sheets(name: str, block_ram_kbit: int, ultra
     """4.9, 7.6, 11.0 and 5.1 Mb on the first page of each."""
     assert find(name).budget.block_ram_bits == block_ram_kbit * 1024
     assert find(name).budget.ultra_rams == ultra_rams
+    assert find(name).budget.memory_bits == block_ram_kbit * 1024 + ultra_rams * 288 * 1024
     block = find(name).budget.block_ram
     assert all(depth * width in (32768, block.bits) for depth, width in block.shapes)
 
