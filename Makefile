@@ -19,7 +19,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Verilator's makefile calls `python`, which a plain Debian does not have.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo test lint bench lock clean
+.PHONY: help setup demo quick test lint bench lock clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this.
@@ -42,8 +42,11 @@ demo: $(READY)  ## Build the digits demo: from data to a proven bitstream, with 
 	$(BIN)/retort build $(BUILD)
 	@$(BIN)/python -c "$$SUMMARY" $(BUILD)
 
+quick: lint  ## Lint, then run the unit tests: what takes seconds. `ARGS=--lf` runs what failed last.
+	@$(BIN)/pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal -m "not slow and not nightly and not vivado" $(ARGS)
+
 test: lint  ## Lint, then run all tests.
-	@$(BIN)/pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile
+	@$(BIN)/pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile $(ARGS)
 
 lint: $(READY)  ## Check style, types and imports.
 	$(BIN)/ruff check .

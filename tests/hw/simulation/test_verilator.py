@@ -97,6 +97,7 @@ def test_lint(tmp_path: Path) -> None:
         verilator.lint([write(tmp_path / "latch.v", latch)], top="top", work=tmp_path, log=log)
 
 
+@pytest.mark.slow
 def test_verilators_own_library_is_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
