@@ -5,12 +5,23 @@ kernels are (k, 1).
 """
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
+
+from annotated_types import Ge, Le, MinLen
 
 MIN_WEIGHT_BITS, MAX_WEIGHT_BITS = 1, 8
 MIN_ACTIVATION_BITS, MAX_ACTIVATION_BITS = 1, 8
 
+Width = Annotated[int, Ge(1), Le(65_536)]
+"""Neurons or channels."""
+WeightBits = Annotated[int, Ge(MIN_WEIGHT_BITS), Le(MAX_WEIGHT_BITS)]
+ActivationBits = Annotated[int, Ge(MIN_ACTIVATION_BITS), Le(MAX_ACTIVATION_BITS)]
+AccumulatorBits = Annotated[int, Ge(1), Le(64)]
+
 Pair: TypeAlias = tuple[int, int]
+Sides = Annotated[Pair, Ge(1)]
+Padding = Annotated[Pair, Ge(0)]
+"""Rows and columns, with the least of both."""
 Shape: TypeAlias = tuple[int, int, int]
 INPUT = -1
 """The network's own input, as a source."""
@@ -29,10 +40,10 @@ class Dense:
             inputs; None for as many as the weights come to.
     """
 
-    outputs: int
-    weight_bits: int
-    activation_bits: int | None
-    accumulator_bits: int | None = None
+    outputs: Width
+    weight_bits: WeightBits
+    activation_bits: ActivationBits | None
+    accumulator_bits: AccumulatorBits | None = None
 
 
 @dataclass(frozen=True)
@@ -42,33 +53,33 @@ class Conv:
     Without activation bits (last layer) it gives a map of integer logits.
     """
 
-    outputs: int
-    kernel: Pair
-    weight_bits: int
-    activation_bits: int | None
-    stride: Pair = (1, 1)
-    padding: Pair = (0, 0)
-    accumulator_bits: int | None = None
+    outputs: Width
+    kernel: Sides
+    weight_bits: WeightBits
+    activation_bits: ActivationBits | None
+    stride: Sides = (1, 1)
+    padding: Padding = (0, 0)
+    accumulator_bits: AccumulatorBits | None = None
 
 
 @dataclass(frozen=True)
 class Depthwise:
     """A convolution of each channel by itself; with a 1 by 1 `Conv` after it, a separable one."""
 
-    kernel: Pair
-    weight_bits: int
-    activation_bits: int
-    stride: Pair = (1, 1)
-    padding: Pair = (0, 0)
-    accumulator_bits: int | None = None
+    kernel: Sides
+    weight_bits: WeightBits
+    activation_bits: ActivationBits
+    stride: Sides = (1, 1)
+    padding: Padding = (0, 0)
+    accumulator_bits: AccumulatorBits | None = None
 
 
 @dataclass(frozen=True)
 class MaxPool:
     """The greatest of each `size` of pixels; `stride` is the size where it is None."""
 
-    size: Pair
-    stride: Pair | None = None
+    size: Sides
+    stride: Sides | None = None
 
 
 @dataclass(frozen=True)
@@ -78,8 +89,8 @@ class AveragePool:
     `activation_bits` None leaves the sum as it is, for the last layer to take.
     """
 
-    size: Pair | None
-    activation_bits: int | None
+    size: Sides | None
+    activation_bits: ActivationBits | None
 
 
 @dataclass(frozen=True)
@@ -89,8 +100,8 @@ class Residual:
     Both sides end in activations of `activation_bits`.
     """
 
-    body: tuple[Conv | Depthwise, ...]
-    activation_bits: int
+    body: Annotated[tuple[Conv | Depthwise, ...], MinLen(1)]
+    activation_bits: ActivationBits
     shortcut: Conv | None = None
 
 

@@ -1,30 +1,26 @@
 """`[student]` of kind "quantized": the layers of the narrow network, and how it is trained.
 
-Every number of a layer may be left to sizing: a list gives the choices, a key left out means the usual ones.
+Tables of layers are made from the layers of `common.topology`. Every number may be left to sizing: a list
+gives the choices, a key left out means the usual ones.
 """
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from dataclasses import MISSING, fields
+from types import UnionType
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag
+from annotated_types import Ge, Le
+from pydantic import BeforeValidator, Field, create_model
 from pydantic_core import PydanticCustomError
 
 from common import topology
 from common.errors import ConfigError
-from common.topology import (
-    MAX_ACTIVATION_BITS,
-    MAX_WEIGHT_BITS,
-    MIN_ACTIVATION_BITS,
-    MIN_WEIGHT_BITS,
-    Pair,
-    Topology,
-)
+from common.topology import Topology
 from models.augmentation import Augmentation
 from pipeline.config.section import (
     MAX_COUNT,
     MAX_ITEMS,
-    MAX_WIDTH,
     BatchSize,
     Count,
     Decay,
@@ -34,13 +30,56 @@ from pipeline.config.section import (
     Share,
 )
 from pipeline.config.student import StudentConfig
-from pipeline.config.table import Settings
+from pipeline.config.table import Kinds, Settings, limited
+
+USUAL_OUTPUTS = (8, 12, 16, 24, 32, 48, 64)
+USUAL_BITS = (2, 3, 4)
+"""What sizing chooses from where the build file says nothing."""
+
+OPEN: dict[str, Any] = {"outputs": USUAL_OUTPUTS, "weight_bits": USUAL_BITS, "activation_bits": None}
+"""Keys that may be left to sizing, with what is there where a layer does not say."""
+
+Pick: TypeAlias = Callable[[str, tuple[int, ...]], int]
+"""From a key such as `layers[2].outputs` and its choices to the one taken."""
+
+
+class LayerTable(Section):
+    """A layer, its numbers open: tuples of choices. Sizing may leave out `optional` ones."""
+
+    layer: ClassVar[Any]
+    """The class in `common.topology`, whose fields are the keys."""
+    kind: str
+    optional: bool = False
+
+    def choices(self, name: str) -> tuple[int, ...]:
+        """The values of a key to choose from; none where the layer has none."""
+        return getattr(self, name, None) or ()
+
+    def made(self, key: str, pick: Pick, last: bool = False) -> Any:
+        """The layer, each of its numbers picked by its key below `key`; the last has no activation."""
+
+        def value(name: str) -> Any:
+            given = getattr(self, name)
+            if name in OPEN:
+                # A dense layer or a pool without activation gives its sums.
+                usual = USUAL_BITS if self.kind in ("conv", "depthwise", "residual") and not last else None
+                numbers = given or usual
+                return numbers and pick(f"{key}.{name}", numbers)
+            if isinstance(given, LayerTable):
+                return given.made(f"{key}.{name}", pick)
+            if isinstance(given, tuple) and isinstance(given[0], LayerTable):
+                return tuple(each.made(f"{key}.{name}[{at}]", pick) for at, each in enumerate(given))
+            return (given[0], given[-1]) if isinstance(given, tuple) else given
+
+        # Sizing goes through the choices in this order.
+        names = sorted((each.name for each in fields(self.layer)), key=lambda name: name == "activation_bits")
+        return self.layer(**{name: value(name) for name in names})
 
 
 def _numbers(low: int, high: int, most: int, what: str) -> Any:
     """A number in a range, or up to `most` of them, as a tuple; one message, where a union gives several."""
 
-    def check(value: Any) -> tuple[int, ...]:
+    def check(value: Any) -> tuple[int, ...] | None:
         values = value if isinstance(value, tuple) else (value,)
         if 0 < len(values) <= most and all(type(each) is int and low <= each <= high for each in values):
             return values
@@ -48,129 +87,57 @@ def _numbers(low: int, high: int, most: int, what: str) -> Any:
         many = f", not {len(values)} numbers" if len(values) > most else ""
         raise PydanticCustomError("numbers", f"input should be a number, {limits}, or {what}{many}")
 
-    return BeforeValidator(check)
+    return Annotated[tuple[int, ...], BeforeValidator(check)]
 
 
-def _sides(low: int) -> Any:
-    return _numbers(low, MAX_COUNT, 2, "two: for rows and columns")
+def _key(name: str, hint: Any) -> Any:
+    """The type of a layer's key, of its field's."""
+    if isinstance(hint, UnionType) or type(None) in get_args(hint):
+        return _key(name, next(each for each in get_args(hint) if each is not type(None))) | None
+    inner, *limits = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    if name == "body":
+        return Annotated[tuple[_SIMPLE, ...], *limits, Field(max_length=MAX_ITEMS)]
+    if inner is topology.Conv:
+        return _SHORTCUT
+    low: Any = next((each.ge for each in limits if isinstance(each, Ge)), 0)
+    if inner == topology.Pair:
+        return _numbers(low, MAX_COUNT, 2, "two: for rows and columns")
+    high: Any = next((each.le for each in limits if isinstance(each, Le)), MAX_COUNT)
+    return _numbers(low, high, MAX_ITEMS, "a list to choose from") if name in OPEN else limited(hint)
 
 
-CHOICES = "a list to choose from"
-
-Outputs = Annotated[tuple[int, ...], _numbers(1, MAX_WIDTH, MAX_ITEMS, CHOICES)]
-WeightBits = Annotated[tuple[int, ...], _numbers(MIN_WEIGHT_BITS, MAX_WEIGHT_BITS, MAX_ITEMS, CHOICES)]
-ActivationBits = Annotated[
-    tuple[int, ...], _numbers(MIN_ACTIVATION_BITS, MAX_ACTIVATION_BITS, MAX_ITEMS, CHOICES)
-]
-AccumulatorBits = Annotated[int, Field(ge=1, le=64)]
-Sides = Annotated[tuple[int, ...], _sides(1)]
-Padding = Annotated[tuple[int, ...], _sides(0)]
-
-USUAL_OUTPUTS = (8, 12, 16, 24, 32, 48, 64)
-USUAL_BITS = (2, 3, 4)
-"""What sizing chooses from where the build file says nothing."""
-
-
-def _pair(sides: tuple[int, ...]) -> Pair:
-    """One number stands for both sides."""
-    return (sides[0], sides[-1])
+def _table(kind: str, layer: Any) -> type[LayerTable]:
+    hints = get_type_hints(layer, include_extras=True)
+    keys: dict[str, Any] = {"kind": (Literal[kind], kind)}
+    for each in fields(layer):
+        hint, default = _key(each.name, hints[each.name]), each.default
+        optional = type(None) in get_args(hints[each.name])
+        if each.name in OPEN:
+            hint, default = hint | None if not optional else hint, OPEN[each.name]
+        elif default is MISSING:
+            default = None if optional else ...
+        keys[each.name] = (hint, default)
+    made: Any = create_model
+    table: type[LayerTable] = made(layer.__name__, __base__=LayerTable, __doc__=layer.__doc__, **keys)
+    table.layer = layer
+    return table
 
 
-class _Layer(Section):
-    """`optional` layers may be left out by sizing."""
-
-    optional: bool = False
-
-
-class Dense(_Layer):
-    """A fully connected layer; the last has no `activation_bits`, for it gives the integer logits."""
-
-    kind: Literal["dense"] = "dense"
-    outputs: Outputs = USUAL_OUTPUTS
-    weight_bits: WeightBits = USUAL_BITS
-    activation_bits: ActivationBits | None = None
-    accumulator_bits: AccumulatorBits | None = None
-
-
-class _Convolution(_Layer):
-    kernel: Sides
-    stride: Sides = (1,)
-    padding: Padding = (0,)
-    weight_bits: WeightBits = USUAL_BITS
-    activation_bits: ActivationBits | None = None
-    accumulator_bits: AccumulatorBits | None = None
-
-    def _fixed(self) -> dict[str, Any]:
-        """What sizing leaves alone."""
-        window = {"kernel": self.kernel, "stride": self.stride, "padding": self.padding}
-        return {
-            **{key: _pair(sides) for key, sides in window.items()},
-            "accumulator_bits": self.accumulator_bits,
-        }
-
-
-class Conv(_Convolution):
-    """A convolution; `kernel`, `stride` and `padding` are one number, or one for rows and one for columns.
-
-    As the last layer it has no `activation_bits`, for it gives a map of integer logits.
-    """
-
-    kind: Literal["conv"]
-    outputs: Outputs = USUAL_OUTPUTS
-
-
-class Depthwise(_Convolution):
-    """A convolution of each channel by itself."""
-
-    kind: Literal["depthwise"]
-
-
-class MaxPool(_Layer):
-    """Max pooling; without `stride` the windows do not overlap."""
-
-    kind: Literal["max-pool"]
-    size: Sides
-    stride: Sides | None = None
-
-
-class AveragePool(_Layer):
-    """Average pooling, without `size` over all pixels.
-
-    `activation_bits` may be left out right before a dense layer.
-    """
-
-    kind: Literal["average-pool"]
-    size: Sides | None = None
-    activation_bits: ActivationBits | None = None
-
-
-class Residual(_Layer):
-    """`body` plus what came in, or `shortcut` of it."""
-
-    kind: Literal["residual"]
-    body: Annotated[tuple[Annotated[Conv | Depthwise, Field(discriminator="kind")], ...], Field(min_length=1)]
-    activation_bits: ActivationBits = USUAL_BITS
-    shortcut: Conv | None = None
-
-
-def _kind(value: Any) -> str:
-    """A layer that does not say what it is, is dense."""
-    found = value.get("kind", "dense") if isinstance(value, Mapping) else getattr(value, "kind", "dense")
-    return str(found)
-
-
-Layer: TypeAlias = Annotated[
-    Annotated[Dense, Tag("dense")]
-    | Annotated[Conv, Tag("conv")]
-    | Annotated[Depthwise, Tag("depthwise")]
-    | Annotated[MaxPool, Tag("max-pool")]
-    | Annotated[AveragePool, Tag("average-pool")]
-    | Annotated[Residual, Tag("residual")],
-    Discriminator(_kind),
-]
-
-Pick: TypeAlias = Callable[[str, tuple[int, ...]], int]
-"""From a key such as `layers[2].outputs` and its choices to the one taken."""
+LAYERS: dict[str, type[LayerTable]] = {}
+_SIMPLE = Annotated[LayerTable, Kinds(lambda: {name: LAYERS[name] for name in ("conv", "depthwise")})]
+_SHORTCUT = Annotated[LayerTable, Kinds(lambda: {"conv": LAYERS["conv"]})]
+LAYERS |= {
+    name: _table(name, layer)
+    for name, layer in {
+        "dense": topology.Dense,
+        "conv": topology.Conv,
+        "depthwise": topology.Depthwise,
+        "max-pool": topology.MaxPool,
+        "average-pool": topology.AveragePool,
+        "residual": topology.Residual,
+    }.items()
+}
+Layer = Annotated[LayerTable, Kinds(lambda: LAYERS, default="dense")]
 
 
 class QuantizedStudent(StudentConfig):
@@ -196,14 +163,16 @@ class QuantizedStudent(StudentConfig):
         """What is wrong with the layers as such."""
         *hidden, last = self.layers
         key = f"layers[{len(hidden)}]"
-        if not isinstance(last, Dense | Conv):
+        if last.kind not in ("dense", "conv"):
             yield f"{key}.kind", "the last layer gives the logits; make it dense or a convolution"
-        elif last.activation_bits is not None:
+        elif last.choices("activation_bits"):
             yield f"{key}.activation_bits", "the last layer gives logits; remove the key"
+        if len(last.choices("outputs")) > 1:
+            yield f"{key}.outputs", "the task says how many outputs there are; give one number"
         if last.optional:
             yield f"{key}.optional", "the last layer gives the logits; remove the key"
         for index, layer in enumerate(hidden):
-            if isinstance(layer, Dense) and layer.activation_bits is None:
+            if layer.kind == "dense" and not layer.choices("activation_bits"):
                 yield f"layers[{index}].activation_bits", "missing; only the last layer may go without"
 
     @property
@@ -217,7 +186,7 @@ class QuantizedStudent(StudentConfig):
             return values[0]
 
         for index, layer in enumerate(self.layers):
-            _build(f"layers[{index}]", layer, note, last=layer is self.layers[-1])
+            layer.made(f"layers[{index}]", note, last=layer is self.layers[-1])
             if layer.optional:
                 found[f"layers[{index}].present"] = (0, 1)
         return found
@@ -237,7 +206,7 @@ class QuantizedStudent(StudentConfig):
         for index, layer in enumerate(self.layers):
             key = f"layers[{index}]"
             if not layer.optional or pick(f"{key}.present", (0, 1)):
-                layers[index] = _build(key, layer, pick, last=layer is self.layers[-1])
+                layers[index] = layer.made(key, pick, last=layer is self.layers[-1])
         try:
             return Topology(input_shape, tuple(layers.values()))
         except ConfigError as error:
@@ -252,40 +221,3 @@ def _in_file(problem: str, places: Sequence[int]) -> str:
         return f"student.layers[{places[int(found[1])]}]{inner}" + (f"[{found[3]}]" if found[3] else "")
 
     return re.sub(r"^layer(\d+)(?:\.([a-z]+)(\d*))?", key, problem)
-
-
-def _build(key: str, layer: Any, pick: Pick, last: bool = False) -> topology.Layer:
-    """One layer, each of its numbers picked; the last has no activation."""
-
-    def number(name: str) -> int:
-        return pick(f"{key}.{name}", getattr(layer, name) or USUAL_BITS)
-
-    match layer:
-        case Dense():
-            activation = None if layer.activation_bits is None else number("activation_bits")
-            return topology.Dense(
-                number("outputs"), number("weight_bits"), activation, layer.accumulator_bits
-            )
-        case Conv():
-            return topology.Conv(
-                outputs=number("outputs"),
-                weight_bits=number("weight_bits"),
-                activation_bits=None if last else number("activation_bits"),
-                **layer._fixed(),
-            )
-        case Depthwise():
-            return topology.Depthwise(
-                weight_bits=number("weight_bits"),
-                activation_bits=number("activation_bits"),
-                **layer._fixed(),
-            )
-        case MaxPool():
-            return topology.MaxPool(_pair(layer.size), None if layer.stride is None else _pair(layer.stride))
-        case AveragePool():
-            activation = None if layer.activation_bits is None else number("activation_bits")
-            return topology.AveragePool(None if layer.size is None else _pair(layer.size), activation)
-        case Residual():
-            body = tuple(_build(f"{key}.body[{at}]", part, pick) for at, part in enumerate(layer.body))
-            shortcut = None if layer.shortcut is None else _build(f"{key}.shortcut", layer.shortcut, pick)
-            return topology.Residual(body, number("activation_bits"), shortcut)  # type: ignore[arg-type]
-    raise AssertionError(layer)

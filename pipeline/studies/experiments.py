@@ -30,7 +30,7 @@ from models.students.integer import IntegerNetwork
 from models.teachers.ensemble import ensemble_logits
 from models.training import silent
 from pipeline.config.build import Build, needed
-from pipeline.config.quantized import Dense, QuantizedStudent
+from pipeline.config.quantized import QuantizedStudent
 from pipeline.engine import engine
 from pipeline.engine.stage import StageContext
 from pipeline.engine.store import Store
@@ -155,7 +155,7 @@ class MissingClass(Experiment):
             needed(config.distill, "distill").recipe(),
             config.student_as(QuantizedStudent).layers[-1],
         )
-        classes = max(last.outputs) if isinstance(last, Dense) else 0
+        classes = max(last.choices("outputs")) if last.kind == "dense" else 0
         if not 0 <= self.label < classes or classes < 3:
             raise ConfigError(
                 f"--class: there is no class {self.label} to leave out, the student has {classes}; "
