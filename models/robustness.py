@@ -6,19 +6,21 @@ integer network gives the answers. What an attack does not find may be there all
 attack are upper bounds.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-
-import numpy as np
-import torch
-import torch.nn.functional as F  # noqa: N812 (its usual name)
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from common.errors import ConfigError
-from models.data import Split
+from models.lazy import F, np, torch
 from models.metrics import accuracy
-from models.students.freeze import freeze
-from models.students.student import Student
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from models.data import Split
+    from models.students.student import Student
 
 BATCH = 256
 
@@ -59,7 +61,7 @@ class Perturbations:
         """By kind."""
         return {"noise": self.noise, "fgsm": self.fgsm, "pgd": self.pgd}
 
-    def completed(self, greatest: int) -> "Perturbations":
+    def completed(self, greatest: int) -> Perturbations:
         """Give a 32nd, a 16th and an eighth of the greatest input to each kind that has no sizes."""
         shares = [greatest / share for share in (32, 16, 8)]
         whole = tuple(sorted({max(1, round(share)) for share in shares}))
@@ -94,6 +96,8 @@ def accuracies(
     Raises:
         ContractError: a student that cannot be frozen.
     """
+    from models.students.freeze import freeze
+
     networks = {name: freeze(student, name) for name, student in students.items()}
     kinds, rows = list(wanted), list[dict[str, str | float]]()
     for done, (kind, size) in enumerate(kinds):

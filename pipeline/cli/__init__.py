@@ -3,16 +3,14 @@
 from hw.tools.processes import supervised
 from pipeline.cli.app import app, say_interrupted_once
 from pipeline.cli.building import build, plan
-from pipeline.cli.comparing import compare
 from pipeline.cli.deploying import deploy
-from pipeline.cli.experiments import experiment
 from pipeline.cli.folder import flash, report, verify
 from pipeline.cli.inference import infer
 from pipeline.cli.machine import boards, doctor
 from pipeline.cli.methods import methods
-from pipeline.cli.robustness import robustness
 from pipeline.cli.sizing import size
 from pipeline.cli.specializing import specialize
+from pipeline.cli.studying import study
 
 COMMANDS = (
     doctor,
@@ -26,13 +24,11 @@ COMMANDS = (
     infer,
     flash,
     deploy,
-    compare,
-    robustness,
+    study,
+    specialize,
 )
 for command in COMMANDS:
     app.command()(command)
-experiment.command()(specialize)
-app.add_typer(experiment)
 
 
 def main() -> None:

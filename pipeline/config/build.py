@@ -13,6 +13,7 @@ from pipeline.config.imported import ImportedStudent
 from pipeline.config.quantized import QuantizedStudent
 from pipeline.config.section import MAX_COUNT, MAX_ITEMS, Count, Section, Seed, Workers
 from pipeline.config.student import StudentConfig, TreeStudent
+from pipeline.config.study import studies
 from pipeline.config.table import PLUGINS, Kinds, inconsistent
 from pipeline.config.vivado import VivadoConfig
 
@@ -120,6 +121,7 @@ DataTable = Annotated[DataConfig, Kinds(lambda: DATA, tag="source")]
 PLUGINS[Architecture] = Kinds(lambda: ARCHITECTURES)
 TaskTable = Annotated[Task, Kinds(lambda: TASKS, default="classification")]
 TeacherTable = Annotated[TeacherKind, Kinds(lambda: TEACHERS, default="trained")]
+StudyTable = Annotated[Any, Kinds(studies)]
 StudentTable = Annotated[StudentConfig, Kinds(lambda: STUDENTS, default="quantized")]
 
 
@@ -143,6 +145,7 @@ class Build(Section):
     vivado: VivadoConfig | None = None
     verify: VerifyConfig = VerifyConfig()
     training: TrainingConfig | None = None
+    study: StudyTable | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -1,1 +1,4 @@
-"""Studies: many runs of one build, summarised. Imports the engine and its stages."""
+"""Studies: a build's student trained in several ways, and the ways compared; a module a kind of study.
+
+They use the stages and everything below them; only the command line uses them.
+"""

@@ -41,7 +41,7 @@ from pipeline.ladder.artefacts import Artefacts
 from pipeline.ladder.climbing import CORE, OPEN, Ladder, climb, failure
 from pipeline.stages.bitstream import implement
 from pipeline.students.base import describe
-from pipeline.studies.comparison.summary import summarize
+from pipeline.studies.result import summarize
 
 INDEPENDENT = "independent"
 BATCH, RATE, LATER_RATE, DECAY = 64, 1e-2, 3e-3, 1e-4

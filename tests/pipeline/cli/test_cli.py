@@ -7,7 +7,7 @@ import sys
 import time
 import zlib
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +19,7 @@ from typer.testing import CliRunner, Result
 
 from common.errors import RetortError, ToolMissingError, VerificationError
 from hw.interface import CoreInterface, StreamFormat, WeightsFormat
+from pipeline.artefacts.study import Interval, StudyResult, Summary
 from pipeline.artefacts.verification import VERIFICATION, Rung
 from pipeline.cli import building
 from pipeline.cli.app import app
@@ -270,31 +271,29 @@ def test_report(toys: Callable[..., None], tmp_path: Path, monkeypatch: pytest.M
     assert call("report", str(built(tmp_path))).stdout.endswith("digits-icebreaker/report.html\n")
 
 
-def test_compare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    one = {"mean": 0.9, "interval": 0.01, "least": 0.89, "greatest": 0.91}
-    row = {"method": "build", "bits": 2, "accuracy": one, "difference": one, "agreement": one}
-    row |= {"seconds_per_step": 0.001, "verdict": "better"}
+def test_study(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked = []
 
-    def compared(config: Any, plan: Any, *rest: Any) -> dict[str, Any]:
-        found = {"build": config.name, "plan": asdict(plan), "teacher_accuracy": 0.95, "rows": [row]}
-        return found | {"epochs": 3, "tools": {"torch": "1"}, "runs": [], "left_out": {"d": "d: no maps"}}
+    def performed(build: Any, store: Any, folder: Path, display: Any, *rest: Any) -> StudyResult:
+        asked.append((build.study, folder, rest))
+        score = {"score": Interval(0.9, 0.01, 0.89, 0.91)}
+        summary = Summary({"method": "b+c"}, 3, score, {"score": Interval(0.02, 0.01, 0.0, 0.03)}, "better")
+        made = {"kind": "compare"}, "accuracy", {}, 0.95, {"torch": "1 00"}, ("Left out: d.",), (), ()
+        return StudyResult(build.name, *made, (summary,))
 
-    monkeypatch.setattr("pipeline.studies.comparison.compare", compared)
-    options = ("--seeds", "3", "--bits", "4,2", "--methods", "a,b+c", "--out", str(tmp_path))
-    found = json.loads(call("compare", FILE, *options, "--json").stdout)
-    assert found["plan"] == {
-        "methods": ["a", "b+c"],
-        "bits": [4, 2],
-        "seeds": 3,
-        "epochs": None,
-        "samples": None,
-    }
-    assert "90.00 ± 1.00" in (tmp_path / found["build"] / "compare.html").read_text()
-    told = call("compare", FILE, *options).stdout
-    assert "+90.00 ± 1.00 %" in told and "left out: d: no maps" in told
-    assert call("compare", FILE, "--seeds", "0").exit_code == 2
-    for bits in ("9", "4,x"):
-        assert f"--bits: {bits}" in call("compare", FILE, "--bits", bits).stderr.replace("'", "")
+    monkeypatch.setattr("pipeline.studies.study.perform", performed)
+    file = tmp_path / "build.toml"
+    study = '[study]\nkind = "compare"\nmethods = ["dist"]\nseeds = 3\n'
+    file.write_text(Path(FILE).read_text() + study)
+    options = ("--out", str(tmp_path), "--workers", "2", "--until", "bitstream")
+    found = json.loads(call("study", str(file), *options, "--json").stdout)
+    assert asked[0][0].methods == ("dist",) and asked[0][0].seeds == 3
+    assert asked[0][1:] == (tmp_path / found["build"], (2, None, "bitstream"))
+    assert "90.00 ± 1.00" in (tmp_path / found["build"] / "study.html").read_text()
+    told = call("study", str(file), *options).stdout
+    assert "**+2.00 ± 1.00**" in told and "Left out: d." in told
+    file.write_text(file.read_text().replace("compare", "compair"))
+    assert "did you mean 'compare'" in call("study", str(file)).stderr
 
 
 def test_flash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -456,9 +455,7 @@ def test_infer_refuses_files_of_no_arrays(core: Path, content: bytes) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("compare", "--workers", "99999999"),
-        ("robustness", "--pgd-steps", "1000000"),
-        ("experiment", "specialize", "--members", "1000000"),
+        ("study", "--workers", "99999999"),
     ],
 )
 def test_numbers_have_limits(arguments: tuple[str, ...]) -> None:

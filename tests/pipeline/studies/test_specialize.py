@@ -48,7 +48,7 @@ def test_measures():
     ],
 )
 def test_refuses_before_anything_runs(option, value, why, tmp_path):
-    arguments = ["experiment", "specialize", f"--{option}", str(value), "--out", str(tmp_path)]
+    arguments = ["specialize", f"--{option}", str(value), "--out", str(tmp_path)]
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == ConfigError.exit_code and why in done.stderr and done.stderr.count("\n") == 1
     assert not list(tmp_path.iterdir())
@@ -63,7 +63,7 @@ def test_every_run_has_seeds_of_its_own():
 @pytest.mark.slow
 def test_the_command(tmp_path):
     options = ("--members", 2, "--seeds", 2, "--samples", 256, "--base-epochs", 2, "--epochs", 1)
-    done = retort("experiment", "specialize", *options, "--out", tmp_path, "--name", "tiny", "--json")
+    done = retort("specialize", *options, "--out", tmp_path, "--name", "tiny", "--json")
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout)
     folder = tmp_path / "tiny"
