@@ -178,14 +178,10 @@ def _own_room(layer: Layer, repeated: bool) -> int:
     """Words of input that a layer has room for itself: a kernel's registers or its own buffer."""
     if isinstance(layer, MatrixVector) and not repeated and layer.neuron_folds > 1:
         return 1 << layer.synapse_folds.bit_length()
-    return _line_buffer(layer) if isinstance(layer, Window) else 1
-
-
-def _line_buffer(layer: Window) -> int:
-    """Words of input that the line buffer's RAMs hold."""
-    buffer = LineBuffer(layer)
-    step = buffer.row if layer.rows > 1 else 0
-    return min(words + step * row for row, words in enumerate(buffer.banks))
+    if isinstance(layer, Window):
+        buffer = LineBuffer(layer)
+        return buffer.capacity(buffer.banks)
+    return 1
 
 
 def _depth(layer: Layer, waiting: int, own: int) -> int:

@@ -26,19 +26,19 @@ class Pipeline:
         self.m, self.advance = m, advance
         self.values = {(number, 0): value for number, value in enumerate(given)}
 
-    def place(self, tree: AdderTree, placed: list[int]) -> None:
+    def add(self, tree: AdderTree, stages: list[int]) -> None:
         """Every sum, in its stage."""
         for number, each in enumerate(tree.sums, start=tree.inputs):
             value = Signal(shape(each.type))
-            a, b = self.at(each.a, placed[number], placed), self.at(each.b, placed[number], placed)
+            a, b = self.at(each.a, stages[number], stages), self.at(each.b, stages[number], stages)
             self.m.d.comb += value.eq(_added(each, a, b))
-            self.values[number, placed[number]] = value
+            self.values[number, stages[number]] = value
 
-    def at(self, number: int | None, stage: int, placed: list[int]) -> Value:
+    def at(self, number: int | None, stage: int, stages: list[int]) -> Value:
         """A value in a stage that is not before its own."""
         if number is None:
             return Const(0, 1)
-        for later in range(placed[number] + 1, stage + 1):
+        for later in range(stages[number] + 1, stage + 1):
             if (number, later) not in self.values:
                 before = self.values[number, later - 1]
                 self.values[number, later] = _registered(self.m, self.advance, before)
@@ -66,18 +66,18 @@ class Unfolded(Kernel[specs.Unfolded]):
         m.d.comb += [advance.eq(~self.o.valid | self.o.ready), self.i.ready.eq(advance)]
         spec, value_shape = self.spec, shape(self.spec.value)
         tree, outputs = spec.tree()
-        placed, last = spec.stages(tree, outputs)
+        stages, last = spec.stages(tree, outputs)
         # A module of its own: as lanes of one word, sums that others read would look like a loop to tools.
         m.submodules.sums = sums = Module()
         pipeline = Pipeline(sums, advance, [self.i.payload[lane] for lane in range(tree.inputs)])
-        pipeline.place(tree, placed)
+        pipeline.add(tree, stages)
         valid: Value = self.i.valid
         for _ in range(last):
             valid = _registered(m, advance, valid)
         m.d.comb += self.o.valid.eq(_registered(m, advance, valid) if spec.exact else valid)
         for lane, term in enumerate(outputs):
             result = Signal(value_shape, name=f"result_{lane}")
-            value = _scaled(pipeline.at(term.value, last, placed), term.exponent)
+            value = _scaled(pipeline.at(term.value, last, stages), term.exponent)
             bias = int(spec.offsets[lane]) if spec.exact else 0
             sums.d.comb += result.eq(value + bias)
             m.d.comb += self.o.payload[lane].eq(_registered(m, advance, result) if spec.exact else result)

@@ -141,7 +141,7 @@ def folds_of(step: Step) -> list[Fold]:
 
 
 def _taps(step: Step) -> int:
-    """Pixels that an average pool sums; of the sum of a picture only one comes at a time."""
+    """Pixels that an average pool sums; of the sum of an image only one comes at a time."""
     assert isinstance(step.layer, AveragePool)
     size = step.layer.size or step.in_shape[:2]
     return 1 if size == step.in_shape[:2] else size[0] * size[1]

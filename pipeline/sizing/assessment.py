@@ -113,7 +113,7 @@ def target_cycles(config: Build) -> int | None:
 
 
 def assess(topology: Topology, config: Build) -> Assessment:
-    """Fold a topology for the build's rate and reckon what it takes of its board.
+    """Fold a topology for the build's rate and estimate what it takes of its board.
 
     Of folds that are fast enough the cheapest are taken. Where those do not fit, others are tried, also such
     that take less of what is scarce; so what fits at a rate fits at every lower one.

@@ -64,7 +64,7 @@ def load_sized(path: Path) -> Sized:
 def sized(
     space: SearchSpace, chosen: Chosen, found: Assessment, scored: Sequence[Scored] = (), how: str = ""
 ) -> Sized:
-    """The outcome: `scored` candidates, and `how` they were found."""
+    """The chosen student with what led to it: `scored` candidates, and `how` they were found."""
     details = described(found, space.config)
     details["steps"] = list(_steps(space, chosen, found))
     details["search"] = {

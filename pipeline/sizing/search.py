@@ -141,40 +141,32 @@ def search(
     if settings.search != "optuna" and small:
         fitting = list(_fitting(space))
         if settings.search == "enumerate" or len(fitting) <= settings.trials:
-            return _enumerated(space, fitting, score, progress), "enumerate"
+            scored = []
+            for index, (chosen, found) in enumerate(fitting):
+                progress("students that fit", index, len(fitting))
+                scored.append(Scored(chosen, found, score(chosen, found)))
+            progress("students that fit", len(fitting), len(fitting))
+            return _checked(scored, space), "enumerate"
     return _optimized(space, settings, score, seed, progress), "optuna"
 
 
-def _fitting(space: SearchSpace) -> Iterator[dict[str, int]]:
+def _fitting(space: SearchSpace) -> Iterator[tuple[dict[str, int], Assessment]]:
     """All that fit, no network twice."""
     seen: set[str] = set()
     for chosen in space.candidates():
         plain = space.canonical(chosen)
-        if key_of(plain) not in seen and space.fitting(plain) is not None:
-            yield plain
+        if key_of(plain) not in seen and (found := space.fitting(plain)) is not None:
+            yield plain, found
         seen.add(key_of(plain))
 
 
-def _enumerated(
-    space: SearchSpace, fitting: list[dict[str, int]], score: Score, progress: Progress
-) -> list[Scored]:
-    found = []
-    for index, chosen in enumerate(fitting):
-        progress("students that fit", index, len(fitting))
-        assessment = space.fitting(chosen)
-        assert assessment is not None
-        found.append(Scored(chosen, assessment, score(chosen, assessment)))
-    progress("students that fit", len(fitting), len(fitting))
-    return _checked(found, space)
-
-
-def _checked(found: list[Scored], space: SearchSpace) -> list[Scored]:
-    if not found:
+def _checked(scored: list[Scored], space: SearchSpace) -> list[Scored]:
+    if not scored:
         raise CapacityError(
             f"size: no student fits; of {space.count} combinations were rejected {space.rejections()};"
             " open smaller choices, or ask for fewer frames a second"
         )
-    return found
+    return scored
 
 
 def _optimized(
@@ -200,12 +192,8 @@ def _optimized(
             break
         study.sampler = optuna.samplers.TPESampler(seed=_seed(seed, number))
         _ask(study, space, score)
-    found = []
-    for chosen, accuracy in _finished(study).values():
-        assessment = space.fitting(chosen)
-        assert assessment is not None
-        found.append(Scored(chosen, assessment, accuracy))
-    return _checked(found, space)
+    found = [(chosen, space.fitting(chosen), accuracy) for chosen, accuracy in _finished(study).values()]
+    return _checked([Scored(chosen, each, accuracy) for chosen, each, accuracy in found if each], space)
 
 
 def _seed(seed: int, number: int) -> int:

@@ -3,10 +3,8 @@
 Each way makes unsigned sums over the SIMD lanes that are short of the dot product by a constant, `offsets`.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -15,7 +13,7 @@ from numpy.typing import NDArray
 from hw.boards.budget import SINGLE_PORT_RAM
 from hw.dataflow import Integers, MatrixVector, Multiply
 from hw.kernels.specs.base import pack
-from hw.kernels.specs.digits import Digit, code_bits, code_words, offset, recode
+from hw.kernels.specs.digits import code_bits, code_words, offset, recode
 
 PART_BITS = 4
 """Bits of x that address a table at a time: a weight has two to this power entries."""
@@ -61,20 +59,19 @@ class RamShape:
         return np.array(columns, np.uint16)
 
 
-@dataclass(frozen=True, eq=False)
-class Products(ABC):
+class Products:
     """Sums over the SIMD lanes of weight times x, each lane's constant left out.
 
-    `latency` counts the cycles from a word to its sums, before any register of the kernel.
+    Attributes:
+        latency: cycles from a word to its sums, before any register of the kernel.
+        offsets: what brings each neuron's sums over a vector to its dot product, (outputs,).
     """
 
-    layer: MatrixVector
     latency: ClassVar[int]
+    offsets: Integers
 
-    @property
-    @abstractmethod
-    def offsets(self) -> Integers:
-        """What brings each neuron's sums over a vector to its dot product, (outputs,)."""
+    def __init__(self, layer: MatrixVector) -> None:
+        self.layer = layer
 
 
 class DigitRows(Products):
@@ -82,20 +79,11 @@ class DigitRows(Products):
 
     latency = 0
 
-    @cached_property
-    def digits(self) -> tuple[Digit, ...]:
-        """The weights' digits."""
-        return recode(self.layer.weights)
-
-    @cached_property
-    def offsets(self) -> Integers:  # noqa: D102
-        sums: Integers = offset(self.digits, self.layer.x_bits).sum(axis=1)
-        return sums
-
-    @property
-    def ram(self) -> RamShape:
-        """The shape of a RAM for the words."""
-        return RamShape(self.layer.folded, code_bits(self.digits) * self.layer.pe * self.layer.simd)
+    def __init__(self, layer: MatrixVector) -> None:
+        super().__init__(layer)
+        self.digits = recode(layer.weights)
+        self.offsets = offset(self.digits, layer.x_bits).sum(axis=1)
+        self.ram = RamShape(layer.folded, code_bits(self.digits) * layer.pe * layer.simd)
 
     @property
     def contents(self) -> NDArray[np.uint16]:
@@ -112,38 +100,21 @@ class Tables(Products):
     """Products looked up in block RAM: the address is the step and at most four bits of x.
 
     A block RAM that holds weights alone is mostly empty; with 16 products for each weight it multiplies as
-    well (distributed arithmetic, Croisier et al. 1973, with the weights in turns). A constant a weight makes
-    entries unsigned. The parts of a lane's x share a table through its two ports.
+    well (distributed arithmetic, Croisier et al. 1973, with the weights in turns). A constant a weight,
+    `lift`, makes entries unsigned. The `parts` of a lane's x share a table through its two ports.
     """
 
     latency = 1
 
-    @property
-    def parts(self) -> list[slice]:
-        """The bits of x that are looked up together."""
-        bits = self.layer.x_bits
-        return [slice(low, min(low + PART_BITS, bits)) for low in range(0, bits, PART_BITS)]
-
-    @property
-    def address_bits(self) -> int:
-        """Bits of the greatest part."""
-        return min(PART_BITS, self.layer.x_bits)
-
-    @property
-    def lift(self) -> Integers:
-        """What makes each weight's entries unsigned, (outputs, inputs)."""
-        return -np.minimum(self.layer.weights, 0) * ((1 << self.address_bits) - 1)
-
-    @cached_property
-    def entry_bits(self) -> int:
-        """Bits of an entry."""
+    def __init__(self, layer: MatrixVector) -> None:
+        super().__init__(layer)
+        bits = layer.x_bits
+        self.parts = [slice(low, min(low + PART_BITS, bits)) for low in range(0, bits, PART_BITS)]
+        self.address_bits = min(PART_BITS, bits)
         top = (1 << self.address_bits) - 1
-        return max(1, int(np.abs(self.layer.weights).max(initial=0) * top).bit_length())
-
-    @cached_property
-    def offsets(self) -> Integers:  # noqa: D102
-        sums: Integers = -self.lift.sum(axis=1) * sum(1 << part.start for part in self.parts)
-        return sums
+        self.lift = -np.minimum(layer.weights, 0) * top
+        self.entry_bits = max(1, int(np.abs(layer.weights).max(initial=0) * top).bit_length())
+        self.offsets = -self.lift.sum(axis=1) * sum(1 << part.start for part in self.parts)
 
     def words(self, lane: int) -> list[int]:
         """A lane's table: for each step the PE products of every value of a part."""
@@ -159,62 +130,26 @@ class DspPairs(Products):
 
     `field` is the most that leaves room for a weight above it. As many lanes are added `together` as keep
     each sum within `field` bits. A constant, `lift`, makes both sums positive, so that none borrows from its
-    neighbour. Where not even one product fits, or one neuron is left over, a slice has one weight. In
-    `core.v` the products are plain multiplications, which synthesis puts into slices where it is told to.
+    neighbour. Where not even one product fits, or one neuron is left over, a slice has one weight: `slots`
+    are the neurons of each slice. In `core.v` the products are plain multiplications, which synthesis puts
+    into slices where it is told to.
     """
 
     latency = 1
 
-    @cached_property
-    def _largest(self) -> int:
-        return int(np.abs(self.layer.weights).max(initial=1))
-
-    @property
-    def _product(self) -> int:
-        return self._largest * ((1 << self.layer.x_bits) - 1)
-
-    @property
-    def _room(self) -> int:
-        """Bits of the operand below the upper weight."""
-        return OPERAND_BITS - 1 - self._largest.bit_length()
-
-    @property
-    def _most(self) -> int:
-        """Products whose sum fits below the upper weight."""
-        return ((1 << max(0, self._room)) - 1) // (2 * self._product)
-
-    @property
-    def paired(self) -> bool:
-        """Whether slices have two neurons."""
-        return self._most > 0 and self.layer.pe > 1
-
-    @property
-    def together(self) -> int:
-        """Lanes that are added before they are split by neuron."""
-        return min(self._most, self.layer.simd) if self.paired else self.layer.simd
-
-    @property
-    def lift(self) -> int:
-        """What makes a sum of `together` products positive."""
-        return self._product * self.together
-
-    @property
-    def field(self) -> int:
-        """Bits of a neuron's sum of `together` products."""
-        return self._room if self.paired else (2 * self.lift).bit_length()
-
-    @property
-    def offsets(self) -> Integers:  # noqa: D102
-        groups = -(-self.layer.simd // self.together)
-        return np.full(self.layer.outputs, -self.lift * groups * self.layer.synapse_folds, np.int64)
-
-    @property
-    def slots(self) -> list[tuple[int, ...]]:
-        """The neurons of each operand: pairs, but for one that is left over."""
-        width = 2 if self.paired else 1
-        return [
-            tuple(range(first, min(first + width, self.layer.pe))) for first in range(0, self.layer.pe, width)
-        ]
+    def __init__(self, layer: MatrixVector) -> None:
+        super().__init__(layer)
+        largest = int(np.abs(layer.weights).max(initial=1))
+        product, room = largest * ((1 << layer.x_bits) - 1), OPERAND_BITS - 1 - largest.bit_length()
+        most = ((1 << max(0, room)) - 1) // (2 * product)
+        paired = most > 0 and layer.pe > 1
+        self.together = min(most, layer.simd) if paired else layer.simd
+        self.lift = product * self.together
+        self.field = room if paired else (2 * self.lift).bit_length()
+        neurons, width = range(layer.pe), 2 if paired else 1
+        self.slots = [tuple(neurons[first : first + width]) for first in neurons[::width]]
+        groups = -(-layer.simd // self.together)
+        self.offsets = np.full(layer.outputs, -self.lift * groups * layer.synapse_folds, np.int64)
 
     def words(self) -> list[int]:
         """ROM words: for each step the operands of every slot and lane."""
