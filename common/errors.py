@@ -182,11 +182,14 @@ class DriverError(LinkError):
     exit_code = 24
 
 
+def kinds() -> list[type[RetortError]]:
+    """All classes of the tree, by their exit codes."""
+    found: list[type[RetortError]] = [RetortError]
+    for kind in found:
+        found += kind.__subclasses__()
+    return sorted(found, key=lambda kind: kind.exit_code)
+
+
 def by_exit_code(code: int) -> type[RetortError]:
     """The class of that exit code; `RetortError` where none has it."""
-    kinds: list[type[RetortError]] = [RetortError]
-    for kind in kinds:
-        if kind.exit_code == code:
-            return kind
-        kinds += kind.__subclasses__()
-    return RetortError
+    return next((kind for kind in kinds() if kind.exit_code == code), RetortError)

@@ -103,7 +103,7 @@ def test_second_run_builds_nothing(icebreaker):
     again = build(icebreaker.file, icebreaker.store.parent)
     assert "0 of 9 stages built" in again.stdout
     planned = retort("plan", icebreaker.file, "--store", icebreaker.store, "--json")
-    assert {row["status"] for row in json.loads(planned.stdout)} == {"cached"}
+    assert {row["status"] for row in json.loads(planned.stdout)["stages"]} == {"cached"}
 
 
 def test_builds_of_one_network_share_its_training(icebreaker, ulx3s):

@@ -78,7 +78,7 @@ def test_difference_is_told(made: Built) -> None:
 
 def test_commands_work_on_its_folder(made: Built) -> None:
     planned = retort("plan", made.file, "--json", cwd=made.file.parent)
-    assert [row["status"] for row in json.loads(planned.stdout)] == ["cached"] * 6
+    assert [row["status"] for row in json.loads(planned.stdout)["stages"]] == ["cached"] * 6
     assert retort("report", made.folder).returncode == 0
     for command in ("size", "compare"):
         done = retort(command, made.file, cwd=made.file.parent)
@@ -93,7 +93,7 @@ def test_another_place_of_the_same_file_builds_nothing(made: Built, tmp_path: Pa
     text = made.file.read_text().replace('"digits.qonnx.onnx"', f'"{tmp_path / "moved.onnx"}"')
     (tmp_path / "moved.toml").write_text(text)
     planned = retort("plan", tmp_path / "moved.toml", "--until", "verify", "--json", cwd=folder)
-    assert {row["status"] for row in json.loads(planned.stdout)} == {"cached"}
+    assert {row["status"] for row in json.loads(planned.stdout)["stages"]} == {"cached"}
 
 
 RECORDED = """

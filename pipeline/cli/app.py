@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from common.errors import RetortError
+from common.errors import RetortError, kinds
 from common.files import disk_error, output_file
 from common.printing import printable
 from common.progress import Shown
@@ -88,8 +88,18 @@ class Settings:
     quiet: bool
 
 
+def _exit_codes() -> str:
+    """The end of the help: a line for each exit code, which the `\b` keeps apart."""
+    codes = {0: "Success."}
+    codes |= {kind.exit_code: (kind.__doc__ or "").splitlines()[0] for kind in kinds()}
+    codes[RetortError.exit_code] = "Any other error that is foreseen."
+    codes |= {UNEXPECTED: "An error that is not: a fault of Retort.", INTERRUPTED: "Ctrl-C.", 143: "SIGTERM."}
+    return "\b\nExit codes:\n" + "\n".join(f"{code:>5}  {what}" for code, what in codes.items())
+
+
 app = typer.Typer(
     cls=Commands,
+    epilog=_exit_codes(),
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,

@@ -1,5 +1,6 @@
 """`retort plan`, `retort build`: from a build file to a folder."""
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +20,7 @@ from pipeline.cli.app import (
     say,
     shown,
 )
-from pipeline.config.file import load_checked
+from pipeline.config.file import left_out, load_checked
 from pipeline.engine import engine, outputs
 from pipeline.engine.lock import LOCK
 from pipeline.engine.store import Store
@@ -36,15 +37,18 @@ def plan(
     store: StoreFolder = DEFAULT_STORE,
     as_json: AsJson = False,
 ) -> None:
-    """Show which stages a build would run, and why."""
+    """Show which stages a build would run, and why, and the values that the build file leaves out."""
     config = load_checked(file, values or ())
     from pipeline.stages import stages_of
 
     planned = engine.plan(config, stages_of(config), Store(store), fingerprint, until)
+    defaults = left_out(config, file, values or ())
     if as_json:
-        print_json([asdict(each) for each in planned])
-    else:
-        print_table([(each.stage, each.status, each.why) for each in planned])
+        print_json({"stages": [asdict(each) for each in planned], "defaults": defaults})
+        return
+    print_table([(each.stage, each.status, each.why) for each in planned])
+    say("")
+    print_table([("default", "value"), *((key, json.dumps(value)) for key, value in defaults.items())])
 
 
 def build(

@@ -3,7 +3,7 @@
 import json
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from common.errors import ConfigError
 from common.files import kind_of
 from pipeline.config.build import Build
-from pipeline.config.checks import data_problems, require_room, table_problems
+from pipeline.config.checks import OWN_RUNGS, data_problems, require_room, table_problems
 from pipeline.config.data import known_of
 from pipeline.config.defaults import data_defaults, rate_default
 from pipeline.config.errors import describe, problems
@@ -94,6 +94,28 @@ def check(config: Build, where: str, seen: "Outline") -> None:
     if found := list(data_problems(config, seen)):
         raise problems(where, found)
     require_room(config, seen, where)
+
+
+def left_out(config: Build, path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The keys that a build file leaves out, with their values in the build that it gives.
+
+    Those of layers that the build file has are not among them.
+    """
+    whole = config.model_dump(mode="json", exclude_none=True)
+    unused = {f"verify.{name}" for name in OWN_RUNGS if name not in config.student.rungs}
+    found = _left_out(whole, _tables(path, overrides), "")
+    return {key: value for key, value in found if key not in unused}
+
+
+def _left_out(whole: Any, given: Any, key: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(whole, Mapping) and (given is None or isinstance(given, Mapping)):
+        for name, value in whole.items():
+            yield from _left_out(value, (given or {}).get(name), f"{key}.{name}".removeprefix("."))
+    elif given is None:
+        yield key, whole
+    elif isinstance(whole, list) and isinstance(given, list | tuple) and key != "student.layers":
+        for at, (value, item) in enumerate(zip(whole, given, strict=False)):
+            yield from _left_out(value, item, f"{key}[{at}]")
 
 
 def with_values(config: Build, values: Mapping[str, Any]) -> Build:

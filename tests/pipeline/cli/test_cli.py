@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from common.errors import RetortError, ToolMissingError, VerificationError
+from common.errors import RetortError, ToolMissingError, VerificationError, kinds
 from hw.interface import CoreInterface, StreamFormat, WeightsFormat
 from pipeline.artefacts.study import Interval, StudyResult, Summary
 from pipeline.artefacts.verification import VERIFICATION, Rung
@@ -60,7 +60,7 @@ def built(tmp_path: Path) -> Path:
 
 
 def test_plan_then_build_then_cached(toys: Callable[..., None], tmp_path: Path) -> None:
-    planned = json.loads(call("plan", FILE, "--json").stdout)
+    planned = json.loads(call("plan", FILE, "--json").stdout)["stages"]
     assert [each["stage"] for each in planned] == NAMES
     assert {each["status"] for each in planned} == {"run"}
 
@@ -74,7 +74,16 @@ def test_plan_then_build_then_cached(toys: Callable[..., None], tmp_path: Path) 
     answer = json.loads(done.stdout)
     assert [each["status"] for each in answer["stages"]] == ["cached"] * 3
     assert (Path(answer["folder"]) / "d.txt").read_text() == "SEED 1!"
-    assert call("plan", FILE).stdout.splitlines()[0] == "first   cached  in the store"
+    planned = call("plan", FILE).stdout.splitlines()
+    assert planned[0] == "first   cached  in the store"
+    assert any(line.split() == ["student.warmup", "0.0"] for line in planned)
+
+
+def test_help_has_the_exit_codes() -> None:
+    told = call("--help").stdout
+    for kind in kinds()[1:]:
+        assert f"{kind.exit_code:>5}  {(kind.__doc__ or '').splitlines()[0]}" in told
+    assert "  143  SIGTERM." in told
 
 
 def test_the_rest_elsewhere(

@@ -44,7 +44,11 @@ CASES = {
         "fold = [{ pe = 1, simd = 1 }, { pe = 1, simd = 1 }, { pe = 1, simd = 5 }]",
         "compile.fold[2].simd: 5 does not divide the 32 inputs of layer2",
     ),
-    "batch": ("batch_size = 128", "batch_size = 128000", "student.batch_size: 128000, but only 5745 samples"),
+    "batch": (
+        "epochs = 40",
+        "epochs = 40\nbatch_size = 128000",
+        "student.batch_size: 128000, but only 5745",
+    ),
     "devices": (
         "checkpoint_every = 5",
         "devices = 33",
@@ -109,7 +113,7 @@ def test_shipped_builds() -> None:
 
 def test_a_file_of_the_user(tmp_path: Path) -> None:
     path = tmp_path / "d.npz"
-    data = ('source = "digits"', f'source = "npz"\npath = "{path}"')
+    data = ('source = "digits"', f'source = "npz"\npath = "{path}"\ntest_fraction = 0.2')
     x, y = np.random.default_rng(0).random((60, 4)), np.arange(60) % 3
     np.savez(path, x=x, y=y)
     with pytest.raises(ConfigError) as caught:

@@ -61,7 +61,7 @@ def test_locks_that_hold_no_tables(content: str, tmp_path: Path) -> None:
 def test_all_problems_are_told(tmp_path: Path) -> None:
     raw = tomllib.loads(GOOD)
     raw["seed"] = -1
-    raw["teacher"]["epoch"] = raw["teacher"].pop("epochs")
+    raw["teacher"]["epoch"] = 3
     raw["student"]["layers"][0]["activation_bits"] = 99
     raw["data"]["validation_fraction"] = 0.9
     raw["distill"]["losses"][0]["temperature"] = 1e-320

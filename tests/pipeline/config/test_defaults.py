@@ -11,7 +11,7 @@ from common.errors import ConfigError
 from hw.boards.boards import find
 from models.distill.losses import SoftenedSoftmax
 from models.distill.losses.detection import DetectionLoss
-from pipeline.config.file import load, load_checked, with_values
+from pipeline.config.file import left_out, load, load_checked, with_values
 from pipeline.config.quantized import QuantizedStudent
 
 SHORT = """
@@ -67,6 +67,14 @@ def test_the_lock_has_all_defaults(tmp_path: Path) -> None:
     lock = tmp_path / "build.lock.json"
     lock.write_text(json.dumps({"config": build.model_dump(mode="json")}))
     assert load(lock) == build == load_checked(lock)
+
+
+def test_what_is_left_out_is_told(tmp_path: Path) -> None:
+    path, values = short(tmp_path), ["student.epochs=3", 'distill.losses=[{method="dist"}]']
+    found = left_out(load_checked(path, values), path, values)
+    assert found["student.batch_size"] == 128 and found["compile.target_cycles"] == 7680
+    assert found["distill.losses[0].weight"] == 1.0 and "distill.losses[0].method" not in found
+    assert not {"student.epochs", "student.layers", "board.name", "verify.maximum_apart"} & found.keys()
 
 
 def test_a_task_has_its_own_loss(tmp_path: Path) -> None:
