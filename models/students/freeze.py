@@ -16,7 +16,7 @@ from common import topology
 from common.errors import ContractError
 from common.topology import INPUT
 from models.data import Split
-from models.metrics import FreezeReport, accuracy
+from models.metrics import FreezeReport
 from models.students.integer import (
     Add,
     Conv,
@@ -33,6 +33,7 @@ from models.students.integer import (
     reachable,
 )
 from models.students.student import INPUT_BITS, Student, StudentLayer, pool_scale
+from models.tasks import CLASSIFICATION, Task
 
 CHUNK_VALUES = 2**20
 BATCH = 256
@@ -61,7 +62,9 @@ def freeze(student: Student, name: str = "student") -> IntegerNetwork:
     return IntegerNetwork(student.topology.frame, tuple(layers), name)
 
 
-def freeze_report(student: Student, network: IntegerNetwork, split: Split) -> FreezeReport:
+def freeze_report(
+    student: Student, network: IntegerNetwork, split: Split, task: Task = CLASSIFICATION
+) -> FreezeReport:
     """Compare the trained student with its frozen network on every sample of `split`."""
     before = student_integers(student, network, split.x)
     after = network.intermediates(split.x)
@@ -70,8 +73,8 @@ def freeze_report(student: Student, network: IntegerNetwork, split: Split) -> Fr
         samples=len(split),
         differing_activations=sum(differing[:-1]),
         differing_logits=differing[-1],
-        score_before=accuracy(before[-1], split.y),
-        score_after=accuracy(after[-1], split.y),
+        score_before=task.score(before[-1] * network.logit_scale, split),
+        score_after=task.score(after[-1] * network.logit_scale, split),
     )
 
 

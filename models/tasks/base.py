@@ -32,6 +32,11 @@ class Task(ABC):
     augmentable: ClassVar[bool] = True
     """Whether a sample that is shifted, mirrored or cut keeps its labels."""
 
+    @property
+    def metric_key(self) -> str:
+        """The metric's name as a key of JSON."""
+        return self.metric.replace(" ", "_")
+
     def prepare(self, dataset: Dataset, seed: int) -> Dataset:
         """Make the task's own data set of one that a source gave.
 

@@ -67,14 +67,14 @@ METRICS = JsonFile("metrics.json", Metrics, ("export", "compile"))
 
 
 def save_teacher_logits(logits: NDArray[np.float32], path: Path) -> None:
-    """Write the members' logits on the test split, (members, n, classes)."""
+    """Write the members' logits on the test split, (members, n, outputs)."""
     write_tensors(path, KIND, {}, {"test": logits})
 
 
-def load_teacher_logits(path: Path, dataset: Dataset) -> NDArray[np.float32]:
+def load_teacher_logits(path: Path, dataset: Dataset, task: Task) -> NDArray[np.float32]:
     """Read them back; raises `DataError` where they are not of this data set's test split."""
     logits = read_tensors(path, KIND, DataError)[1].get("test")
-    wanted = (len(dataset.test), dataset.classes)
+    wanted = (len(dataset.test), task.outputs(dataset.input_shape, dataset.classes))
     if logits is None or logits.ndim != 3 or logits.shape[1:] != wanted:
         found = "nothing" if logits is None else logits.shape
         raise DataError(f"{path}: holds {found}, not logits of {wanted} a member; build the teacher again")
@@ -87,7 +87,7 @@ def measure(task: Task, outputs: "Logits", baseline: "Logits", teacher: Path, da
     `outputs` are the student's, `baseline` those of the undistilled one, both (n, outputs).
     """
     test = dataset.test
-    members = load_teacher_logits(teacher, dataset)
+    members = load_teacher_logits(teacher, dataset, task)
     ensemble = task.combine(members)
     told = task.describe(outputs, test) | task.compare(outputs, ensemble)
     own = {name: told.pop(name) for name in (*_COMPARED, "confusion_matrix") if name in told}

@@ -18,7 +18,6 @@ from hw.interface import CoreInterface, Tap, load_weights
 from hw.shells.protocol import design_identity
 from hw.simulation.simulate import CoreSimulator
 from models import data
-from models.metrics import combine
 from pipeline.artefacts.hardware import LAYERS, Layer
 from pipeline.artefacts.metrics import load_teacher_logits
 from pipeline.config.build import Build
@@ -58,12 +57,13 @@ class Artefacts:
 
     @cached_property
     def teacher(self) -> NDArray[np.float64]:
-        """The ensemble's probabilities on the test split, (n, classes)."""
-        return combine(load_teacher_logits(self.folder / "teacher_logits.safetensors", self.dataset))
+        """The ensemble's outputs combined, on the test split, (n, outputs)."""
+        task, path = self.config.task, self.folder / "teacher_logits.safetensors"
+        return task.combine(load_teacher_logits(path, self.dataset, task))
 
     @cached_property
     def student(self) -> NDArray[np.float32]:
-        """Outputs of the student on the test split, by the library that trained it, (n, classes)."""
+        """Outputs of the student on the test split, by the library that trained it, (n, outputs)."""
         raise NotImplementedError(f"{self.folder}: holds no trained student")
 
     @cached_property

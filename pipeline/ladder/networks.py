@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import StoreError
-from models.metrics import accuracy, agreement, divergence, softened
 from models.students import integer
+from models.tasks import Task
 from pipeline.artefacts.hardware import Layer
 from pipeline.ladder.artefacts import Artefacts
 from pipeline.ladder.climbing import Check, Ladder, Rungs
@@ -29,7 +29,7 @@ class QuantizedArtefacts(Artefacts):
 
     @cached_property
     def student(self) -> NDArray[np.float32]:
-        """Logits of the frozen student in torch on the test split, (n, classes)."""
+        """Logits of the frozen student in torch on the test split, (n, outputs)."""
         from models.students.frozen import FrozenStudent
         from models.training.evaluation import predict
 
@@ -51,67 +51,61 @@ class QuantizedArtefacts(Artefacts):
 
 
 def teacher(artefacts: Artefacts) -> RungResult:
-    """The ensemble against the labels: it must beat always saying the commonest class."""
-    labels = artefacts.dataset.test.y
-    score = accuracy(artefacts.teacher, labels)
-    commonest = float(np.bincount(labels).max() / len(labels))
-    wrong = int((artefacts.teacher.argmax(axis=1) != labels).sum())
-    metrics = {"accuracy": score, "commonest_class": commonest}
-    passed = score > commonest
-    first = None if passed else f"accuracy {score:.4f} is not above the commonest class's {commonest:.4f}"
-    return RungResult(passed, "labels", len(labels), wrong, metrics, first)
+    """The teacher against the labels: it must beat the best answer that is the same for all samples."""
+    task, test = artefacts.config.task, artefacts.dataset.test
+    score, chance = task.score(artefacts.teacher, test), task.chance(test)
+    metrics = {task.metric_key: score, "chance": chance}
+    wrong = int(task.wrong(artefacts.teacher, test).sum())
+    first = None if score > chance else _no_better(task, score, chance)
+    return RungResult(first is None, "labels", len(test), wrong, metrics, first)
 
 
 def student(artefacts: Artefacts) -> RungResult:
-    """The student against the teacher, within the build's limits on accuracy.
+    """The student against the teacher, within the build's limits on its score.
 
-    Whatever these are, it must beat always saying the commonest class.
+    Whatever these are, it must beat the best answer that is the same for all samples.
     """
-    labels, limits = artefacts.dataset.test.y, artefacts.config.verify
+    task, test, limits = artefacts.config.task, artefacts.dataset.test, artefacts.config.verify
     outputs, reference = artefacts.student, artefacts.teacher
-    score, ceiling = accuracy(outputs, labels), accuracy(reference, labels)
-    metrics = {
-        "accuracy": score,
-        "drop": ceiling - score,
-        "agreement": agreement(outputs, reference),
-        "kl_divergence": divergence(reference, softened(outputs)),
-    }
+    score, ceiling, chance = task.score(outputs, test), task.score(reference, test), task.chance(test)
+    metrics = {task.metric_key: score, "drop": ceiling - score, **task.compare(outputs, reference)}
     complaints = []
-    commonest = float(np.bincount(labels).max() / len(labels))
-    if score <= commonest:
-        complaints.append(f"accuracy {score:.4f} is not above the commonest class's {commonest:.4f}")
+    if score <= chance:
+        complaints.append(_no_better(task, score, chance))
     if score < limits.minimum_accuracy:
-        complaints.append(f"accuracy {score:.4f} is below verify.minimum_accuracy {limits.minimum_accuracy}")
+        complaints.append(
+            f"{task.metric} {score:.4f} is below verify.minimum_accuracy {limits.minimum_accuracy}"
+        )
     if ceiling - score > limits.maximum_drop:
         complaints.append(
             f"{ceiling - score:.4f} below the teacher, verify.maximum_drop is {limits.maximum_drop}"
         )
-    differ = int((outputs.argmax(axis=1) != reference.argmax(axis=1)).sum())
-    return RungResult(not complaints, "teacher", len(labels), differ, metrics, "; ".join(complaints) or None)
+    differ = int(task.differing(outputs, reference).sum())
+    return RungResult(not complaints, "teacher", len(test), differ, metrics, "; ".join(complaints) or None)
+
+
+def _no_better(task: Task, score: float, chance: float) -> str:
+    return f"{task.metric} {score:.4f} is not above {chance:.4f}, that of the best constant answer"
 
 
 def onnxruntime(artefacts: Artefacts) -> RungResult:
     """`student.onnx` in onnxruntime against the student, bit for bit, and against the teacher."""
-    outputs = artefacts.student_onnx
-    return compare(
-        "student",
-        artefacts.student,
-        outputs,
-        accuracy=accuracy(outputs, artefacts.dataset.test.y),
-        agreement_with_teacher=agreement(outputs, artefacts.teacher),
-    )
+    task, outputs = artefacts.config.task, artefacts.student_onnx
+    metrics: dict[str, Any] = {
+        task.metric_key: task.score(outputs, artefacts.dataset.test),
+        "agreement_with_teacher": task.agreement(outputs, artefacts.teacher),
+    }
+    return compare("student", artefacts.student, outputs, **metrics)
 
 
 def golden(artefacts: Artefacts) -> RungResult:
     """`golden.onnx`'s integers, times their scale, against `student.onnx`, bit for bit."""
-    logits, label = artefacts.golden
-    found = compare(
-        "student.onnx",
-        artefacts.student_onnx.astype(np.float64),
-        logits * artefacts.scale,
-        accuracy=float(np.mean(label == artefacts.dataset.test.y)),
-        logit_scale=artefacts.scale,
-    )
+    task, outputs = artefacts.config.task, artefacts.golden[0] * artefacts.scale
+    metrics: dict[str, Any] = {
+        task.metric_key: task.score(outputs, artefacts.dataset.test),
+        "logit_scale": artefacts.scale,
+    }
+    found = compare("student.onnx", artefacts.student_onnx.astype(np.float64), outputs, **metrics)
     return with_label(found, artefacts)
 
 

@@ -9,6 +9,7 @@ from models.data import Dataset
 from models.distill import Distillation
 from models.distill.training.setup import TrainingSetup
 from models.distill.training.transfer import TransferSet
+from models.tasks import CLASSIFICATION, Task
 from models.training import Progress, TrainingConfig
 from pipeline.config.build import Build, SizeConfig
 from pipeline.sizing.assessment import Assessment, require_fit
@@ -52,13 +53,20 @@ class Scorer:
     loss: Distillation
     training: TrainingConfig
     scores: Scores
+    task: Task = CLASSIFICATION
 
     def __call__(self, chosen: Chosen, assessment: Assessment) -> float:
-        """The accuracy (0 to 1) on the validation split, from the file where it is known."""
+        """The score (0 to 1) on the validation split, from the file where it is known."""
         key = key_of(chosen)
         if key not in self.scores.known:
             setup = TrainingSetup(
-                assessment.topology, self.dataset, self.examples, (), self.loss, self.training
+                assessment.topology,
+                self.dataset,
+                self.examples,
+                (),
+                self.loss,
+                self.training,
+                task=self.task,
             )
             _, history = setup.distill(f"candidate {key}")
             self.scores.keep(key, history.validation_score)
@@ -94,7 +102,7 @@ def size(
     part = examples.part(settings.train_samples, training.seed)
     brief = short(training, settings.epochs, len(part.split))
     partial.mkdir(parents=True, exist_ok=True)
-    scorer = Scorer(dataset, part, loss, brief, Scores(partial / f"scores-{space.digest}.jsonl"))
+    scorer = Scorer(dataset, part, loss, brief, Scores(partial / f"scores-{space.digest}.jsonl"), config.task)
     scored, how = search(space, settings, scorer, training.seed, progress)
     chosen = best(scored)
     return sized(space, chosen.chosen, chosen.assessment, scored, how)

@@ -38,7 +38,7 @@ def _to_core(build: Build) -> Iterator[Stage]:
             name="data",
             version=2,
             inputs=tuple(stage.name for stage in first),
-            config=lambda _: data_key(source),
+            config=lambda _: [data_key(source), repr(build.task)],
             # Bundled sets are part of a tool; every other source is told by the content of its files.
             tools=("scikit-learn",) if bundled else (),
             run="pipeline.stages.data:run",

@@ -141,12 +141,11 @@ def size(ctx: StageContext) -> Facts:
 
 def train_baseline(ctx: StageContext) -> Facts:
     """Train the student on the labels alone, from the same initial weights, to compare with."""
-    from models.distill import HardLabels
     from models.distill.recipe import Recipe
     from pipeline.artefacts.training import BASELINE_TRAINING
     from pipeline.students.training import train_student
 
-    recipe = Recipe(HardLabels(), needed(ctx.config.distill, "distill").real_data())
+    recipe = Recipe(ctx.config.task.labels_only(), needed(ctx.config.distill, "distill").real_data())
     found = train_student(ctx, recipe, "baseline")
     BASELINE_TRAINING.save(ctx.work, found)
     return {"validation_score": found.history.validation_score}
@@ -187,7 +186,6 @@ def export(ctx: StageContext) -> Facts:
     from models import export as files
     from models.distill.training.student_training import load_student
     from models.students import freeze, integer
-    from models.tasks import CLASSIFICATION
     from pipeline.artefacts.metrics import METRICS, measure
     from pipeline.students.training import chosen_topology
 
@@ -204,9 +202,10 @@ def export(ctx: StageContext) -> Facts:
     files.save_model(files.golden_model(network), ctx.work / "golden.onnx")
     teacher = ctx.input("teacher", "teacher_logits.safetensors")
     x = dataset.test.x
-    outputs, without = network.forward(x), freeze.freeze(baseline, "baseline").forward(x)
-    metrics = measure(CLASSIFICATION, outputs * network.logit_scale, without, teacher, dataset)
-    metrics = replace(metrics, freeze=freeze.freeze_report(student, network, dataset.test))
+    task, frozen = ctx.config.task, freeze.freeze(baseline, "baseline")
+    outputs, without = network.forward(x), frozen.forward(x) * frozen.logit_scale
+    metrics = measure(task, outputs * network.logit_scale, without, teacher, dataset)
+    metrics = replace(metrics, freeze=freeze.freeze_report(student, network, dataset.test, task))
     METRICS.save(ctx.work, metrics)
     shape = list(dataset.input_shape)
     return {"teacher": metrics.teacher, "student": metrics.student, "input_shape": shape}

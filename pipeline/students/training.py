@@ -65,6 +65,7 @@ def training_setup(ctx: StageContext) -> Callable[[Path | None], TrainingSetup]:
         loss=asked.recipe().loss,
         training=training_config(config, student, seed),
         augmentation=student.augment,
+        task=config.task,
         progress=ctx.progress,
     )
     return lambda checkpoints: replace(made, checkpoints=checkpoints)
@@ -79,6 +80,8 @@ def learned(
         ConfigError: a class that there is not, or no class left.
     """
     if asked.leave_out:
+        if dataset.train.y.ndim > 1:
+            raise ConfigError("distill.leave_out: a sample of this task is not of one class; remove the key")
         if max(asked.leave_out) >= dataset.classes or len(set(asked.leave_out)) > dataset.classes - 2:
             raise ConfigError(
                 f"distill.leave_out: {list(asked.leave_out)} of {dataset.classes} classes; "
