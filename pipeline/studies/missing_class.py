@@ -79,7 +79,7 @@ class MissingClass(Study):
 def measure(ctx: StageContext) -> Facts:
     """Stage `missing-class`: correct the logit of the class that the student never saw."""
     from models import data
-    from models.metrics import accuracy, best_offset, combine
+    from models.metrics import accuracy, best_offset
     from models.students import integer
     from pipeline.artefacts.metrics import load_teacher_logits
 
@@ -96,7 +96,8 @@ def measure(ctx: StageContext) -> Facts:
     offset = best_offset(network.forward(validation.x) * network.logit_scale, validation.y, label)
     corrected = logits.copy()
     corrected[:, label] += offset
-    teacher = combine(load_teacher_logits(ctx.input("teacher", "teacher_logits.safetensors"), dataset))
+    task, path = ctx.config.task, ctx.input("teacher", "teacher_logits.safetensors")
+    teacher = task.combine(load_teacher_logits(path, dataset, task))
     measured: Mapping[str, Mapping[str, float]] = {
         TRAINED: scores(logits),
         CORRECTED: scores(corrected) | {"offset": offset},
