@@ -126,8 +126,8 @@ def decompile(board: Board, unpacked: Path, work: Path, log: Path, *, shell: She
     program = str(tools.decompiler.executable())
     printed = work / "decompiled.txt"
     printed.unlink(missing_ok=True)
-    # -s without comments, -c multi-bit ports together, -d and -p the package's pins by their names
-    argv = [program, "-s", "-c", "-d", board.package, "-p", f"top{tools.constraints}", "-n", "top"]
+    names = {"package": board.package, "constraints": f"top{tools.constraints}"}
+    argv = [program, *(option.format(**names) for option in tools.decompiler_options)]
     name = tools.decompiler.name
     try:
         run([*argv, unpacked.name], cwd=work, log=printed, what=f"{name} {unpacked.name}")

@@ -63,7 +63,7 @@ class Drawing:
         kinds: what the legend calls a cell type.
         logic: where in its tile, 16 by 16 units, a logic cell is: x, y, width, height; None for other cells.
         top_down: whether row 0 is at the top.
-        tall: the cell that takes the tile above as well.
+        tall: the cell that also fills the tile above.
     """
 
     grids: Mapping[str, tuple[int, int]]
@@ -75,7 +75,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Toolchain:
-    """The open tools of a family: Yosys, nextpnr, packer. All of them are in `wheel`, but for Yosys.
+    """The open tools of a family: Yosys, and nextpnr and the packer of `wheel`.
 
     Attributes:
         native: the commands that take the wheel's place: nextpnr, packer.
@@ -85,13 +85,14 @@ class Toolchain:
         constraints, routed, bitstream: suffixes of files, dot included; nextpnr's option for constraints is
             called like their suffix.
         routed_option: nextpnr's option for the routed design.
-        synchronization: what a chip waits for in a bitstream, behind a header of comments.
+        synchronization: bytes that start the configuration in a bitstream, behind a header of comments.
         cells: Yosys's folder of cell models.
         models: more cell models, for cells that Yosys has as black boxes.
         pads: technology map of pads to wires.
-        renamed: cell types that `models` have under other names.
+        renamed: the names that `models` have for cell types.
         defines: Verilog macros of the cell models.
-        decompiler: the command that turns unpacked bitstreams into Verilog.
+        decompiler: the command that turns unpacked bitstreams into Verilog of module `top`.
+        decompiler_options: its options, {package} and {constraints} for the chip's package and the file.
         pin, pulled_up: attributes of a pin for amaranth-boards.
         drawing: how a placed design is drawn.
     """
@@ -115,6 +116,7 @@ class Toolchain:
     renamed: Mapping[str, str] = field(default_factory=dict)
     defines: Mapping[str, str] = field(default_factory=dict)
     decompiler: CommandTool | None = None
+    decompiler_options: tuple[str, ...] = ()
 
     def tools(self, *, native: bool = False) -> tuple[str, ...]:
         """Names of the tools from synthesis to packing.

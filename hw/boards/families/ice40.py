@@ -55,6 +55,8 @@ FAMILY = ChipFamily(
         # The cell models give unconnected pins a value only where SystemVerilog is read.
         defines={"NO_ICE40_DEFAULT_ASSIGNMENTS": "1"},
         decompiler=DECOMPILER,
+        # without comments, multi-bit ports together, the pins of the package by their names
+        decompiler_options=("-s", "-c", "-d", "{package}", "-p", "{constraints}", "-n", "top"),
         pin={"IO_STANDARD": "SB_LVCMOS"},
         pulled_up={"PULLUP": 1},
         drawing=Drawing(
