@@ -11,9 +11,6 @@ from common.errors import ConfigError
 from common.printing import short
 from pipeline.config.section import INCONSISTENT
 
-DISCRIMINATORS = ("kind", "method", "source")
-"""Keys whose value says which of several tables a table is."""
-
 MOST = 20
 """Problems of a file that are told."""
 MANY = 10 * MOST
@@ -41,23 +38,39 @@ def describe(
     return list(dict.fromkeys(pair for finding in told for pair in _pairs(finding, model, more)))
 
 
+def near(name: str, known: Iterable[str]) -> str:
+    """What a name may have been meant to be."""
+    close = _close(name, known)
+    return f"did you mean '{close}'?" if close else f"known are {', '.join(sorted(known))}"
+
+
 def _meant(finding: ErrorDetails, model: type[BaseModel]) -> str | None:
     """The key that an unknown one most likely stands for."""
-    return _close(str(finding["loc"][-1]), _known(finding, model)) if _is_unknown(finding) else None
-
-
-def _is_unknown(finding: ErrorDetails) -> bool:
-    return finding["type"] == "extra_forbidden"
+    unknown = finding["type"] == "extra_forbidden"
+    return _close(str(finding["loc"][-1]), _known(finding, model)) if unknown else None
 
 
 def _known(finding: ErrorDetails, model: type[BaseModel], more: Sequence[str] = ()) -> set[str]:
     """Keys of the table that an unknown one is in."""
+    tables: list[type[BaseModel]] = [model]
+    for part in finding["loc"][:-1]:
+        if isinstance(part, str):
+            found = [table.model_fields[part] for table in tables if part in table.model_fields]
+            tables = [inner for field in found for inner in _models(field.annotation)]
     own = more if len(finding["loc"]) == 1 else ()
-    return {key for table in _walk(model, finding["loc"][:-1])[1] for key in table.model_fields} | {*own}
+    return {key for table in tables for key in table.model_fields} | {*own}
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """The models that an annotation holds: itself, or those inside its tuple, union or `Annotated`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for inner in get_args(annotation) for found in _models(inner)]
 
 
 def _pairs(finding: ErrorDetails, model: type[BaseModel], more: Sequence[str]) -> Iterator[tuple[str, str]]:
-    key = _key(finding, model)
+    parts = (f"[{part}]" if isinstance(part, int) else f".{short(part)}" for part in finding["loc"])
+    key = "".join(parts).removeprefix(".")
     if finding["type"] != INCONSISTENT:
         yield key, _what(finding, model, more)
         return
@@ -77,25 +90,12 @@ def _own(findings: Sequence[ErrorDetails]) -> list[ErrorDetails]:
     ]
 
 
-def _key(finding: ErrorDetails, model: type[BaseModel]) -> str:
-    text = ""
-    for part in _walk(model, finding["loc"])[0]:
-        text += f"[{part}]" if isinstance(part, int) else f".{short(part)}"
-    if finding["type"].startswith("union_tag"):
-        text += f".{_discriminator(finding)}"
-    return text.removeprefix(".")
-
-
-def _what(finding: ErrorDetails, model: type[BaseModel], more: Sequence[str] = ()) -> str:
+def _what(finding: ErrorDetails, model: type[BaseModel], more: Sequence[str]) -> str:
     kind, value = finding["type"], finding["input"]
-    if _is_unknown(finding):
+    if kind == "extra_forbidden":
         return "unknown key; " + near(str(finding["loc"][-1]), _known(finding, model, more))
-    if kind in ("missing", "union_tag_not_found"):
+    if kind == "missing":
         return "missing; add it"
-    if kind == "union_tag_invalid":
-        given = str(finding["ctx"]["tag"])
-        tags = {tag for table in _walk(model, finding["loc"])[1] for tag in _tags(table)}
-        return f"unknown {_discriminator(finding)} '{short(given)}'; {near(given, tags)}"
     if kind == "literal_error":
         return f"unknown value {short(repr(value))}; give {finding['ctx']['expected']}"
     message = finding["msg"][0].lower() + finding["msg"][1:]
@@ -103,48 +103,6 @@ def _what(finding: ErrorDetails, model: type[BaseModel], more: Sequence[str] = (
     return message + shown
 
 
-def near(name: str, known: Iterable[str]) -> str:
-    """What a name may have been meant to be."""
-    close = _close(name, known)
-    return f"did you mean '{close}'?" if close else f"known are {', '.join(sorted(known))}"
-
-
 def _close(name: str, known: Iterable[str]) -> str | None:
     found = get_close_matches(name[:100], sorted(known), n=1, cutoff=0.75)
     return found[0] if found else None
-
-
-def _discriminator(finding: ErrorDetails) -> str:
-    return str(finding["ctx"]["discriminator"]).strip("'")
-
-
-def _walk(model: type[BaseModel], loc: Sequence[int | str]) -> tuple[list[int | str], list[type[BaseModel]]]:
-    """The location as the user knows it, and the tables that may be there.
-
-    Pydantic puts the tag of the table it chose into the location, which is no key of the build file.
-    """
-    plain: list[int | str] = []
-    tables: list[type[BaseModel]] = [model]
-    for part in loc:
-        tagged = [table for table in tables if part in _tags(table)]
-        if tagged:
-            tables = tagged
-            continue
-        plain.append(part)
-        if isinstance(part, str):
-            fields = [table.model_fields[part] for table in tables if part in table.model_fields]
-            tables = [inner for field in fields for inner in _models(field.annotation)]
-    return plain, tables
-
-
-def _models(annotation: Any) -> list[type[BaseModel]]:
-    """The models that an annotation holds: itself, or those inside its tuple, union or `Annotated`."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [found for inner in get_args(annotation) for found in _models(inner)]
-
-
-def _tags(table: type[BaseModel]) -> tuple[str, ...]:
-    """The values of the table's discriminator, if it has one."""
-    fields = [table.model_fields[name] for name in DISCRIMINATORS if name in table.model_fields]
-    return tuple(str(value) for field in fields for value in get_args(field.annotation))

@@ -14,7 +14,6 @@ MAX_ITEMS = 256
 
 Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 MAX_WIDTH = 65_536
-Width = Annotated[int, Field(ge=1, le=MAX_WIDTH)]
 """Neurons or channels of a layer."""
 
 Workers = Annotated[int, Field(ge=1, le=1024)]
