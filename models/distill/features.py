@@ -37,7 +37,7 @@ class Shapes:
     def pairs(self, wanted: Pairs, method: str, least: int = 1) -> Pairs:
         """Give the pairs that a method matches: those wanted, or, where none are named, those that fit.
 
-        Students with pictures inside: the last layer of each size, with the teacher's last of the nearest
+        Students with images inside: the last layer of each size, with the teacher's last of the nearest
         size. Others: every hidden layer with the teacher's at the same share of the depth.
 
         Raises:
@@ -69,7 +69,7 @@ class Shapes:
     def _automatic(self) -> Pairs:
         if all(pixels(shape) == 1 for shape in self.student.values()):
             teachers, count = list(self.teacher), len(self.student)
-            depths = (math.ceil((place + 1) * len(teachers) / count) - 1 for place in range(count))
+            depths = (math.ceil((index + 1) * len(teachers) / count) - 1 for index in range(count))
             return tuple(zip(self.student, (teachers[depth] for depth in depths), strict=True))
         stages = {pixels(shape): name for name, shape in self.student.items()}
         others = {pixels(shape): name for name, shape in self.teacher.items()}

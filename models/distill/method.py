@@ -49,7 +49,7 @@ class Signals:
         teacher: the logits of each member of the ensemble (members, batch, classes).
         labels: int64 (batch,).
         x: the samples, float (batch, features), 0 to 255, as both networks saw them.
-        rows: places of the samples in the transfer set, int64 (batch,).
+        rows: indices of the samples in the transfer set, int64 (batch,).
         progress: share of the training that lies behind, 0 to 1.
         student_features: what each hidden layer of the student gives, quantized: (batch, channels, height,
             width), by name (`layer0`); dense layers have one pixel.

@@ -28,10 +28,10 @@ def golden_model(network: IntegerNetwork, *, taps: bool = False) -> onnx.ModelPr
         writer.node("ArgMax", [logits], "label", axis=1, keepdims=0, select_last_index=0)
         outputs.append(value("label", TensorProto.INT64))
     if taps:
-        places = [place for place, layer in enumerate(network.layers) if layer.thresholds is not None]
-        for place in places:
-            name, values = f"tap_{activation(place)}", int(np.prod(network.out_shape(place)))
-            writer.node("Identity", [writer.flattened(place)], name)
+        indices = [index for index, layer in enumerate(network.layers) if layer.thresholds is not None]
+        for index in indices:
+            name, values = f"tap_{activation(index)}", int(np.prod(network.out_shape(index)))
+            writer.node("Identity", [writer.flattened(index)], name)
             outputs.append(value(name, TensorProto.UINT8, values))
     return writer.model(f"{network.name}_golden", [value("x", TensorProto.UINT8, network.inputs)], outputs)
 
@@ -58,51 +58,51 @@ class _Golden(Writer):
     def _as_int32(self, tensor: str) -> str:
         return self.node("Cast", [tensor], f"{tensor}_int32", to=TensorProto.INT32)
 
-    def _dense(self, place: int, operation: Dense, x: str, name: str) -> str:
+    def _dense(self, index: int, operation: Dense, x: str, name: str) -> str:
         """MatMulInteger; MatMul where the activations are sums beyond uint8."""
-        if self.network.input_max(place) > 255:
-            weights = self.constant(f"weights{place}", operation.weights.T.astype(np.int32))
+        if self.network.input_max(index) > 255:
+            weights = self.constant(f"weights{index}", operation.weights.T.astype(np.int32))
             return self.node("MatMul", [x, weights], name)
-        weights = self.constant(f"weights{place}", offset_weights(operation.weights.T))
-        return self.node("MatMulInteger", [self._as_uint8(place, x), weights, *self._zero_points()], name)
+        weights = self.constant(f"weights{index}", offset_weights(operation.weights.T))
+        return self.node("MatMulInteger", [self._as_uint8(index, x), weights, *self._zero_points()], name)
 
-    def _as_uint8(self, place: int, x: str) -> str:
+    def _as_uint8(self, index: int, x: str) -> str:
         """Sums that happen to fit uint8 come as int32."""
-        source = self.network.layers[place].sources[0]
+        source = self.network.layers[index].sources[0]
         wide = source >= 0 and self.network.layers[source].thresholds is None
         if not wide or not isinstance(self.network.layers[source].operation, SumPool):
             return x
         return self.node("Cast", [x], f"{x}_uint8", to=TensorProto.UINT8)
 
-    def _convolve(self, place: int, operation: Conv | Depthwise, x: str, name: str) -> str:
-        weights = self.constant(f"weights{place}", offset_weights(oihw(operation)))
-        operands = [self._as_uint8(place, x), weights, *self._zero_points()]
+    def _convolve(self, index: int, operation: Conv | Depthwise, x: str, name: str) -> str:
+        weights = self.constant(f"weights{index}", offset_weights(oihw(operation)))
+        operands = [self._as_uint8(index, x), weights, *self._zero_points()]
         return self.node("ConvInteger", operands, name, **window(operation))
 
-    def _add(self, place: int, terms: list[str], name: str) -> str:
+    def _add(self, index: int, terms: list[str], name: str) -> str:
         return self.node("Add", [self._as_int32(term) for term in terms], name)
 
-    def _activate(self, place: int, layer: IntegerLayer, accumulator: str) -> str:
+    def _activate(self, index: int, layer: IntegerLayer, accumulator: str) -> str:
         """Look the activation up, or count the thresholds reached."""
         assert layer.thresholds is not None
         low, high = int(layer.thresholds.min()) - 1, int(layer.thresholds.max())
         width, channels = high - low + 1, len(layer.thresholds)
         if width * channels > TABLE_LIMIT:
-            count = self.count_reached(place, accumulator, layer.thresholds, TensorProto.INT32)
-            return self.node("Cast", [count], activation(place), to=TensorProto.UINT8)
+            count = self.count_reached(index, accumulator, layer.thresholds, TensorProto.INT32)
+            return self.node("Cast", [count], activation(index), to=TensorProto.UINT8)
         reached = np.arange(low, high + 1)
         rows = [np.searchsorted(row, reached, side="right") for row in layer.thresholds]
-        table = self.constant(f"table{place}", np.concatenate(rows).astype(np.uint8))
+        table = self.constant(f"table{index}", np.concatenate(rows).astype(np.uint8))
         begins = (np.arange(channels) * width - low).astype(np.int32)
-        least = self.constant(f"low{place}", np.array(low, np.int32))
-        most = self.constant(f"high{place}", np.array(high, np.int32))
-        inside = self.node("Clip", [accumulator, least, most], f"clipped{place}")
-        begin = self.constant(f"begin{place}", self._column(place, begins))
-        index = self.node("Add", [inside, begin], f"index{place}")
+        least = self.constant(f"low{index}", np.array(low, np.int32))
+        most = self.constant(f"high{index}", np.array(high, np.int32))
+        inside = self.node("Clip", [accumulator, least, most], f"clipped{index}")
+        begin = self.constant(f"begin{index}", self._column(index, begins))
+        cell = self.node("Add", [inside, begin], f"index{index}")
         # GatherElements takes an eighth of Gather's time, and wants all in a row.
-        row = self.node("Reshape", [index, self.constant("row", np.array([-1]))], f"row{place}")
-        found = self.node("GatherElements", [table, row], f"found{place}", axis=0)
-        height, width, channels = self.network.out_shape(place)
-        shape = [-1, channels] if self.flat[place] else [-1, channels, height, width]
-        sizes = self.constant(f"shape{place}", np.array(shape))
-        return self.node("Reshape", [found, sizes], activation(place))
+        row = self.node("Reshape", [cell, self.constant("row", np.array([-1]))], f"row{index}")
+        found = self.node("GatherElements", [table, row], f"found{index}", axis=0)
+        height, width, channels = self.network.out_shape(index)
+        shape = [-1, channels] if self.flat[index] else [-1, channels, height, width]
+        sizes = self.constant(f"shape{index}", np.array(shape))
+        return self.node("Reshape", [found, sizes], activation(index))

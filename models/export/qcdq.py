@@ -25,29 +25,29 @@ def student_model(network: IntegerNetwork) -> onnx.ModelProto:
 class _Student(FloatWriter):
     """Dequantized activations and weights."""
 
-    def _weights(self, place: int, operation: Weighted) -> str:
-        stored = self.constant(f"weights{place}", offset_weights(self._laid_out(operation)))
-        scale = self.constant(f"weight_scale{place}", np.array(operation.weight_scale, np.float32))
+    def _weights(self, index: int, operation: Weighted) -> str:
+        stored = self.constant(f"weights{index}", offset_weights(self._laid_out(operation)))
+        scale = self.constant(f"weight_scale{index}", np.array(operation.weight_scale, np.float32))
         zero = self.constant("weight_zero_point", np.array(WEIGHT_ZERO_POINT, np.uint8))
-        return self.node("DequantizeLinear", [stored, scale, zero], f"dequantized{place}")
+        return self.node("DequantizeLinear", [stored, scale, zero], f"dequantized{index}")
 
-    def _dense(self, place: int, operation: Dense, x: str, name: str) -> str:
+    def _dense(self, index: int, operation: Dense, x: str, name: str) -> str:
         """MatMul; with plain float weights where its input was not requantized just before.
 
         There onnxruntime would fuse DequantizeLinear and MatMul to one that rounds sums to 8 bits.
         """
-        source = self.network.layers[place].sources[0]
+        source = self.network.layers[index].sources[0]
         if source == INPUT or self.network.layers[source].thresholds is not None:
-            return super()._dense(place, operation, x, name)
-        return self.node("MatMul", [x, self.constant(f"weights{place}", self._scaled(operation))], name)
+            return super()._dense(index, operation, x, name)
+        return self.node("MatMul", [x, self.constant(f"weights{index}", self._scaled(operation))], name)
 
-    def _activate(self, place: int, layer: IntegerLayer, accumulator: str) -> str:
+    def _activate(self, index: int, layer: IntegerLayer, accumulator: str) -> str:
         """Count the thresholds reached, and requantize."""
         assert layer.activation_scale and layer.activation_bits
-        count = self.count_reached(place, accumulator, self._levels(place), TensorProto.FLOAT)
-        step = self.constant(f"step{place}", np.array(layer.activation_scale, np.float32))
-        scaled = self.node("Mul", [count, step], f"value{place}")
-        return self.requantize(activation(place), scaled, layer.activation_scale, layer.activation_bits)
+        count = self.count_reached(index, accumulator, self._levels(index), TensorProto.FLOAT)
+        step = self.constant(f"step{index}", np.array(layer.activation_scale, np.float32))
+        scaled = self.node("Mul", [count, step], f"value{index}")
+        return self.requantize(activation(index), scaled, layer.activation_scale, layer.activation_bits)
 
     def requantize(self, name: str, tensor: str, scale: float, bits: int) -> str:
         """QuantizeLinear, Clip to `bits` bits where that is narrower than uint8, DequantizeLinear."""

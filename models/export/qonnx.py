@@ -40,24 +40,24 @@ class _Qonnx(FloatWriter):
         """A map as images, channels last, as hardware gives them."""
         return self.node("Transpose", [logits], "logits", perm=TO_NHWC) if self.gives_map else logits
 
-    def _weights(self, place: int, operation: Weighted) -> str:
-        stored = self.constant(f"w{place}", self._scaled(operation))
-        scale = self.constant(f"ws{place}", np.array(operation.weight_scale, np.float32))
+    def _weights(self, index: int, operation: Weighted) -> str:
+        stored = self.constant(f"w{index}", self._scaled(operation))
+        scale = self.constant(f"ws{index}", np.array(operation.weight_scale, np.float32))
         if operation.weight_bits == 1:
-            return self.node("BipolarQuant", [stored, scale], f"wq{place}", domain=DOMAIN)
-        zero = self.constant(f"wz{place}", np.array(0, np.float32))
-        bits = self.constant(f"wb{place}", np.array(operation.weight_bits, np.float32))
+            return self.node("BipolarQuant", [stored, scale], f"wq{index}", domain=DOMAIN)
+        zero = self.constant(f"wz{index}", np.array(0, np.float32))
+        bits = self.constant(f"wb{index}", np.array(operation.weight_bits, np.float32))
         form = {"signed": 1, "narrow": 1, "rounding_mode": "ROUND"}
-        return self.node("Quant", [stored, scale, zero, bits], f"wq{place}", domain=DOMAIN, **form)
+        return self.node("Quant", [stored, scale, zero, bits], f"wq{index}", domain=DOMAIN, **form)
 
-    def _activate(self, place: int, layer: IntegerLayer, accumulator: str) -> str:
+    def _activate(self, index: int, layer: IntegerLayer, accumulator: str) -> str:
         return self.node(
             "MultiThreshold",
-            [accumulator, self.constant(f"t{place}", self._levels(place))],
-            activation(place),
+            [accumulator, self.constant(f"t{index}", self._levels(index))],
+            activation(index),
             domain=DOMAIN,
             out_dtype=f"UINT{layer.activation_bits}",
             out_scale=layer.activation_scale,
             out_bias=0.0,
-            data_layout="NC" if self.flat[place] else "NCHW",
+            data_layout="NC" if self.flat[index] else "NCHW",
         )

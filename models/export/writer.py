@@ -79,14 +79,14 @@ class Writer(ABC):
 
     def write(self) -> str:
         """Write every layer; the name of the logits, (batch, outputs)."""
-        for place, layer in enumerate(self.network.layers):
-            last = place == len(self.network.layers) - 1
+        for index, layer in enumerate(self.network.layers):
+            last = index == len(self.network.layers) - 1
             end = "map" if self.gives_map else "logits"
-            name = end if last else f"accumulator{place}" if layer.thresholds is not None else f"a{place}"
-            self.flat[place] = isinstance(layer.operation, Dense)
-            self.tensors[place] = self._operation(place, layer, name)
+            name = end if last else f"accumulator{index}" if layer.thresholds is not None else f"a{index}"
+            self.flat[index] = isinstance(layer.operation, Dense)
+            self.tensors[index] = self._operation(index, layer, name)
             if layer.thresholds is not None:
-                self.tensors[place] = self._activate(place, layer, self.tensors[place])
+                self.tensors[index] = self._activate(index, layer, self.tensors[index])
         return self._ended(self.tensors[len(self.network.layers) - 1])
 
     def _ended(self, logits: str) -> str:
@@ -97,20 +97,20 @@ class Writer(ABC):
         sizes = self.constant("flat", np.array([self.batch, -1]))
         return self.node("Reshape", [last, sizes], "logits")
 
-    def _operation(self, place: int, layer: IntegerLayer, name: str) -> str:
+    def _operation(self, index: int, layer: IntegerLayer, name: str) -> str:
         source = layer.sources[0]
         match layer.operation:
             case Dense() as dense:
-                return self._dense(place, dense, self.flattened(source), name)
+                return self._dense(index, dense, self.flattened(source), name)
             case Conv() | Depthwise() as kernels:
-                return self._convolve(place, kernels, self.tensors[source], name)
+                return self._convolve(index, kernels, self.tensors[source], name)
             case MaxPool(size=size, stride=stride):
                 sizes: dict[str, Any] = {"kernel_shape": list(size), "strides": list(stride), "pads": [0] * 4}
                 return self.node("MaxPool", [self.tensors[source]], name, **sizes)
             case SumPool() as pool:
-                return self._sum_pool(place, pool, self.tensors[source], name)
+                return self._sum_pool(index, pool, self.tensors[source], name)
             case Add():
-                return self._add(place, [self.tensors[each] for each in layer.sources], name)
+                return self._add(index, [self.tensors[each] for each in layer.sources], name)
 
     def flattened(self, source: int) -> str:
         """A source as (batch, values) in the order height, width, channels; written once."""
@@ -141,39 +141,39 @@ class Writer(ABC):
         image = self.node("Reshape", [x, sizes], f"{x}_nhwc")
         self.tensors[INPUT] = self.node("Transpose", [image], f"{x}_nchw", perm=TO_NCHW)
 
-    def _sum_pool(self, place: int, operation: SumPool, x: str, name: str) -> str:
+    def _sum_pool(self, index: int, operation: SumPool, x: str, name: str) -> str:
         """Write the sums over each window of `x`: a depthwise convolution with weights of 1."""
-        channels = self.network.in_shape(place)[2]
+        channels = self.network.in_shape(index)[2]
         ones = np.ones((channels, *operation.size), np.int8)
-        return self._convolve(place, Depthwise(ones, 2, operation.scale, operation.size), x, name)
+        return self._convolve(index, Depthwise(ones, 2, operation.scale, operation.size), x, name)
 
-    def _column(self, place: int, values: NDArray[Any]) -> NDArray[Any]:
+    def _column(self, index: int, values: NDArray[Any]) -> NDArray[Any]:
         """Values a channel (channels, ...) in the form that broadcasts over a layer's tensor."""
-        return values if self.flat[place] else values.reshape(len(values), 1, 1, *values.shape[1:])
+        return values if self.flat[index] else values.reshape(len(values), 1, 1, *values.shape[1:])
 
-    def count_reached(self, place: int, accumulator: str, levels: NDArray[Any], dtype: int) -> str:
+    def count_reached(self, index: int, accumulator: str, levels: NDArray[Any], dtype: int) -> str:
         """How many of its channel's levels (channels, k) each value reaches, as `dtype`."""
         self.constant("levels_axis", np.array([-1]))
-        thresholds = self.constant(f"thresholds{place}", self._column(place, levels))
-        wide = self.node("Unsqueeze", [accumulator, "levels_axis"], f"column{place}")
-        reached = self.node("GreaterOrEqual", [wide, thresholds], f"reached{place}")
-        ones = self.node("Cast", [reached], f"ones{place}", to=dtype)
-        return self.node("ReduceSum", [ones, "levels_axis"], f"count{place}", keepdims=0)
+        thresholds = self.constant(f"thresholds{index}", self._column(index, levels))
+        wide = self.node("Unsqueeze", [accumulator, "levels_axis"], f"column{index}")
+        reached = self.node("GreaterOrEqual", [wide, thresholds], f"reached{index}")
+        ones = self.node("Cast", [reached], f"ones{index}", to=dtype)
+        return self.node("ReduceSum", [ones, "levels_axis"], f"count{index}", keepdims=0)
 
     @abstractmethod
-    def _dense(self, place: int, operation: Dense, x: str, name: str) -> str:
+    def _dense(self, index: int, operation: Dense, x: str, name: str) -> str:
         """Write the product of `x` (batch, inputs) and the weights."""
 
     @abstractmethod
-    def _convolve(self, place: int, operation: Conv | Depthwise, x: str, name: str) -> str:
+    def _convolve(self, index: int, operation: Conv | Depthwise, x: str, name: str) -> str:
         """Write the convolution of `x`."""
 
     @abstractmethod
-    def _add(self, place: int, terms: list[str], name: str) -> str:
+    def _add(self, index: int, terms: list[str], name: str) -> str:
         """Write the sum of two tensors."""
 
     @abstractmethod
-    def _activate(self, place: int, layer: IntegerLayer, accumulator: str) -> str:
+    def _activate(self, index: int, layer: IntegerLayer, accumulator: str) -> str:
         """Write the thresholds of a layer."""
 
 
@@ -181,7 +181,7 @@ class FloatWriter(Writer):
     """Writes dequantized weights and accumulators: float32 operators."""
 
     @abstractmethod
-    def _weights(self, place: int, operation: Weighted) -> str:
+    def _weights(self, index: int, operation: Weighted) -> str:
         """Write the dequantized weights, as `laid_out` has them."""
 
     def _laid_out(self, operation: Weighted) -> NDArray[np.int8]:
@@ -192,25 +192,25 @@ class FloatWriter(Writer):
         """The weights as `laid_out`, times their scale."""
         return self._laid_out(operation).astype(np.float32) * np.float32(operation.weight_scale)
 
-    def _levels(self, place: int) -> NDArray[np.float32]:
+    def _levels(self, index: int) -> NDArray[np.float32]:
         """A layer's thresholds (channels, levels) on dequantized accumulators."""
-        thresholds = self.network.layers[place].thresholds
+        thresholds = self.network.layers[index].thresholds
         assert thresholds is not None
-        return thresholds.astype(np.float32) * np.float32(self.network.accumulator_scale(place))
+        return thresholds.astype(np.float32) * np.float32(self.network.accumulator_scale(index))
 
-    def _dense(self, place: int, operation: Dense, x: str, name: str) -> str:
-        return self.node("MatMul", [x, self._weights(place, operation)], name)
+    def _dense(self, index: int, operation: Dense, x: str, name: str) -> str:
+        return self.node("MatMul", [x, self._weights(index, operation)], name)
 
-    def _convolve(self, place: int, operation: Conv | Depthwise, x: str, name: str) -> str:
-        return self.node("Conv", [x, self._weights(place, operation)], name, **window(operation))
+    def _convolve(self, index: int, operation: Conv | Depthwise, x: str, name: str) -> str:
+        return self.node("Conv", [x, self._weights(index, operation)], name, **window(operation))
 
-    def _add(self, place: int, terms: list[str], name: str) -> str:
+    def _add(self, index: int, terms: list[str], name: str) -> str:
         return self.node("Add", terms, name)
 
 
-def activation(place: int) -> str:
+def activation(index: int) -> str:
     """Name the activations of a layer in every form; by it, they are found again in FINN's model."""
-    return f"layer{place}"
+    return f"layer{index}"
 
 
 def window(operation: Conv | Depthwise) -> dict[str, Any]:

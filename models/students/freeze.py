@@ -50,7 +50,7 @@ def freeze(student: Student, name: str = "student") -> IntegerNetwork:
     student.eval()
     layers: list[IntegerLayer] = []
     given = {INPUT: (2**INPUT_BITS - 1, 1.0)}  # greatest value and scale of what each layer gives
-    for place, layer in enumerate(student.layers):
+    for index, layer in enumerate(student.layers):
         assert isinstance(layer, StudentLayer)
         input_max, input_scale = given[layer.step.sources[0]]
         frozen, scale = _freeze_layer(layer, input_max, input_scale)
@@ -58,7 +58,7 @@ def freeze(student: Student, name: str = "student") -> IntegerNetwork:
         greatest = int(reachable(frozen.operation, input_max, layer.step.in_shape)[1].max())
         if frozen.activation_bits is not None and frozen.activation_scale is not None:
             greatest, scale = 2**frozen.activation_bits - 1, frozen.activation_scale
-        given[place] = greatest, scale
+        given[index] = greatest, scale
     return IntegerNetwork(student.topology.frame, tuple(layers), name)
 
 
@@ -91,9 +91,9 @@ def student_integers(
     with torch.no_grad():
         for start in range(0, len(x), BATCH):
             values = student.values(torch.from_numpy(x[start : start + BATCH]).float())
-            for place, value in enumerate(values):
+            for index, value in enumerate(values):
                 flat = value.permute(0, 2, 3, 1).flatten(1).numpy().astype(np.float64)
-                parts[place].append(flat / network.scale(place))
+                parts[index].append(flat / network.scale(index))
     return tuple(np.concatenate(part) for part in parts)
 
 
@@ -193,6 +193,6 @@ def _activate(
     """Evaluate the trained modules on accumulators (rows, 1), the same in all channels: (rows, outputs)."""
     with torch.no_grad():
         column = torch.from_numpy(accumulators.astype(np.float32))
-        pictures = column.expand(-1, channels).contiguous()[:, :, None, None]
-        activations = layer.activate(pictures).flatten(1)
+        images = column.expand(-1, channels).contiguous()[:, :, None, None]
+        activations = layer.activate(images).flatten(1)
     return np.rint(activations.numpy() / (layer.activation_scale or 1.0)).astype(np.int64)

@@ -11,15 +11,15 @@ from models.students.integer import Add, Conv, Dense, Depthwise, IntegerNetwork,
 class FrozenLayer(nn.Module):
     """Dequantized weights, and thresholds on dequantized accumulators where there are any.
 
-    Takes and gives pictures (batch, channels, height, width) of dequantized values.
+    Takes and gives images (batch, channels, height, width) of dequantized values.
     """
 
     weight: Tensor | None
     thresholds: Tensor | None
 
-    def __init__(self, network: IntegerNetwork, place: int) -> None:
+    def __init__(self, network: IntegerNetwork, index: int) -> None:
         super().__init__()
-        layer = network.layers[place]
+        layer = network.layers[index]
         self.operation = layer.operation
         weight, thresholds = None, None
         if isinstance(self.operation, Weighted):
@@ -29,7 +29,7 @@ class FrozenLayer(nn.Module):
             if isinstance(self.operation, Depthwise):
                 weight = weight[:, None]
         if layer.thresholds is not None:
-            thresholds = torch.from_numpy(layer.thresholds).float() * network.accumulator_scale(place)
+            thresholds = torch.from_numpy(layer.thresholds).float() * network.accumulator_scale(index)
         self.register_buffer("weight", weight)
         self.register_buffer("thresholds", thresholds)
         self.activation_scale = layer.activation_scale or 1.0
@@ -51,12 +51,10 @@ class FrozenLayer(nn.Module):
                 assert self.weight is not None
                 flat = x.permute(0, 2, 3, 1).flatten(1) @ self.weight.T
                 return flat[:, :, None, None]
-            case Conv(stride=stride, padding=padding):
+            case Conv(stride=stride, padding=padding) | Depthwise(stride=stride, padding=padding):
                 assert self.weight is not None
-                return functional.conv2d(x, self.weight, stride=stride, padding=padding)
-            case Depthwise(stride=stride, padding=padding):
-                assert self.weight is not None
-                return functional.conv2d(x, self.weight, stride=stride, padding=padding, groups=x.shape[1])
+                groups = x.shape[1] if isinstance(self.operation, Depthwise) else 1
+                return functional.conv2d(x, self.weight, None, stride, padding, 1, groups)
             case MaxPool(size=size, stride=stride):
                 return functional.max_pool2d(x, size, stride)
             case SumPool(size=size, scale=scale):
@@ -76,11 +74,11 @@ class FrozenStudent(nn.Module):
         super().__init__()
         self.shape = network.shape
         self.sources = tuple(layer.sources for layer in network.layers)
-        self.layers = nn.ModuleList(FrozenLayer(network, place) for place in range(len(network.layers)))
+        self.layers = nn.ModuleList(FrozenLayer(network, index) for index in range(len(network.layers)))
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute the logits."""
         frames = {INPUT: x.view(len(x), *self.shape).permute(0, 3, 1, 2)}
-        for place, (layer, sources) in enumerate(zip(self.layers, self.sources, strict=True)):
-            frames[place] = layer(*(frames[source] for source in sources))
+        for index, (layer, sources) in enumerate(zip(self.layers, self.sources, strict=True)):
+            frames[index] = layer(*(frames[source] for source in sources))
         return frames[len(self.sources) - 1].permute(0, 2, 3, 1).flatten(1)

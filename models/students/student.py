@@ -48,7 +48,7 @@ class AccumulatorAware(ExtendedInjector):  # type: ignore[misc]
 class StudentLayer(nn.Module):
     """One step of a topology: `linear` (weights only), batch-norm and quantizer, as far as it has them.
 
-    Takes and gives pictures (batch, channels, height, width) in channels-last memory; a dense layer flattens
+    Takes and gives images (batch, channels, height, width) in channels-last memory; a dense layer flattens
     what it takes to height, width, channels and gives (batch, outputs, 1, 1).
     """
 
@@ -138,10 +138,10 @@ class Student(nn.Module):
         """Compute what every layer gives, (batch, channels, height, width) each; the logits come last."""
         # Inputs are uint8 of scale 1: there is nothing to quantize.
         frames = {INPUT: x.view(len(x), *self.topology.frame).permute(0, 3, 1, 2)}
-        for place, layer in enumerate(self.layers):
+        for index, layer in enumerate(self.layers):
             assert isinstance(layer, StudentLayer)
-            frames[place] = layer(*(frames[source] for source in layer.step.sources))
-        return [frames[place] for place in range(len(self.layers))]
+            frames[index] = layer(*(frames[source] for source in layer.step.sources))
+        return [frames[index] for index in range(len(self.layers))]
 
 
 def activation_range(bits: int) -> float:

@@ -27,9 +27,9 @@ class DecisionTree:
     """Nodes in arrays (nodes,), the root first, every node before its children.
 
     Attributes:
-        feature: int64, place of the value that a node looks at; `LEAF` of leaves.
+        feature: int64, index of the value that a node looks at; `LEAF` of leaves.
         threshold: int64, 0 to 254: a greater value goes right, others left.
-        left: int64, place of the left child; 0 of leaves.
+        left: int64, index of the left child; 0 of leaves.
         right: int64, of the right child.
         label: int64, class of a leaf; 0 of others.
         input_shape: of a sample.
@@ -54,8 +54,8 @@ class DecisionTree:
         inner = self.feature != LEAF
         children = np.concatenate([self.left[inner], self.right[inner]])
         once = np.array_equal(np.sort(children), np.arange(1, count))
-        places = np.arange(count)[inner]
-        forward = (self.left[inner] > places).all() and (self.right[inner] > places).all()
+        indices = np.arange(count)[inner]
+        forward = (self.left[inner] > indices).all() and (self.right[inner] > indices).all()
         ranges = (
             (self.feature[inner] >= 0).all()
             and (self.feature < np.prod(self.input_shape)).all()
@@ -89,7 +89,7 @@ class DecisionTree:
         return self.label[at]
 
     def lines(self) -> Iterator[str]:
-        """The tree to read, a line a branch; values of pictures by row, column and channel."""
+        """The tree to read, a line a branch; values of images by row, column and channel."""
         waiting = [(0, 0, "")]
         while waiting:
             node, depth, branch = waiting.pop()
@@ -104,8 +104,8 @@ class DecisionTree:
     def _name(self, feature: int) -> str:
         if len(self.input_shape) == 1:
             return f"x[{feature}]"
-        place = (int(each) for each in np.unravel_index(feature, self.input_shape))
-        return f"x[{', '.join(map(str, place))}]"
+        index = (int(each) for each in np.unravel_index(feature, self.input_shape))
+        return f"x[{', '.join(map(str, index))}]"
 
     def save(self, path: Path) -> None:
         """Write JSON."""
@@ -177,15 +177,15 @@ def _gathered(
     rows: list[list[int]] = []
 
     def add(node: int) -> int:
-        place = len(rows)
+        index = len(rows)
         if one[node] != LEAF:
             rows.append([LEAF, 0, 0, 0, int(one[node])])
-            return place
+            return index
         # uint8 values are at most t exactly where they are at most its floor.
         rows.append([int(found.feature[node]), int(np.floor(found.threshold[node])), 0, 0, 0])
-        rows[place][2] = add(int(left[node]))
-        rows[place][3] = add(int(right[node]))
-        return place
+        rows[index][2] = add(int(left[node]))
+        rows[index][3] = add(int(right[node]))
+        return index
 
     add(0)
     feature, threshold, left, right, label = np.array(rows, np.int64).T.copy()

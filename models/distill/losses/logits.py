@@ -194,7 +194,7 @@ class ConfidenceWeighted(Distillation):
 class PermutedDarkKnowledge(Softened):
     """The teacher's probabilities, shuffled among all classes but its first (DKPP, section 3.3).
 
-    p is the mean of the members' probabilities at T. Its greatest stays in place, the others change places at
+    p is the mean of the members' probabilities at T. Its greatest stays in place, the others are permuted at
     random: this removes what they say of the likeness of classes, and keeps how sure the teacher is. The soft
     term is T^2 KL(permuted p || student at T).
 

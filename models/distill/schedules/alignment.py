@@ -63,12 +63,12 @@ def align(student: Student, teacher: nn.Module, pairs: Pairs, x: Tensor, ridge: 
         ridge: see `least_squares`.
     """
     student.eval()
-    places = {step.name: place for place, step in enumerate(student.topology.steps)}
+    indices = {step.name: index for index, step in enumerate(student.topology.steps)}
     results = []
     with torch.no_grad(), tapped(teacher.eval()) as found:
         teacher(x)
-        for name, of_teacher in sorted(pairs, key=lambda pair: places[pair[0]]):
-            layer = student.layers[places[name]]
+        for name, of_teacher in sorted(pairs, key=lambda pair: indices[pair[0]]):
+            layer = student.layers[indices[name]]
             assert isinstance(layer, StudentLayer)
             sources = _sources(student, x, layer)
             results.append(_align_layer(layer, sources, _features(found, of_teacher, layer.step), ridge))

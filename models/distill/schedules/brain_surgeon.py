@@ -42,10 +42,10 @@ def without(rows: Tensor, keep: Tensor, inverse: Tensor) -> Tensor:
     With P the removed weights, w - H^-1[:, P] H^-1[P, P]^-1 w_P.
     """
     changed = rows.clone()
-    for place, kept in enumerate(keep):
+    for index, kept in enumerate(keep):
         gone = ~kept
-        pull = torch.linalg.solve(inverse[gone][:, gone], rows[place, gone])
-        changed[place] -= inverse[:, gone] @ pull
+        pull = torch.linalg.solve(inverse[gone][:, gone], rows[index, gone])
+        changed[index] -= inverse[:, gone] @ pull
     return changed.masked_fill(~keep, 0.0)
 
 
@@ -73,7 +73,7 @@ def prune_layer(weight: Tensor, moments: Tensor, count: int, damping: float) -> 
 def group_costs(rows: Tensor, inverse: Tensor, members: Tensor) -> Tensor:
     """What it costs to remove each group of taps from all rows: (groups,).
 
-    `members` (groups, size) are places of taps; tr(W_P H^-1[P, P]^-1 W_P^T) / 2 for each group P.
+    `members` (groups, size) are indices of taps; tr(W_P H^-1[P, P]^-1 W_P^T) / 2 for each group P.
     """
     costs = []
     for group in members:

@@ -32,7 +32,7 @@ class Channels:
 
     @cached_property
     def given(self) -> dict[int, int]:
-        """The group of what each step gives, by its place; of the input, `FIXED`."""
+        """The group of what each step gives, by its index; of the input, `FIXED`."""
         parent = {INPUT: FIXED}
 
         def root(group: int) -> int:
@@ -41,15 +41,15 @@ class Channels:
             return group
 
         joined: dict[int, int] = {}
-        for place, step in enumerate(self.topology.steps):
+        for index, step in enumerate(self.topology.steps):
             if isinstance(step.layer, Dense | Conv):
-                parent[place] = place
+                parent[index] = index
                 continue
             first, *others = (root(parent[source]) for source in step.sources)
             for other in others:
                 joined[max(first, other)] = min(first, other)
-            parent[place] = first
-        return {place: root(group) for place, group in parent.items()}
+            parent[index] = first
+        return {index: root(group) for index, group in parent.items()}
 
     @cached_property
     def free(self) -> dict[int, int]:
@@ -57,9 +57,9 @@ class Channels:
         steps = self.topology.steps
         fixed = {FIXED, self.given[len(steps) - 1]}
         return {
-            group: steps[place].out_shape[2]
-            for place, group in self.given.items()
-            if place != INPUT and group not in fixed
+            group: steps[index].out_shape[2]
+            for index, group in self.given.items()
+            if index != INPUT and group not in fixed
         }
 
     def producers(self, group: int) -> list[Step]:
@@ -67,7 +67,7 @@ class Channels:
         kinds = Dense | Conv | Depthwise
         steps = self.topology.steps
         return [
-            s for place, s in enumerate(steps) if self.given[place] == group and isinstance(s.layer, kinds)
+            s for index, s in enumerate(steps) if self.given[index] == group and isinstance(s.layer, kinds)
         ]
 
     def consumers(self, group: int) -> list[Step]:
@@ -77,7 +77,7 @@ class Channels:
 
     def widened(self, factor: float) -> Topology:
         """The topology with `factor` times the channels, rounded up, in every group that is free."""
-        named = {step.name: self.given[place] for place, step in enumerate(self.topology.steps)}
+        named = {step.name: self.given[index] for index, step in enumerate(self.topology.steps)}
 
         def wider(name: str, layer: Layer) -> Layer:
             match layer:
@@ -95,16 +95,16 @@ class Channels:
     def narrowed(self, wide: Student, kept: Kept) -> dict[str, Tensor]:
         """The weights and batch-norms of this topology's student: those of `wide` in the channels `kept`."""
         state = Student(self.topology).state_dict()
-        for place, layer in enumerate(wide.layers):
+        for index, layer in enumerate(wide.layers):
             assert isinstance(layer, StudentLayer)
-            outputs = kept.get(self.given[place])
+            outputs = kept.get(self.given[index])
             source = kept.get(self.given[layer.step.sources[0]])
             for name, value in layer.state_dict().items():
                 if name == "linear.weight":
                     value = _columns(layer.step, value, source)
                 if outputs is not None and value.ndim and name.startswith(("linear.weight", "norm.")):
                     value = value[outputs]
-                state[f"layers.{place}.{name}"] = value.clone()
+                state[f"layers.{index}.{name}"] = value.clone()
         return state
 
 

@@ -20,7 +20,7 @@ from models.students.masks import weighted_layers, weights_of
 from models.students.student import Student
 
 BATCH = 32
-"""Samples at a time: patches of convolutions are many times as large as their pictures."""
+"""Samples at a time: patches of convolutions are many times as large as their images."""
 
 Matrices = dict[str, Tensor]
 

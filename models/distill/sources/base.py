@@ -81,7 +81,7 @@ class TrainingData(Source):
 def labelled_by(setup: TrainingSetup, x: NDArray[np.uint8]) -> TransferSet:
     """Let the teacher speak on samples x (n, features) that have no labels.
 
-    In the place of each label stands the class that the mean of the members' probabilities gives.
+    Each label is the class that the mean of the members' probabilities gives.
     """
     from models.data import Split
     from models.distill.training.transfer import TransferSet

@@ -91,9 +91,9 @@ class DataImpressions(Source):
     def draw(self, similarity: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
         """Draw softmax vectors (count, classes), the classes in turn, the betas in turn after each round."""
         classes = len(similarity)
-        places = np.arange(self.count)
-        betas = np.array(self.betas)[places // classes % len(self.betas)]
-        parameters = betas[:, None] * (similarity[places % classes] + LEAST)
+        indices = np.arange(self.count)
+        betas = np.array(self.betas)[indices // classes % len(self.betas)]
+        parameters = betas[:, None] * (similarity[indices % classes] + LEAST)
         return np.stack([rng.dirichlet(row) for row in parameters])
 
     def impressions(

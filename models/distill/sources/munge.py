@@ -36,7 +36,7 @@ class Munge(Source):
             as often as it has categories, the time of each grows with the square of the samples.
         swap_probability: p of the paper.
         local_variance: s of the paper; the greater, the closer to the swapped values.
-        categorical: places of categorical attributes in a flat sample; all others are continuous.
+        categorical: indices of categorical attributes in a flat sample; all others are continuous.
         keep_real: put the real samples first, as in the paper's experiments (section 3.2).
     """
 
@@ -54,12 +54,12 @@ class Munge(Source):
         """Make the pseudo samples, and let the teacher speak on them.
 
         Raises:
-            ConfigError: a categorical place beyond the sample, or fewer than two samples.
+            ConfigError: a categorical index beyond the sample, or fewer than two samples.
         """
         real = setup.dataset.train.x
         if len(real) < 2:
             raise ConfigError(f"data {self.source}: {len(real)} training sample; neighbours need at least 2")
-        beyond = [place for place in self.categorical if place >= real.shape[1]]
+        beyond = [index for index in self.categorical if index >= real.shape[1]]
         if beyond:
             raise ConfigError(
                 f"data {self.source}: categorical names place {beyond[0]}; a sample has {real.shape[1]} "
@@ -108,19 +108,19 @@ class _Pool:
         self._continuous = np.flatnonzero(~categorical)
         ranges = np.ptp(self.values[:, self._continuous], axis=0)
         self._scale = 1 / np.where(ranges > 0, ranges, 1.0)
-        self._categories = [(place, np.unique(real[:, place])) for place in np.flatnonzero(categorical)]
+        self._categories = [(index, np.unique(real[:, index])) for index in np.flatnonzero(categorical)]
         self._neighbours = neighbours(self._point(self.values))
         self.closest = self._neighbours.closest
 
-    def replace(self, places: tuple[int, int], *values: NDArray[np.float64]) -> None:
-        """Put new values in the place of two examples."""
-        for place, value in zip(places, values, strict=True):
-            self.values[place] = value
-            self._neighbours.move(place, self._point(value[None])[0])
+    def replace(self, indices: tuple[int, int], *values: NDArray[np.float64]) -> None:
+        """Give two examples new values."""
+        for index, value in zip(indices, values, strict=True):
+            self.values[index] = value
+            self._neighbours.move(index, self._point(value[None])[0])
 
     def _point(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         coordinates = [values[:, self._continuous] * self._scale]
-        for place, categories in self._categories:
+        for index, categories in self._categories:
             # Two that differ are 1 apart: 1/2 for each of two coordinates.
-            coordinates.append((values[:, place, None] == categories) * np.sqrt(0.5))
+            coordinates.append((values[:, index, None] == categories) * np.sqrt(0.5))
         return np.concatenate(coordinates, axis=1)

@@ -25,15 +25,15 @@ class Neighbours(ABC):
         self.points = points
 
     def closest(self, index: int) -> int:
-        """The place of the other point that is closest to the one at `index`; of equals, the first."""
+        """The index of the other point that is closest to the one at `index`; of equals, the first."""
         near = self._candidates(index)
         squares = ((self.points[near] - self.points[index]) ** 2).sum(axis=1)
         squares[near == index] = np.inf
         return int(near[squares == squares.min()].min())
 
-    def move(self, place: int, point: NDArray[np.float64]) -> None:
+    def move(self, index: int, point: NDArray[np.float64]) -> None:
         """Put a point (coordinates,) elsewhere."""
-        self.points[place] = point
+        self.points[index] = point
 
     @abstractmethod
     def _candidates(self, index: int) -> NDArray[np.int64]:
@@ -50,11 +50,11 @@ class ByProducts(Neighbours):
         self._distances: NDArray[np.float64] = np.empty((0, len(points)))
         self._moved: set[int] = set()
 
-    def move(self, place: int, point: NDArray[np.float64]) -> None:  # noqa: D102
-        super().move(place, point)
-        self._squares[place] = (point**2).sum()
-        self._distances[:, place] = self._between(self._block, slice(place, place + 1))[:, 0]
-        self._moved.add(place)
+    def move(self, index: int, point: NDArray[np.float64]) -> None:  # noqa: D102
+        super().move(index, point)
+        self._squares[index] = (point**2).sum()
+        self._distances[:, index] = self._between(self._block, slice(index, index + 1))[:, 0]
+        self._moved.add(index)
 
     def _candidates(self, index: int) -> NDArray[np.int64]:
         if not self._block.start <= index < self._block.stop:
@@ -82,11 +82,11 @@ class ByTree(Neighbours):
         self._visits = 0
         self._build()
 
-    def move(self, place: int, point: NDArray[np.float64]) -> None:  # noqa: D102
-        super().move(place, point)
-        if not self._stale[place]:
-            self._stale[place] = True
-            self._moved[self._count] = place
+    def move(self, index: int, point: NDArray[np.float64]) -> None:  # noqa: D102
+        super().move(index, point)
+        if not self._stale[index]:
+            self._stale[index] = True
+            self._moved[self._count] = index
             self._count += 1
 
     def _candidates(self, index: int) -> NDArray[np.int64]:
@@ -107,8 +107,8 @@ class ByTree(Neighbours):
         """The closest of the points that have not moved, with all that are as close; none if all have."""
         count, point = 4, self.points[index]
         while True:
-            distances, places = self._tree.query(point, min(count, len(self.points)))
-            stays = ~self._stale[places] & (places != index)
+            distances, indices = self._tree.query(point, min(count, len(self.points)))
+            stays = ~self._stale[indices] & (indices != index)
             if stays.any():
                 break
             if count >= len(self.points):
@@ -116,9 +116,9 @@ class ByTree(Neighbours):
             count *= 4
         radius = distances[stays][0] * (1 + SLACK)
         if distances[-1] <= radius:
-            places = np.array(self._tree.query_ball_point(point, radius), np.int64)
-            stays = ~self._stale[places] & (places != index)
-        return np.asarray(places[stays], np.int64)
+            indices = np.array(self._tree.query_ball_point(point, radius), np.int64)
+            stays = ~self._stale[indices] & (indices != index)
+        return np.asarray(indices[stays], np.int64)
 
 
 def neighbours(points: NDArray[np.float64]) -> Neighbours:

@@ -89,8 +89,8 @@ def specialize(
         input_shape=dataset.input_shape,
         hinter=CachedTeacher(logits),
         start={
-            f"students.{place}.{name}": tensor
-            for place, base in enumerate(bases)
+            f"students.{index}.{name}": tensor
+            for index, base in enumerate(bases)
             for name, tensor in base.state_dict().items()
         },
         label=f"ensemble ({loss.method})",

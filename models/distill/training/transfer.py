@@ -28,7 +28,7 @@ class TransferSet:
     logits: NDArray[np.float32]
 
     def rows(self, rows: NDArray[Any]) -> "TransferSet":
-        """Keep the samples that `rows`, places or flags, select."""
+        """Keep the samples that `rows`, indices or flags, select."""
         split = Split(self.split.x[rows], self.split.y[rows])
         return TransferSet(split, np.ascontiguousarray(self.logits[:, rows]))
 
@@ -69,7 +69,7 @@ def shifted_views(split: Split, input_shape: tuple[int, ...], views: int, mirror
 
     The first view is the split itself, the next four are shifted by one pixel up, down, left and right, then
     follow the diagonals, and so on outwards to two pixels. What is shifted in is 0. With `mirror`, each shift
-    gives two views, the shifted pictures and then their mirror images. Series (time, 1, channels) are shifted
+    gives two views, the shifted images and then their mirror images. Series (time, 1, channels) are shifted
     in time: by one step to earlier and to later, then by two, and so on.
 
     Raises:

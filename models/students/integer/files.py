@@ -3,31 +3,15 @@
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from common.errors import CheckpointError, ContractError
 from common.tensorfile import Tensors, read_tensors, write_tensors
 from models.students.integer.network import IntegerLayer, IntegerNetwork
-from models.students.integer.operations import (
-    Add,
-    Conv,
-    Dense,
-    Depthwise,
-    MaxPool,
-    Operation,
-    SumPool,
-    Weighted,
-)
+from models.students.integer.operations import Operation, Weighted
 
 KIND = "integer network"
-OPERATIONS: dict[str, Callable[..., Operation]] = {
-    "Dense": Dense,
-    "Conv": Conv,
-    "Depthwise": Depthwise,
-    "MaxPool": MaxPool,
-    "SumPool": SumPool,
-    "Add": Add,
-}
+OPERATIONS: dict[str, Callable[..., Operation]] = {each.__name__: each for each in get_args(Operation)}
 
 
 def save(network: IntegerNetwork, path: Path) -> None:

@@ -32,7 +32,7 @@ class IntegerLayer:
     Attributes:
         name: for messages and reports.
         operation: what it computes of its sources.
-        sources: places of the layers that it takes from, or `INPUT`.
+        sources: indices of the layers that it takes from, or `INPUT`.
         thresholds: int32 (channels, 2**activation_bits - 1), ascending along each row; None where the
             operation's result is passed on as it is.
         activation_bits: width of an activation; None without thresholds.
@@ -88,22 +88,22 @@ class IntegerNetwork:
     def __post_init__(self) -> None:
         if not self.layers:
             raise ContractError(f"{self.name}: a network without layers; give at least one")
-        for place, layer in enumerate(self.layers):
-            if not all(INPUT <= source < place for source in layer.sources):
+        for index, layer in enumerate(self.layers):
+            if not all(INPUT <= source < index for source in layer.sources):
                 raise ContractError(
                     f"{self.name}, {layer.name}: takes from {layer.sources}; give layers that come before it"
                 )
-        for place, layer in enumerate(self.layers):
+        for index, layer in enumerate(self.layers):
             where = f"{self.name}, {layer.name}"
-            self._check_fit(where, place, layer)
-            check_accumulator(where, *reachable(layer.operation, self.input_max(place), self.in_shape(place)))
+            self._check_fit(where, index, layer)
+            check_accumulator(where, *reachable(layer.operation, self.input_max(index), self.in_shape(index)))
         last = self.layers[-1]
         if last.thresholds is not None or not isinstance(last.operation, Dense | Conv):
             raise ContractError(
                 f"{self.name}, {last.name}: the last layer must be dense or a convolution, without thresholds"
             )
 
-    def _check_fit(self, where: str, place: int, layer: IntegerLayer) -> None:
+    def _check_fit(self, where: str, index: int, layer: IntegerLayer) -> None:
         """Shapes, scales, and whether what comes in is unsigned."""
         shapes = {self.out_shape(source) for source in layer.sources}
         scales = {self.scale(source) for source in layer.sources}
@@ -113,9 +113,9 @@ class IntegerNetwork:
             if source != INPUT and self.maximum(source) is None:
                 before = self.layers[source].name
                 raise ContractError(f"{where}: {before} gives signed values, without thresholds; add them")
-        if layer.thresholds is not None and len(layer.thresholds) != self.out_shape(place)[2]:
+        if layer.thresholds is not None and len(layer.thresholds) != self.out_shape(index)[2]:
             raise ContractError(
-                f"{where}: thresholds for {len(layer.thresholds)} channels of {self.out_shape(place)[2]}"
+                f"{where}: thresholds for {len(layer.thresholds)} channels of {self.out_shape(index)[2]}"
             )
 
     @property
@@ -136,50 +136,50 @@ class IntegerNetwork:
     @cached_property
     def _shapes(self) -> dict[int, Shape]:
         shapes = {INPUT: self.shape}
-        for place, layer in enumerate(self.layers):
+        for index, layer in enumerate(self.layers):
             try:
-                shapes[place] = layer.operation.out_shape(shapes[layer.sources[0]])
+                shapes[index] = layer.operation.out_shape(shapes[layer.sources[0]])
             except ContractError as cause:
                 raise ContractError(f"{self.name}, {layer.name}: {cause}") from cause
         return shapes
 
-    def out_shape(self, place: int) -> Shape:
+    def out_shape(self, index: int) -> Shape:
         """Height, width and channels of what a layer, or `INPUT`, gives."""
-        return self._shapes[place]
+        return self._shapes[index]
 
-    def in_shape(self, place: int) -> Shape:
+    def in_shape(self, index: int) -> Shape:
         """Of what a layer takes (from each source)."""
-        return self.out_shape(self.layers[place].sources[0])
+        return self.out_shape(self.layers[index].sources[0])
 
-    def maximum(self, place: int) -> int | None:
+    def maximum(self, index: int) -> int | None:
         """Greatest value that a layer, or `INPUT`, gives; None where it gives signed values."""
-        if place == INPUT:
+        if index == INPUT:
             return (1 << self.input_bits) - 1
-        layer = self.layers[place]
+        layer = self.layers[index]
         if layer.activation_bits is not None:
             return int((1 << layer.activation_bits) - 1)
         if isinstance(layer.operation, Weighted):
             return None
-        return int(reachable(layer.operation, self.input_max(place), self.in_shape(place))[1][0])
+        return int(reachable(layer.operation, self.input_max(index), self.in_shape(index))[1][0])
 
-    def input_max(self, place: int) -> int:
+    def input_max(self, index: int) -> int:
         """Greatest value that a layer takes."""
-        return max(self.maximum(source) or 0 for source in self.layers[place].sources)
+        return max(self.maximum(source) or 0 for source in self.layers[index].sources)
 
-    def accumulator_scale(self, place: int) -> float:
+    def accumulator_scale(self, index: int) -> float:
         """What a 1 stands for in the result of a layer's operation, before its thresholds."""
-        layer = self.layers[place]
+        layer = self.layers[index]
         scale = self.scale(layer.sources[0])
         match layer.operation:
             case Weighted(weight_scale=factor) | SumPool(scale=factor):
                 return scale * factor
         return scale
 
-    def scale(self, place: int) -> float:
+    def scale(self, index: int) -> float:
         """What a 1 stands for in what a layer, or `INPUT`, gives."""
-        if place == INPUT:
+        if index == INPUT:
             return 1.0
-        return self.layers[place].activation_scale or self.accumulator_scale(place)
+        return self.layers[index].activation_scale or self.accumulator_scale(index)
 
     @property
     def logit_scale(self) -> float:
@@ -199,13 +199,13 @@ class IntegerNetwork:
 
     def _evaluate(self, x: NDArray[np.uint8]) -> list[NDArray[np.int32]]:
         frames: dict[int, Frames] = {INPUT: x.reshape(len(x), *self.shape).astype(np.int32)}
-        for place, layer in enumerate(self.layers):
+        for index, layer in enumerate(self.layers):
             result = layer.operation.execute(*(frames[source] for source in layer.sources))
             if layer.thresholds is not None:
                 result = apply_thresholds(result, layer.thresholds)
-            frames[place] = result
-        places = range(len(self.layers))
-        return [frames[place].reshape(len(x), int(np.prod(self.out_shape(place)))) for place in places]
+            frames[index] = result
+        indices = range(len(self.layers))
+        return [frames[index].reshape(len(x), int(np.prod(self.out_shape(index)))) for index in indices]
 
 
 def apply_thresholds(accumulators: NDArray[np.int32], thresholds: NDArray[np.int32]) -> NDArray[np.int32]:

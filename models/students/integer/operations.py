@@ -54,41 +54,40 @@ class Dense(Weighted):
 
 
 @dataclass(frozen=True, eq=False)
-class Conv(Weighted):
-    """Convolution: weights (outputs, kernel rows, kernel columns, inputs), zero-padded."""
+class _Kernels(Weighted):
+    """Kernels that slide over zero-padded frames."""
 
     stride: Pair = (1, 1)
     padding: Pair = (0, 0)
 
     def out_shape(self, shape: Shape) -> Shape:
         """Shape of what it makes of frames of `shape`."""
-        _check_fit(self.weights.shape[3], shape[2])
+        _check_fit(self.weights.shape[3] if self.weights.ndim == 4 else self.outputs, shape[2])
         return (*_slid(shape, self.weights.shape[1:3], self.stride, self.padding), self.outputs)
+
+    def _views(self, x: Frames) -> Frames:
+        return _windows(x, self.weights.shape[1:3], self.stride, self.padding)
+
+
+@dataclass(frozen=True, eq=False)
+class Conv(_Kernels):
+    """Convolution: weights (outputs, kernel rows, kernel columns, inputs)."""
 
     def execute(self, x: Frames) -> Frames:
         """Frames to accumulators (n, rows, columns, outputs)."""
-        views = _windows(x, self.weights.shape[1:3], self.stride, self.padding)
+        views = self._views(x)
         columns = views.transpose(0, 1, 2, 4, 5, 3).reshape(*views.shape[:3], self.matrix.shape[1])
         return (columns.astype(np.float32) @ self.matrix.T.astype(np.float32)).astype(np.int32)
 
 
 @dataclass(frozen=True, eq=False)
-class Depthwise(Weighted):
+class Depthwise(_Kernels):
     """Convolution of each channel by itself: weights (channels, kernel rows, kernel columns)."""
-
-    stride: Pair = (1, 1)
-    padding: Pair = (0, 0)
-
-    def out_shape(self, shape: Shape) -> Shape:
-        """Shape of what it makes of frames of `shape`."""
-        _check_fit(self.outputs, shape[2])
-        return (*_slid(shape, self.weights.shape[1:3], self.stride, self.padding), shape[2])
 
     def execute(self, x: Frames) -> Frames:
         """Frames to accumulators (n, rows, columns, channels)."""
-        views = _windows(x, self.weights.shape[1:3], self.stride, self.padding)
-        given: Frames = np.einsum("nhwckl,ckl->nhwc", views, self.weights.astype(np.int32))
-        return given
+        sums: Frames = np.einsum("nhwckl,ckl->nhwc", self._views(x), self.weights.astype(np.int32))
+        return sums
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,12 +145,12 @@ Operation: TypeAlias = Dense | Conv | Depthwise | MaxPool | SumPool | Add
 
 
 def _windows(x: Frames, size: Any, stride: Pair, padding: Pair) -> Frames:
-    """Views of the pixels beneath each place of a kernel: (n, rows, columns, channels, *size)."""
+    """Views of the pixels beneath each position of a kernel: (n, rows, columns, channels, *size)."""
     (down, across) = padding
     padded = np.pad(x, ((0, 0), (down, down), (across, across), (0, 0))) if max(padding) else x
     views = np.lib.stride_tricks.sliding_window_view(padded, tuple(size), axis=(1, 2))
-    given: Frames = views[:, :: stride[0], :: stride[1]]
-    return given
+    strided: Frames = views[:, :: stride[0], :: stride[1]]
+    return strided
 
 
 def _slid(shape: Shape, size: Any, stride: Pair, padding: Pair) -> Pair:
@@ -165,10 +164,10 @@ def _slid(shape: Shape, size: Any, stride: Pair, padding: Pair) -> Pair:
     return (rows, columns)
 
 
-def _check_fit(taken: int, given: int) -> None:
-    if taken != given:
+def _check_fit(taken: int, offered: int) -> None:
+    if taken != offered:
         raise ContractError(
-            f"takes {taken} activations, what comes before it gives {given}; match the layers"
+            f"takes {taken} activations, what comes before it gives {offered}; match the layers"
         )
 
 
