@@ -13,10 +13,8 @@ from models.lazy import torch
 
 if TYPE_CHECKING:
     from common.topology import Topology
-    from models.distill.training.setup import TrainingSetup
-    from models.students.student import Student
+    from models.distill.training.setup import Trained, TrainingSetup
     from models.teachers import Architecture
-    from models.training import History
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ class Recipe:
         setup = setup.trained_with(keep_best=setup.training.keep_best and self.source.labelled)
         return replace(setup, transfer=self.source.transfer(setup))
 
-    def train(self, setup: TrainingSetup) -> tuple[Student, History]:
+    def train(self, setup: TrainingSetup) -> Trained:
         """Train the student.
 
         Raises:

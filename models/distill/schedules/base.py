@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from common.errors import ConfigError
 from common.settings import check_settings
@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from torch import nn
 
     from common.topology import Topology
-    from models.distill.training.setup import TrainingSetup
-    from models.students.student import Student
-    from models.training import History
+    from models.distill.training.setup import Trained, TrainingSetup
+
+
+Criterion = Literal["magnitude", "obd", "obs"]
+"""How pruning chooses: by size, optimal brain damage, or optimal brain surgeon."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Schedule(ABC):
         return
 
     @abstractmethod
-    def run(self, setup: TrainingSetup) -> tuple[Student, History]:
+    def run(self, setup: TrainingSetup) -> Trained:
         """Train the student by all steps; gives it in evaluation mode, and the history of the last step.
 
         Raises:
@@ -77,7 +79,7 @@ class MadeTeachers(Schedule):
 
         require_teaching(self.kind, loss, topology if self.students_teach else None)
 
-    def run(self, setup: TrainingSetup) -> tuple[Student, History]:
+    def run(self, setup: TrainingSetup) -> Trained:
         """Check, and train all networks."""
         from models.distill.schedules.intermediate_teachers import require_teaching
 
@@ -89,7 +91,7 @@ class MadeTeachers(Schedule):
         return self.train(setup)
 
     @abstractmethod
-    def train(self, setup: TrainingSetup) -> tuple[Student, History]:
+    def train(self, setup: TrainingSetup) -> Trained:
         """Train all networks; as `run`."""
 
 
@@ -106,6 +108,6 @@ class OneStep(Schedule):
     paper: ClassVar[str] = "none: the plain way"
     tasks: ClassVar[frozenset[str] | None] = None
 
-    def run(self, setup: TrainingSetup) -> tuple[Student, History]:
+    def run(self, setup: TrainingSetup) -> Trained:
         """Train once."""
         return setup.distill()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.distill.schedules import brain_surgeon, saliency
+from models.distill.schedules.base import Criterion
 from models.distill.schedules.channels import Channels, Kept, taps_of
-from models.distill.schedules.pruning import Criterion
 from models.students.masks import Masks, weights_of
 from models.students.student import Student
 
@@ -27,7 +27,7 @@ def prune_weights(
     costs are in units of the layer's accumulators, and adjusts the weights that stay. Each layer keeps at
     least one weight. Gives the pruned student's state and its masks; `student` itself stays as it is.
     """
-    weights = {name: weight.detach().double() for name, weight in weights_of(student).items()}
+    weights = _double(student)
     if criterion == "obs":
         moments = saliency.input_moments(student, x)
         changed, keep = {}, {}
@@ -52,21 +52,27 @@ def prune_channels(
     (filter norms, arXiv:1608.08710); `obd` the sum of the saliencies of the weights that take it; `obs` what
     it costs the layers that take it once their other weights are adjusted, as they then are.
     """
-    weights = {name: weight.detach().double() for name, weight in weights_of(wide).items()}
-    inverses = {}
-    costs = {}
+    weights = _double(wide)
+    inverses: State = {}
+    costs: dict[int, Tensor]
     match criterion:
         case "magnitude":
             costs = {group: _filter_sizes(channels, group, weights) for group in channels.free}
         case "obd":
             found = saliency.brain_damage(wide, x)
-            costs = {group: _taken(wide, channels, group, found) for group in channels.free}
+            costs = _summed(
+                channels, lambda name: found[name].flatten(1).sum(dim=0)[_wide_taps(wide, name)].sum(dim=1)
+            )
         case "obs":
             moments = saliency.input_moments(wide, x)
-            for group in channels.free:
-                for step in channels.consumers(group):
-                    inverses[step.name] = brain_surgeon.damped_inverse(moments[step.name][0], damping)
-            costs = {group: _surgery(wide, channels, group, weights, inverses) for group in channels.free}
+            names = [step.name for group in channels.free for step in channels.consumers(group)]
+            inverses = {name: brain_surgeon.damped_inverse(moments[name][0], damping) for name in names}
+            costs = _summed(
+                channels,
+                lambda name: brain_surgeon.group_costs(
+                    weights[name].flatten(1), inverses[name], _wide_taps(wide, name)
+                ),
+            )
     kept: Kept = {
         group: torch.argsort(cost, descending=True, stable=True)[: channels.free[group]].sort().values
         for group, cost in costs.items()
@@ -74,6 +80,10 @@ def prune_channels(
     if inverses:
         wide = _adjusted(wide, channels, kept, weights, inverses)
     return channels.narrowed(wide, kept)
+
+
+def _double(student: Student) -> State:
+    return {name: weight.detach().double() for name, weight in weights_of(student).items()}
 
 
 def _most_salient(found: Mapping[str, Tensor], weights: Mapping[str, Tensor], sparsity: float) -> State:
@@ -104,27 +114,12 @@ def _filter_sizes(channels: Channels, group: int, weights: Mapping[str, Tensor])
     return torch.stack([size / size.mean() for size in found]).sum(dim=0)
 
 
-def _taken(wide: Student, channels: Channels, group: int, found: Mapping[str, Tensor]) -> Tensor:
-    parts = [
-        found[step.name].flatten(1).sum(dim=0)[_wide_taps(wide, step.name)].sum(dim=1)
-        for step in channels.consumers(group)
-    ]
-    return torch.stack(parts).sum(dim=0)
-
-
-def _surgery(
-    wide: Student,
-    channels: Channels,
-    group: int,
-    weights: Mapping[str, Tensor],
-    inverses: Mapping[str, Tensor],
-) -> Tensor:
-    names = [step.name for step in channels.consumers(group)]
-    parts = [
-        brain_surgeon.group_costs(weights[name].flatten(1), inverses[name], _wide_taps(wide, name))
-        for name in names
-    ]
-    return torch.stack(parts).sum(dim=0)
+def _summed(channels: Channels, cost: Callable[[str], Tensor]) -> dict[int, Tensor]:
+    """Sum what each channel (of a group) costs the layers that take it, by their names."""
+    return {
+        group: torch.stack([cost(step.name) for step in channels.consumers(group)]).sum(dim=0)
+        for group in channels.free
+    }
 
 
 def _adjusted(

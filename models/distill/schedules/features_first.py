@@ -16,9 +16,8 @@ if TYPE_CHECKING:
 
     from common.topology import Topology
     from models.distill.features import Pairs
-    from models.distill.training.setup import TrainingSetup
+    from models.distill.training.setup import Trained, TrainingSetup
     from models.students.student import Student
-    from models.training import History
 
 
 class FeaturesFirst(Schedule):
@@ -39,7 +38,7 @@ class FeaturesFirst(Schedule):
 
         self._matched(Student(topology), teacher)
 
-    def run(self, setup: TrainingSetup) -> tuple[Student, History]:
+    def run(self, setup: TrainingSetup) -> Trained:
         """Train by features, then by the losses."""
         return setup.distill(start=self._begun(setup))
 

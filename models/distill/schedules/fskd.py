@@ -16,10 +16,8 @@ if TYPE_CHECKING:
 
     from common.topology import Topology
     from models.distill.features import Pairs, Shapes
-    from models.distill.training.setup import TrainingSetup
+    from models.distill.training.setup import Trained, TrainingSetup
     from models.distill.training.transfer import TransferSet
-    from models.students.student import Student
-    from models.training import History
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,7 @@ class Fskd(Schedule):
             raise ConfigError(f"{name}: no layers found to align; name them in `pairs`, of {', '.join(able)}")
         return found
 
-    def run(self, setup: TrainingSetup) -> tuple[Student, History]:
+    def run(self, setup: TrainingSetup) -> Trained:
         """Distil, align, distil."""
         from models.distill.features import shapes_of
         from models.distill.schedules.alignment import align

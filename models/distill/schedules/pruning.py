@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from annotated_types import Gt, Le
 
 from common.errors import ConfigError
 from common.settings import Count, Fraction, Positive
 from models.distill.method import Distillation
-from models.distill.schedules.base import Schedule
+from models.distill.schedules.base import Criterion, Schedule
 from models.lazy import np
 
 if TYPE_CHECKING:
@@ -18,15 +18,26 @@ if TYPE_CHECKING:
     from torch import nn
 
     from common.topology import Topology
-    from models.distill.training.setup import TrainingSetup
-    from models.students.student import Student
-    from models.training import History
+    from models.distill.training.setup import Trained, TrainingSetup
 
-Criterion = Literal["magnitude", "obd", "obs"]
+
+class Pruning(Schedule):
+    """A schedule that removes parts of a trained student, and trains the rest at `rate` times the rate."""
+
+    rate: float
+    samples: int
+
+    def _again(self, setup: TrainingSetup) -> TrainingSetup:
+        return setup.trained_with(learning_rate=self.rate * setup.training.learning_rate)
+
+    def _drawn(self, setup: TrainingSetup) -> NDArray[np.uint8]:
+        """Samples of the transfer set, the same for the same seed."""
+        x = setup.transfer.split.x
+        return x[np.random.default_rng(setup.training.seed).permutation(len(x))[: self.samples]]
 
 
 @dataclass(frozen=True)
-class Prune(Schedule):
+class Prune(Pruning):
     """Train, set weights to zero, distil the others again; what is zero stays zero in the integer network.
 
     After round r of `rounds` the share of zeros is 1 - (1 - sparsity)^(r / rounds): each takes the same share
@@ -37,15 +48,15 @@ class Prune(Schedule):
     - obs: layer-wise optimal brain surgeon, which adjusts the weights that stay (Hassibi, Stork 1993;
       arXiv:1705.07565); takes a layer's outputs times the cube of its inputs
 
+    Binary weights have no zero: `check` refuses them.
+
     Attributes:
         criterion: which weights go first.
-        sparsity: share of all weights that are zero in the end, above 0, below 1.
+        sparsity: share of all weights that are zero in the end.
         rounds: of pruning and training again.
         rate: learning rate of training again, as a share of the build file's (a tenth in Han et al.).
         samples: of the transfer set, for second derivatives.
         damping: added to the inputs' moments before they are inverted, times their mean diagonal (obs).
-
-    Binary weights have no zero: `check` refuses them.
     """
 
     kind: ClassVar[str] = "prune"
@@ -58,36 +69,32 @@ class Prune(Schedule):
     samples: Count = 256
     damping: Positive = 1e-3
 
-    def check(self, topology: Topology, teacher: nn.Module, loss: Distillation) -> None:
+    def check(self, topology: Topology, teacher: nn.Module | None, loss: Distillation) -> None:
         """Refuse binary weights."""
-        self._check_weights(topology)
-
-    def _check_weights(self, topology: Topology) -> None:
         for step in topology.steps:
             if getattr(step.layer, "weight_bits", None) == 1:
                 raise ConfigError(
                     f"{self.kind}: {step.name} has 1-bit weights, which have no zero; give it 2 bits or more"
                 )
 
-    def run(self, setup: TrainingSetup) -> tuple[Student, History]:
+    def run(self, setup: TrainingSetup) -> Trained:
         """Train densely, then prune and train again in each round."""
         from models.distill.schedules.compression import prune_weights
         from models.training.evaluation import deterministic
 
-        self._check_weights(setup.topology)
+        self.check(setup.topology, None, setup.loss)
         student, history = setup.distill("dense")
-        again = setup.trained_with(learning_rate=self.rate * setup.training.learning_rate)
-        x = _drawn(setup, self.samples)
+        x = self._drawn(setup)
         for number in range(1, self.rounds + 1):
             share = 1 - (1 - self.sparsity) ** (number / self.rounds)
             with deterministic(setup.training.threads):
                 start, masks = prune_weights(student, self.criterion, share, x, self.damping)
-            student, history = again.distill(f"pruned {number}", start=start, masks=masks)
+            student, history = self._again(setup).distill(f"pruned {number}", start=start, masks=masks)
         return student, history
 
 
 @dataclass(frozen=True)
-class PruneChannels(Schedule):
+class PruneChannels(Pruning):
     """Train a wider student, leave the channels that count most, as many as asked, and distil again.
 
     Channels that layers share, such as those of the two sides of a residual layer, go together. Criteria:
@@ -98,7 +105,7 @@ class PruneChannels(Schedule):
 
     Attributes:
         criterion: which channels stay.
-        factor: width of the wider student's hidden layers over the build file's, above 1.
+        factor: width of the wider student's hidden layers over the build file's.
         rate: learning rate of training again, as a share of the build file's.
         samples: of the transfer set, for second derivatives.
         damping: added to the inputs' moments before they are inverted, times their mean diagonal (obs).
@@ -114,22 +121,20 @@ class PruneChannels(Schedule):
     damping: Positive = 1e-3
 
     def check(self, topology: Topology, teacher: nn.Module, loss: Distillation) -> None:
-        """Refuse students that have nothing to remove."""
+        """Refuse students that have no channels to remove."""
         self._wider(topology)
 
-    def run(self, setup: TrainingSetup) -> tuple[Student, History]:
+    def run(self, setup: TrainingSetup) -> Trained:
         """Train the wider student, prune it, train again."""
         from models.distill.schedules.channels import Channels
         from models.distill.schedules.compression import prune_channels
         from models.training.evaluation import deterministic
 
-        wider = replace(setup, topology=self._wider(setup.topology))
-        wide, _ = wider.distill("wide")
-        channels, x = Channels(setup.topology), _drawn(setup, self.samples)
+        wide, _ = replace(setup, topology=self._wider(setup.topology)).distill("wide")
+        channels, x = Channels(setup.topology), self._drawn(setup)
         with deterministic(setup.training.threads):
             start = prune_channels(wide, channels, self.criterion, x, self.damping)
-        again = setup.trained_with(learning_rate=self.rate * setup.training.learning_rate)
-        return again.distill("narrow", start=start)
+        return self._again(setup).distill("narrow", start=start)
 
     def _wider(self, topology: Topology) -> Topology:
         from models.distill.schedules.channels import Channels
@@ -140,9 +145,3 @@ class PruneChannels(Schedule):
                 f"{self.kind}: the student has no hidden channels to remove; give it a layer more"
             )
         return channels.widened(self.factor)
-
-
-def _drawn(setup: TrainingSetup, samples: int) -> NDArray[np.uint8]:
-    """Samples of the transfer set, the same for the same seed."""
-    x = setup.transfer.split.x
-    return x[np.random.default_rng(setup.training.seed).permutation(len(x))[:samples]]

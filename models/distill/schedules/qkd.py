@@ -12,9 +12,7 @@ from models.distill.method import Need, Temperature
 from models.distill.schedules.base import MadeTeachers, part_of
 
 if TYPE_CHECKING:
-    from models.distill.training.setup import TrainingSetup
-    from models.students.student import Student
-    from models.training import History
+    from models.distill.training.setup import Trained, TrainingSetup
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ class QuantizationAware(MadeTeachers):
                 "nothing to tutoring; give shares whose sum is below 1"
             )
 
-    def train(self, setup: TrainingSetup) -> tuple[Student, History]:
+    def train(self, setup: TrainingSetup) -> Trained:
         """Train through all phases."""
         from models.distill.schedules.joint_training import train_jointly
 

@@ -13,9 +13,8 @@ from models.distill.method import Need, Temperature
 from models.distill.schedules.base import MadeTeachers, part_of
 
 if TYPE_CHECKING:
-    from models.distill.training.setup import TrainingSetup
+    from models.distill.training.setup import Trained, TrainingSetup
     from models.students.student import Student
-    from models.training import History
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class BornAgain(MadeTeachers):
         """Whether the first generation learns from it."""
         return self.first == "teacher"
 
-    def train(self, setup: TrainingSetup) -> tuple[Student, History]:
+    def train(self, setup: TrainingSetup) -> Trained:
         """Train all generations."""
         whole, seed = setup.training.epochs, setup.training.seed
         students: list[Student] = []
@@ -91,7 +90,7 @@ class SelfTraining(MadeTeachers):
 
     share: Part = 1.0
 
-    def train(self, setup: TrainingSetup) -> tuple[Student, History]:
+    def train(self, setup: TrainingSetup) -> Trained:
         """Train both."""
         epochs = part_of(setup.training.epochs, self.share)
         alone, before = setup.distill("self", loss=HardLabels(), epochs=epochs)
@@ -117,7 +116,7 @@ class DefectiveTeacher(MadeTeachers):
 
     share: Part = 0.05
 
-    def train(self, setup: TrainingSetup) -> tuple[Student, History]:
+    def train(self, setup: TrainingSetup) -> Trained:
         """Train the teacher, and the student from it."""
         from models.distill.schedules.intermediate_teachers import train_network
 
@@ -151,7 +150,7 @@ class ReversedTeacher(MadeTeachers):
     temperature: Temperature = 4.0
     hard_label_weight: Share = 0.1
 
-    def train(self, setup: TrainingSetup) -> tuple[Student, History]:
+    def train(self, setup: TrainingSetup) -> Trained:
         """Train the student alone, the network from it, and the student from that."""
         from models.distill.schedules.intermediate_teachers import train_network
 

@@ -24,6 +24,9 @@ from models.teachers.ensemble import ensemble_logits
 from models.training import Hinter, History, Job, Loss, Progress, TrainingConfig, fit, silent
 from models.training.evaluation import deterministic
 
+Trained = tuple[Student, History]
+"""A student in evaluation mode, and the history of its (last) training."""
+
 
 @dataclass(frozen=True, eq=False)
 class TrainingSetup:
@@ -61,7 +64,7 @@ class TrainingSetup:
         epochs: int | None = None,
         start: Mapping[str, Tensor] | None = None,
         masks: Masks | None = None,
-    ) -> tuple[Student, History]:
+    ) -> Trained:
         """Train one student; gives it in evaluation mode. With `task.labels_only()` it is the baseline.
 
         Two losses compare on the same initial weights, samples and steps, since they depend on `training`
