@@ -1,13 +1,15 @@
 """The core's streams, and weights to load: what `io.json` fixes for everyone who feeds or reads a core."""
 
 import zlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import JsonValue
 
 from common.errors import FrameError, ModelFileError
 from common.jsonfile import JsonFile
@@ -176,6 +178,7 @@ class CoreInterface:
         input_values: what the bytes stand for, all alike or in turn: element i by number i modulo their
             count, which is the channel's where there is one for each.
         output_values: what the outputs stand for; None where they are labels.
+        decoding: how a user decodes outputs, as the build's task tells it.
     """
 
     input: StreamFormat
@@ -183,6 +186,7 @@ class CoreInterface:
     weights: WeightsFormat | None = None
     input_values: tuple[Affine, ...] = (Affine(),)
     output_values: Affine | None = None
+    decoding: Mapping[str, JsonValue] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
         """Write `io.json`: what `load` reads, and what follows from it, for readers in other languages."""
@@ -191,6 +195,7 @@ class CoreInterface:
             input=StreamEntry.of(self.input, "s_axis", self.input_values),
             output=StreamEntry.of(self.output, "m_axis", output_values),
             weights=WeightsEntry(self.weights.columns, self.weights.crc32) if self.weights else None,
+            decoding=dict(self.decoding),
         )
         path.write_text(IO.text(described))
 
@@ -205,7 +210,7 @@ class CoreInterface:
             StreamFormat(each.shape, each.dtype, each.lanes) for each in (found.input, found.output)
         )
         output_values = found.output.values[0] if found.output.values else None
-        return cls(taken, given, weights, found.input.values, output_values)
+        return cls(taken, given, weights, found.input.values, output_values, found.decoding)
 
 
 @dataclass(frozen=True)
@@ -278,11 +283,13 @@ class IoFile:
         input: the stream that it takes.
         output: the stream that it gives.
         weights: what it has to be loaded with; left out where all is in the bitstream.
+        decoding: how outputs are decoded, by the build's task; empty where the core gives labels.
     """
 
     input: StreamEntry
     output: StreamEntry
     weights: WeightsEntry | None = None
+    decoding: dict[str, JsonValue] = field(default_factory=dict)
 
 
 IO = JsonFile("io.json", IoFile, ("compile",), ModelFileError)

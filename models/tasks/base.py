@@ -29,6 +29,8 @@ class Task(ABC):
     """What `score` is, as tables show it."""
     distillation: ClassVar[str] = "softened-softmax"
     """The loss of a build file that names none."""
+    has_label: ClassVar[bool] = True
+    """Whether the place of the greatest output is an answer, which a core may give alone."""
     augmentable: ClassVar[bool] = True
     """Whether a sample that is shifted, mirrored or cut keeps its labels."""
 

@@ -32,6 +32,8 @@ def table_problems(config: Build) -> Iterator[str]:
     yield from _rate_problems(config)
     yield from _verify_problems(config)
     yield from _distill_problems(config)
+    if config.compile.output == "label" and not config.task.has_label:
+        yield f"compile.output: an answer of task {config.task.kind} is no label; give 'logits'"
     yield from _board_problems(config)
 
 

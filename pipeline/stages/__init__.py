@@ -130,6 +130,7 @@ def _verify(build: Build, inputs: tuple[str, ...]) -> Stage:
             config.verify.model_dump(mode="json"),
             config.board.model_dump(mode="json"),
             config.compile.output,
+            repr(config.task),
         ],
         tools=(*student_of(build).tools, *chip_tools(build)),
         run="pipeline.stages.verify:run",

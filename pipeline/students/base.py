@@ -1,8 +1,9 @@
 """What a kind of student supplies, and how its core is written."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hw.boards.boards import find
@@ -49,8 +50,9 @@ class StudentKind(ABC):
 
 
 def training_key(config: Build) -> dict[str, object]:
-    """What of `[training]` changes the weights; how often a checkpoint is written does not."""
-    return needed(config.training, "training").model_dump(mode="json", exclude={"checkpoint_every"})
+    """What of `[training]` and `[task]` changes weights; how often a checkpoint is written does not."""
+    training = needed(config.training, "training").model_dump(mode="json", exclude={"checkpoint_every"})
+    return training | {"task": repr(config.task)}
 
 
 def compile_stage(
@@ -69,7 +71,7 @@ def compile_stage(
     weights = ("weights.bin",) if budget.single_port_rams else ()
     return Stage(
         name="compile",
-        version=8,
+        version=9,
         inputs=inputs,
         config=lambda _: sections,
         tools=("finn-plus", "qonnx", "amaranth", "pyosys", *tools),
@@ -84,11 +86,12 @@ def write_core(
     model: Any,
     input_values: "Callable[[tuple[int, ...]], tuple[Affine, ...]]",
     reference: "Callable[[dataflow.DataflowGraph, Affine], None]" = lambda graph, output: None,
+    decoding: Mapping[str, Any] = MappingProxyType({}),
 ) -> Facts:
     """Read FINN's hardware graph into the dataflow form, and write `core.v` and what describes it.
 
     `input_values` gives what the bytes of frames of a shape stand for; `reference` is called with the graph,
-    and what its integers stand for. `weights.bin` is for single-port RAM, and empty where all weights are in
+    and what its integers stand for; `decoding` says how outputs are decoded. `weights.bin` is for single-port RAM, and empty where all weights are in
     the bitstream.
     """
     from hw.core import design
@@ -112,6 +115,7 @@ def write_core(
         core.interface,
         input_values=input_values(graph.shape),
         output_values=output if ctx.config.compile.output == "logits" else None,
+        decoding=decoding if ctx.config.compile.output == "logits" else {},
     )
     interface.save(ctx.work / "io.json")
     if budget.single_port_rams:

@@ -77,7 +77,7 @@ class Quantized(StudentKind):
                 name="export",
                 version=6,
                 inputs=("data", "teacher", *sized, "baseline", "distill"),
-                config=lambda _: asked.model_dump(mode="json", include={"layers"}),
+                config=lambda _: [asked.model_dump(mode="json", include={"layers"}), repr(build.task)],
                 tools=("torch", "brevitas", "onnx"),
                 run=export,
                 outputs=(
@@ -89,7 +89,7 @@ class Quantized(StudentKind):
                 ),
                 seeded=False,
             ),
-            compile_stage(build, compile_core, inputs=("data", "size", "export")),
+            compile_stage(build, compile_core, inputs=("data", "size", "export"), config=(repr(build.task),)),
         )
 
     def ladder(self) -> "Ladder":  # noqa: D102
@@ -224,9 +224,9 @@ def compile_core(ctx: StageContext) -> Facts:
         label=ctx.config.compile.output == "label",
         log=ctx.log("finn.log"),
     )
-    pairs = data.load(ctx.input("data", "data.safetensors")).byte_values
+    dataset = data.load(ctx.input("data", "data.safetensors"))
 
     def input_values(_shape: tuple[int, ...]) -> "tuple[Affine, ...]":
-        return tuple(Affine(*pair) for pair in pairs)
+        return tuple(Affine(*pair) for pair in dataset.byte_values)
 
-    return write_core(ctx, model, input_values)
+    return write_core(ctx, model, input_values, decoding=ctx.config.task.decoding(dataset))

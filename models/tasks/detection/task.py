@@ -49,6 +49,7 @@ class Detection(SceneConfig, Task):
     kind: ClassVar[str] = "detection"
     metric: ClassVar[str] = "mean average precision"
     distillation: ClassVar[str] = DetectionLoss.method
+    has_label: ClassVar[bool] = False
     augmentable: ClassVar[bool] = False
 
     stride: Count = 4
