@@ -91,8 +91,8 @@ def write_core(
     """Read FINN's hardware graph into the dataflow form, and write `core.v` and what describes it.
 
     `input_values` gives what the bytes of frames of a shape stand for; `reference` is called with the graph,
-    and what its integers stand for; `decoding` says how outputs are decoded. `weights.bin` is for single-port RAM, and empty where all weights are in
-    the bitstream.
+    and what its integers stand for; `decoding` says how outputs are decoded. `weights.bin` is for single-port
+    RAM, and empty where all weights are in the bitstream.
     """
     from hw.core import design
     from hw.finn.lowering import kept_output, save_hardware
