@@ -1,17 +1,17 @@
 """Generated scenes with templated questions and their answers, after CLEVR (arXiv:1612.06890).
 
-A scene is a picture of 3 by 3 cells of 4 by 4 pixels. Some cells hold an object, a glyph of 3 by 3 pixels in
+A scene is a image of 3 by 3 cells of 4 by 4 pixels. Some cells hold an object, a glyph of 3 by 3 pixels in
 some place of its cell, with a colour and a shape. A question comes from one of five templates, is encoded as
 `QUESTION_BITS` flags, and has one of `ANSWERS`. Everything depends on the seed alone.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from common.errors import ConfigError
-from models.data.dataset import Dataset, Split
+from models.data.dataset import Split
 
 GRID, CELL, GLYPH = 3, 4, 3
 COLOURS = {"red": (220, 50, 40), "green": (40, 200, 60), "blue": (50, 70, 230), "yellow": (220, 200, 40)}
@@ -26,6 +26,7 @@ one? Are there more {attribute} than {attribute}? Attributes of the last are two
 QUESTION_BITS = len(TEMPLATES) + 2 * len(ATTRIBUTES)
 """One-hot template, then flags of the attributes in the first place of the question, then in the second."""
 FEWEST, MOST = 3, 7
+TEST_QUESTIONS = 1000
 DIMMEST, NOISE = 0.6, 30
 
 
@@ -48,7 +49,7 @@ class Question:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """What is in a picture: for each object its cell, 0 to 8, colour and shape, int64 (objects,) each."""
+    """What is in a image: for each object its cell, 0 to 8, colour and shape, int64 (objects,) each."""
 
     cells: NDArray[np.int64]
     colours: NDArray[np.int64]
@@ -79,16 +80,16 @@ class Scene:
 
 @dataclass(frozen=True, eq=False)
 class Questions:
-    """Pictures with a question each.
+    """Images with a question each.
 
     Attributes:
-        pictures: uint8 (n, 12, 12, 3), red, green, blue.
+        images: uint8 (n, 12, 12, 3), red, green, blue.
         encoded: the questions' flags, bool (n, QUESTION_BITS).
         templates: places in `TEMPLATES`, int64 (n,).
         answers: places in `ANSWERS`, int64 (n,).
     """
 
-    pictures: NDArray[np.uint8]
+    images: NDArray[np.uint8]
     encoded: NDArray[np.bool_]
     templates: NDArray[np.int64]
     answers: NDArray[np.int64]
@@ -99,33 +100,19 @@ class Questions:
         The question stands beside every cell, so that a convolution of 1 by 1 sees both.
         """
         count = len(self.answers)
-        cells = self.pictures.reshape(count, GRID, CELL, GRID, CELL, 3).transpose(0, 1, 3, 2, 4, 5)
+        cells = self.images.reshape(count, GRID, CELL, GRID, CELL, 3).transpose(0, 1, 3, 2, 4, 5)
         flags = np.broadcast_to(self.encoded[:, None, None], (count, GRID, GRID, QUESTION_BITS))
         pixels = cells.reshape(count, GRID, GRID, CELL * CELL * 3)
         return np.concatenate([pixels, flags.astype(np.uint8) * 255], axis=-1)
 
-    def split(self) -> Split:
-        """The frames flat, and the answers as labels."""
-        return Split(self.frames().reshape(len(self.answers), -1), self.answers)
+
+def templates_of(split: Split) -> NDArray[np.int64]:
+    """Places in `TEMPLATES` of the questions in a split's frames, int64 (n,)."""
+    flags = split.x.reshape(len(split), -1)[:, CELL * CELL * 3 :][:, : len(TEMPLATES)]
+    return np.asarray(flags.argmax(axis=1), np.int64)
 
 
-def scenes(train: int, validation: int, test: int, seed: int) -> tuple[Dataset, Questions]:
-    """Generate a data set of so many questions a split; also the test questions themselves.
-
-    Raises:
-        ConfigError: a split without samples, or a seed below 0.
-    """
-    if min(train, validation, test) < 1 or seed < 0:
-        raise ConfigError(
-            f"scenes: {train}, {validation} and {test} questions, seed {seed}; give at least 1 and a seed "
-            "of at least 0"
-        )
-    parts = [ask(count, seed, part) for part, count in enumerate((train, validation, test))]
-    shape = (GRID, GRID, CELL * CELL * 3 + QUESTION_BITS)
-    learned, validated, tested = (part.split() for part in parts)
-    return Dataset("scenes", len(ANSWERS), shape, learned, validated, tested), parts[-1]
-
-
+@lru_cache(maxsize=4)
 def ask(count: int, seed: int, part: int = 0) -> Questions:
     """Generate `count` questions, each about a scene of its own; parts of a seed differ.
 
@@ -134,7 +121,7 @@ def ask(count: int, seed: int, part: int = 0) -> Questions:
     rng = np.random.default_rng([seed, part])
     drawn = [_draw(rng) for _ in range(count)]
     return Questions(
-        np.stack([_picture(scene, rng) for scene, _, _ in drawn]),
+        np.stack([_image(scene, rng) for scene, _, _ in drawn]),
         np.stack([question.encoded() for _, question, _ in drawn]),
         np.array([TEMPLATES.index(question.template) for _, question, _ in drawn]),
         np.array([ANSWERS.index(answer) for _, _, answer in drawn]),
@@ -179,13 +166,13 @@ def _answers(template: str) -> tuple[str, ...]:
     return kinds.get(template, ("no", "yes"))
 
 
-def _picture(scene: Scene, rng: np.random.Generator) -> NDArray[np.uint8]:
+def _image(scene: Scene, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Draw it, uint8 (12, 12, 3): objects more or less bright, on dark noise."""
-    picture = rng.integers(0, NOISE, (GRID * CELL, GRID * CELL, 3)).astype(np.uint8)
+    image = rng.integers(0, NOISE, (GRID * CELL, GRID * CELL, 3)).astype(np.uint8)
     palette = np.array(list(COLOURS.values()))
     glyphs = np.array([[[mark == "#" for mark in row] for row in rows] for rows in SHAPES.values()])
     for cell, colour, shape in zip(scene.cells, scene.colours, scene.shapes, strict=True):
         row, column = np.array(divmod(cell, GRID)) * CELL + rng.integers(0, CELL - GLYPH + 1, 2)
         shade = (palette[colour] * rng.uniform(DIMMEST, 1)).astype(np.uint8)
-        picture[row : row + GLYPH, column : column + GLYPH][glyphs[shape]] = shade
-    return picture
+        image[row : row + GLYPH, column : column + GLYPH][glyphs[shape]] = shade
+    return image

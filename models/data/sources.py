@@ -22,6 +22,8 @@ from models.data.series import bundled_folder, find_series, read_series
 from models.data.splitting import split
 from models.data.table import read_table
 
+SCENES_SEED = 1
+
 
 @dataclass(frozen=True)
 class DataSource:
@@ -38,6 +40,7 @@ class DataSource:
         label: the column of the classes, of a table.
         categorical: columns of a table whose numbers are names.
         leave_out: columns of a table that are not read.
+        questions: generated ones to train on, of scenes.
         layout: the order of the axes of npz arrays, see `models.data.layout`; None where their shape tells.
 
     Raises:
@@ -55,6 +58,7 @@ class DataSource:
     categorical: tuple[str, ...] = ()
     leave_out: tuple[str, ...] = ()
     layout: str | None = None
+    questions: int | None = None
 
     def __post_init__(self) -> None:
         if self.name not in SOURCES:
@@ -127,6 +131,17 @@ def _breast_cancer(_: object) -> Source:
     return _measured(load_breast_cancer())
 
 
+def _scenes(_: object, questions: int | None) -> Source:
+    """Questions about generated scenes, and a thousand more for the test."""
+    from models.data.scenes import ANSWERS, TEST_QUESTIONS, ask
+
+    train, test = (
+        Samples(asked.frames(), asked.answers)
+        for asked in (ask(questions or 1, SCENES_SEED), ask(TEST_QUESTIONS, SCENES_SEED, part=1))
+    )
+    return Source(len(ANSWERS), train, test)
+
+
 def _measured(bunch: Any) -> Source:
     y = bunch.target.astype(np.int64)
     return Source(len(bunch.target_names), Samples(bunch.data.astype(np.float64), y), None)
@@ -147,6 +162,7 @@ SOURCES: dict[str, _Kind] = {
     ),
     "basic-motions": _Kind(lambda _: find_series(bundled_folder("BasicMotions")), read_series, "none"),
     "ts": _Kind(find_series, read_series),
+    "scenes": _Kind(lambda _: {}, _scenes, "none", ("questions",)),
     "table": _Kind(lambda path: {"table": path}, read_table, keys=("label", "categorical", "leave_out")),
 }
 

@@ -14,9 +14,10 @@ from models.teachers.networks import (
     SqueezeNet,
     SwishCnn,
 )
+from models.teachers.specialists import Specialists
 from models.teachers.trained import Trained
 
-TEACHERS: dict[str, type[TeacherKind]] = {Trained.kind: Trained}
+TEACHERS: dict[str, type[TeacherKind]] = {each.kind: each for each in (Trained, Specialists)}
 
 __all__ = [
     "ARCHITECTURES",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
+    from common.topology import Topology
     from models.data import Dataset
     from models.distill.training.transfer import TransferSet
     from models.teachers.networks import Architecture
@@ -31,6 +32,7 @@ class TeacherSetup:
     Attributes:
         dataset: prepared by the task.
         machine: the settings of `[training]`, as keys of `models.training.TrainingConfig`, and the seed.
+        topology: of the build's student; None where it is left open.
         checkpoints: the folder that keeps unfinished runs; None for none.
     """
 
@@ -39,6 +41,7 @@ class TeacherSetup:
     task: Task = CLASSIFICATION
     checkpoints: Path | None = None
     progress: Progress | None = None
+    topology: Topology | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +69,8 @@ class TeacherKind(ABC):
     serves: ClassVar[frozenset[Need]] = frozenset({"teacher", "labels"})
     """What of a method's needs it can serve; `networks` also where it is asked in every step."""
     tools: ClassVar[tuple[str, ...]] = ("torch",)
+    of_students: ClassVar[bool] = False
+    """Whether its members have the shape of the build's student."""
 
     views: int = 1
     """Views of each sample in the transfer set."""

@@ -9,7 +9,6 @@ from pipeline.cli.inference import infer
 from pipeline.cli.machine import boards, doctor
 from pipeline.cli.methods import methods
 from pipeline.cli.sizing import size
-from pipeline.cli.specializing import specialize
 from pipeline.cli.studying import study
 
 COMMANDS = (
@@ -25,7 +24,6 @@ COMMANDS = (
     flash,
     deploy,
     study,
-    specialize,
 )
 for command in COMMANDS:
     app.command()(command)

@@ -52,6 +52,14 @@ class MeasuredData(DataConfig):
     test_fraction: Fraction = 0.2
 
 
+class ScenesData(DataConfig):
+    """Generated scenes with questions and answers: no files; as many `questions` as asked for to train on."""
+
+    source: Literal["scenes"]
+    questions: Count = 4000
+    validation_fraction: Fraction = 0.25
+
+
 class TableData(DataConfig):
     """A user's own `.csv` file with a line of column names; `label` is the column of the classes.
 
@@ -116,6 +124,7 @@ DATA: dict[str, type[DataConfig]] = {
     "basic-motions": BasicMotionsData,
     "ts": SeriesData,
     "table": TableData,
+    "scenes": ScenesData,
 }
 
 

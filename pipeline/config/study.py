@@ -9,6 +9,7 @@ STUDIES: dict[str, str | type] = {
     "missing-class": "pipeline.studies.missing_class:MissingClass",
     "soft-targets": "pipeline.studies.soft_targets:SoftTargets",
     "robustness": "pipeline.studies.robustness:Robustness",
+    "specialize": "pipeline.studies.specialize:Specialize",
 }
 """From the name in the build file to the class, or to `"package.module:class"`."""
 

@@ -45,11 +45,12 @@ def _to_core(build: Build) -> Iterator[Stage]:
             outputs=("data.safetensors",),
         )
     if teacher := build.teacher:
+        shape = [build.table("student")["layers"]] if teacher.of_students else []
         yield Stage(
             name="teacher",
             version=4,
             inputs=("data",),
-            config=lambda _: [build.table("teacher"), training_key(build)],
+            config=lambda _: [build.table("teacher"), training_key(build), *shape],
             tools=teacher.tools,
             run="pipeline.stages.teacher:run",
             outputs=(

@@ -38,7 +38,10 @@ def teacher_setup(
     config: Build, dataset: Dataset, seed: int, checkpoints: Path | None = None, progress: Progress = silent
 ) -> TeacherSetup:
     """What the build's teacher is made from."""
-    return TeacherSetup(dataset, _machine(config, seed), config.task, checkpoints, progress)
+    topology = None
+    if needed(config.teacher, "teacher").of_students and not config.student.choices:
+        topology = config.student.topology(dataset.input_shape)
+    return TeacherSetup(dataset, _machine(config, seed), config.task, checkpoints, progress, topology)
 
 
 def training_setup(ctx: StageContext) -> Callable[[Path | None], TrainingSetup]:

@@ -9,6 +9,7 @@ from common.errors import ConfigError
 from models.data import Dataset
 from models.distill.losses import METHODS, HardLabels, SoftenedSoftmax
 from models.distill.schedules import SCHEDULES, OneStep
+from models.distill.schedules.specialist import Specialist
 from models.distill.sources import SOURCES, TrainingData
 from models.tasks import CLASSIFICATION, Task
 from pipeline.artefacts.study import Labels, Result
@@ -19,7 +20,7 @@ from pipeline.studies.base import LABELS_ONLY, Finished, Run, Study, distill_of,
 OWN = "build"
 """The build file's own `[distill]`."""
 ALL = "all"
-PLAIN = (HardLabels.method, TrainingData.source, OneStep.kind)
+PLAIN = (HardLabels.method, TrainingData.source, OneStep.kind, Specialist.kind)
 """What every comparison has, or what changes nothing."""
 
 

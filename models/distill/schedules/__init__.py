@@ -11,6 +11,7 @@ from models.distill.schedules.self_distillation import (
     ReversedTeacher,
     SelfTraining,
 )
+from models.distill.schedules.specialist import Specialist
 
 SCHEDULES: dict[str, type[Schedule]] = {
     each.kind: each
@@ -26,6 +27,7 @@ SCHEDULES: dict[str, type[Schedule]] = {
         QuantizationAware,
         Prune,
         PruneChannels,
+        Specialist,
     )
 }
 

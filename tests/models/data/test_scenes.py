@@ -1,9 +1,8 @@
 """Generated scenes: answers recomputed from what is drawn, balance, and dependence on the seed alone."""
 
 import numpy as np
-import pytest
 
-from common.errors import ConfigError
+from models.data import DataSource, load_source
 from models.data.scenes import (
     ANSWERS,
     ATTRIBUTES,
@@ -14,7 +13,7 @@ from models.data.scenes import (
     Question,
     Scene,
     ask,
-    scenes,
+    templates_of,
 )
 
 
@@ -53,7 +52,7 @@ def answered(template, first, second, objects):
 def test_answers_follow_from_pictures_and_flags():
     asked = ask(300, seed=3)
     for picture, flags, template, answer in zip(
-        asked.pictures, asked.encoded, asked.templates, asked.answers, strict=True
+        asked.images, asked.encoded, asked.templates, asked.answers, strict=True
     ):
         assert flags[:5].tolist() == [place == template for place in range(5)]
         first, second = (
@@ -77,20 +76,27 @@ def test_frames_hold_the_picture_and_the_question_at_every_cell():
     frames = asked.frames()
     assert frames.shape == (4, 3, 3, 48 + QUESTION_BITS) and frames.dtype == np.uint8
     for row, column in np.ndindex(3, 3):
-        cell = asked.pictures[:, row * 4 : row * 4 + 4, column * 4 : column * 4 + 4]
+        cell = asked.images[:, row * 4 : row * 4 + 4, column * 4 : column * 4 + 4]
         assert np.array_equal(frames[:, row, column, :48], cell.reshape(4, -1))
         assert np.array_equal(frames[:, row, column, 48:], asked.encoded * 255)
 
 
 def test_the_seed_decides():
-    first, questions = scenes(20, 10, 10, seed=5)
-    again, _ = scenes(20, 10, 10, seed=5)
-    other, _ = scenes(20, 10, 10, seed=6)
-    assert np.array_equal(first.train.x, again.train.x) and np.array_equal(first.test.y, again.test.y)
-    assert not np.array_equal(first.train.x, other.train.x)
-    assert not np.array_equal(first.validation.x, first.test.x)
-    assert np.array_equal(questions.split().x, first.test.x)
-    assert (first.classes, first.input_shape) == (len(ANSWERS), (3, 3, 67))
+    first, other, part = ask(20, 5), ask(20, 6), ask(20, 5, part=1)
+    ask.cache_clear()
+    again = ask(20, 5)
+    assert np.array_equal(first.images, again.images) and np.array_equal(first.answers, again.answers)
+    assert not np.array_equal(first.images, other.images)
+    assert not np.array_equal(first.images, part.images)
+
+
+def test_a_data_set_of_them():
+    found = load_source(DataSource("scenes", questions=40, validation_fraction=0.25), seed=3)
+    assert (found.classes, found.input_shape) == (len(ANSWERS), (3, 3, 67))
+    assert (len(found.train), len(found.validation), len(found.test)) == (30, 10, 1000)
+    asked = ask(1000, 1, part=1)
+    assert np.array_equal(found.test.x, asked.frames().reshape(1000, -1))
+    assert np.array_equal(templates_of(found.test), asked.templates)
 
 
 def test_questions_without_an_answer():
@@ -100,9 +106,3 @@ def test_questions_without_an_answer():
     assert scene.answer(Question("colour", (square,))) is None  # two of them
     assert scene.answer(Question("colour", (wedge,))) == "red"
     assert scene.answer(Question("more", (square,), (wedge,))) == "yes"
-
-
-def test_refuses():
-    for sizes in ((0, 1, 1, 1), (1, 1, 1, -1)):
-        with pytest.raises(ConfigError, match="give at least 1"):
-            scenes(*sizes)

@@ -1,103 +1,131 @@
-"""`retort experiment specialize`: its table recomputed, its cores, and what it refuses."""
+"""Ensembles of specialists: scores computed again, members as builds, and what is refused."""
 
-import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 from common.errors import ConfigError
-from common.topology import AveragePool, Conv, Dense, Topology
-from models.data.scenes import ANSWERS, TEMPLATES, ask, scenes
+from common.progress import Silent
+from models import data
+from models.data.scenes import templates_of
 from models.students import integer
-from pipeline.cli.app import app
-from pipeline.studies.specialize import Specialization, build_core, measure, student
-from tests.conftest import retort
-from tests.models.networks import random_network
+from pipeline.artefacts.metrics import load_teacher_logits
+from pipeline.config.file import load_checked, with_values
+from pipeline.engine import engine
+from pipeline.engine.store import Store
+from pipeline.stages import stages_of
+from pipeline.studies.study import perform
+from tests.conftest import ROOT
+
+FILE = ROOT / "builds" / "scenes-specialists-hx8k.toml"
+SMALL = (
+    "data.questions=400",
+    "data.test_samples=80",
+    "teacher.members=2",
+    "teacher.base_epochs=2",
+    "teacher.epochs=1",
+    "student.epochs=1",
+    "study.seeds=2",
+)
 
 
-def test_measures():
-    questions = ask(60, seed=4)
-    networks = [random_network(seed, student((3, 3, 67))) for seed in (1, 2)]
-    found = measure(networks, questions)
-    frames = questions.frames().reshape(60, -1)
-    logits = [network.forward(frames) * network.logit_scale for network in networks]
-    right = [each.argmax(axis=1) == questions.answers for each in logits]
-    exponentials = [np.exp(each - each.max(axis=1, keepdims=True)) for each in logits]
-    mean = sum(each / each.sum(axis=1, keepdims=True) for each in exponentials)
-    assert found["top1"] == np.mean(mean.argmax(axis=1) == questions.answers)
-    assert found["oracle"] == np.mean(right[0] | right[1]) >= found["member"] == np.mean(right)
-    for name, score in found["templates"][1].items():
-        assert score == right[1][questions.templates == TEMPLATES.index(name)].mean()
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return Store(tmp_path_factory.mktemp("specialists"))
+
+
+def small(*values):
+    return load_checked(FILE, [*SMALL, *values])
+
+
+@pytest.fixture(scope="module")
+def found(store, tmp_path_factory):
+    asked = small("study.to_board=false", 'study.methods=["mcl", "mcl-kd"]')
+    return perform(asked, store, tmp_path_factory.mktemp("out"), Silent())
+
+
+def test_scores(found, store):
+    for run, result in zip(found.runs, found.results, strict=True):
+        stages = {name: store.manifest(key) for name, key in run.stages.items()}
+        test = data.load(store.path(stages["data"], "data.safetensors"))
+        logits = load_teacher_logits(store.path(stages["teacher"], "teacher_logits.safetensors"), test)
+        right = [each.argmax(axis=1) == test.test.y for each in logits]
+        exponentials = [np.exp(each - each.max(axis=1, keepdims=True)) for each in logits.astype(float)]
+        mean = sum(each / each.sum(axis=1, keepdims=True) for each in exponentials)
+        assert result.metrics["top1"] == np.mean(mean.argmax(axis=1) == test.test.y)
+        assert result.metrics["oracle"] == np.mean(right[0] | right[1]) >= result.metrics["member"]
+        assert result.metrics["member"] == pytest.approx(np.mean(right))
+    assert [each.labels for each in found.results[:3]] == [
+        {"ensemble": method, "seed": 1} for method in ("independent", "mcl", "mcl-kd")
+    ]
+    assert found.results[3].labels["seed"] == 3  # each member has a seed of its own
+    asked, answers = templates_of(test.test), test.test.y
+    known = sum(np.bincount(answers[asked == place]).max() for place in range(5)) / len(answers)
+    assert re.search(f"each template: {known:.2%}", found.notes[0])
+
+
+def test_a_member_is_a_build_of_the_same_ensemble(found, store):
+    """Its teacher is the study's, and its student the member, frozen."""
+    asked = with_values(small(), {"teacher.seed": 1, "distill.schedule": {"kind": "specialist", "member": 1}})
+    built = engine.build(asked, stages_of(asked), store, _tool, until="export")
+    assert "teacher" not in built.ran
+    test = data.load(store.path(built.manifests["data"], "data.safetensors"))
+    logits = load_teacher_logits(store.path(built.manifests["teacher"], "teacher_logits.safetensors"), test)
+    network = integer.load(store.path(built.manifests["export"], "frozen.safetensors"))
+    frozen = network.forward(test.test.x) * network.logit_scale
+    assert np.allclose(frozen, logits[1], atol=1e-4) and not np.allclose(frozen, logits[0], atol=1e-4)
+
+
+def _tool(name):
+    from hw.tools.tools import fingerprint
+
+    return fingerprint(name)
+
+
+@pytest.mark.slow
+def test_members_climb_to_the_board(store, tmp_path):
+    asked = small('study.methods=["mcl-kd"]')
+    found = perform(asked, store, tmp_path, Silent())
+    members = [each for each in found.results if "member" in each.labels]
+    assert [each.labels["member"] for each in members] == [0, 1]
+    for member in members:
+        folder = Path(tmp_path / f"{asked.name}-{member.labels['member']}")
+        text = (folder / "verification.json").read_text()
+        for rung in ("golden", "rtl", "netlist", "board"):
+            assert f'"{rung}"' in text
+        assert '"status": "failed"' not in text and (folder / "report.html").exists()
+        assert member.metrics["interval"] >= 603
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "why"),
+    ("value", "why"),
     [
-        ("members", 1, "an ensemble of 1 cannot specialize"),
-        ("overlap", 0, "overlap is 0"),
-        ("overlap", 4, "give 1 to 3"),
-        ("temperature", 0, "temperature is 0"),
-        ("beta", -1, "beta is -1"),
-        ("assign", "both", "assign is 'both'"),
-        ("seeds", 1, "--seeds: 1"),
-        ("samples", 10, "--samples: 10"),
-        ("epochs", 0, "epochs is 0"),
-        ("board", "hx9k", "unknown board 'hx9k'"),
-        ("board", "pynq-z1", "board 'pynq-z1' has an AMD chip"),
+        ("teacher.members=1", "an ensemble of 1 cannot specialize"),
+        ("teacher.overlap=3", "overlap: is 3, of 2 members"),
+        ('teacher.assign="both"', r"teacher\.assign"),
+        ("teacher.beta=-1.0", "beta"),
+        ("teacher.temperature=0.0", "temperature"),
+        ("study.seeds=1", "seeds"),
+        ('study.methods=["mlc"]', r"study\.methods"),
     ],
 )
-def test_refuses_before_anything_runs(option, value, why, tmp_path):
-    arguments = ["specialize", f"--{option}", str(value), "--out", str(tmp_path)]
-    done = CliRunner().invoke(app, arguments)
-    assert done.exit_code == ConfigError.exit_code and why in done.stderr and done.stderr.count("\n") == 1
-    assert not list(tmp_path.iterdir())
+def test_refuses_before_anything_runs(value, why):
+    with pytest.raises(ConfigError, match=why):
+        small(value)
 
 
-def test_every_run_has_seeds_of_its_own():
-    asked = Specialization(members=4, overlap=4, seed=7)
-    assert [asked.training(run, 1, 1e-2).seed for run in range(3)] == [7, 11, 15]
-    assert list(asked.losses()) == ["independent", "mcl", "cmcl", "mcl-kd"]
+def test_a_member_that_is_not_there(found, store):
+    asked = with_values(small(), {"teacher.seed": 1, "distill.schedule": {"kind": "specialist", "member": 2}})
+    with pytest.raises(ConfigError, match="member is 2, of 2"):
+        engine.build(asked, stages_of(asked), store, _tool, until="distill")
 
 
-@pytest.mark.slow
-def test_the_command(tmp_path):
-    options = ("--members", 2, "--seeds", 2, "--samples", 256, "--base-epochs", 2, "--epochs", 1)
-    done = retort("specialize", *options, "--out", tmp_path, "--name", "tiny", "--json")
-    assert done.returncode == 0, done.stderr[-2000:]
-    found = json.loads(done.stdout)
-    folder = tmp_path / "tiny"
-    written = json.loads((folder / "specialize.json").read_text())
-    assert written == {key: value for key, value in found.items() if key != "folder"}
-    methods = [row["method"] for row in found["table"]]
-    assert methods == ["base models", "independent", "mcl", "cmcl", "mcl-kd"]
-    for row in found["table"]:
-        runs = [run[row["method"]] for run in found["runs"]]
-        assert row["oracle"]["mean"] == pytest.approx(np.mean([run["oracle"] for run in runs]))
-        against = [run["independent"]["top1"] for run in found["runs"]]
-        difference = np.mean([run["top1"] for run in runs]) - np.mean(against)
-        assert row["top1_difference"]["mean"] == pytest.approx(difference, abs=1e-9)
-    dataset, questions = scenes(256, 1000, 1000, 1)
-    networks = [integer.load(folder / f"member{place}" / "frozen.safetensors") for place in range(2)]
-    assert measure(networks, questions) == found["runs"][0]["mcl-kd"]
-    assert found["majority"] == np.bincount(dataset.test.y).max() / 1000
-    assert [core["questions"] for core in found["cores"]] == [1000, 1000]
-    for core in found["cores"]:
-        files = {path.name for path in (folder / core["folder"]).iterdir()}
-        assert {"golden.onnx", "student.qonnx.onnx", "core.v", "io.json", "core.log"} <= files
-
-
-@pytest.mark.slow
-def test_a_member_goes_to_the_board(tmp_path):
-    """A smaller one than the command's, which takes nearly all of the chip."""
-    small = Topology(
-        (3, 3, 67), (Conv(4, (1, 1), 3, 3), AveragePool(None, None), Dense(len(ANSWERS), 3, None))
-    )
-    network, asked = random_network(3, small), Specialization(board="hx8k")
-    found = build_core(network, ask(24, seed=4), tmp_path / "member0", asked, lambda *_: None)
-    assert [rung["rung"] for rung in found["rungs"]] == ["rtl", "netlist", "bitstream", "board"]
-    for rung in found["rungs"]:
-        assert rung["mismatches"] in (0, None), rung
-        assert rung["passed"] or "icebox_vlog is not installed" in rung["skipped"]
-    assert (tmp_path / "member0" / "bitstream.bin").stat().st_size > 10_000
-    assert found["interval_cycles"] == found["rungs"][0]["metrics"]["interval_bound_cycles"]
+def test_other_teachers_have_no_specialists(tmp_path):
+    text = FILE.read_text().replace('kind = "specialists"\nmethod = "mcl-kd"', "hidden = [8]")
+    file = tmp_path / "scenes.toml"
+    file.write_text(text)
+    asked = load_checked(file, ["data.questions=400"])
+    with pytest.raises(ConfigError, match=r"wants \[teacher\] kind 'specialists'"):
+        next(asked.study.runs(asked, None))
