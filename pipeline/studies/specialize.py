@@ -81,9 +81,8 @@ class Specialize(Study):
             yield Result(run.labels, {"member score": score or 0.0, "interval": float(interval)})
             return
         data = load(finished.store.path(finished.manifests["data"], "data.safetensors"))
-        logits = load_teacher_logits(
-            finished.store.path(finished.manifests["teacher"], "teacher_logits.safetensors"), data
-        )
+        path = finished.store.path(finished.manifests["teacher"], "teacher_logits.safetensors")
+        logits = load_teacher_logits(path, data, run.build.task)
         right = logits.argmax(axis=2) == data.test.y
         measured = {
             "top1": accuracy(combine(logits), data.test.y),

@@ -11,6 +11,7 @@ from common.progress import Silent
 from models import data
 from models.data.scenes import templates_of
 from models.students import integer
+from models.tasks import CLASSIFICATION
 from pipeline.artefacts.metrics import load_teacher_logits
 from pipeline.config.file import load_checked, with_values
 from pipeline.engine import engine
@@ -50,7 +51,9 @@ def test_scores(found, store):
     for run, result in zip(found.runs, found.results, strict=True):
         stages = {name: store.manifest(key) for name, key in run.stages.items()}
         test = data.load(store.path(stages["data"], "data.safetensors"))
-        logits = load_teacher_logits(store.path(stages["teacher"], "teacher_logits.safetensors"), test)
+        logits = load_teacher_logits(
+            store.path(stages["teacher"], "teacher_logits.safetensors"), test, CLASSIFICATION
+        )
         right = [each.argmax(axis=1) == test.test.y for each in logits]
         exponentials = [np.exp(each - each.max(axis=1, keepdims=True)) for each in logits.astype(float)]
         mean = sum(each / each.sum(axis=1, keepdims=True) for each in exponentials)
@@ -72,7 +75,9 @@ def test_a_member_is_a_build_of_the_same_ensemble(found, store):
     built = engine.build(asked, stages_of(asked), store, _tool, until="export")
     assert "teacher" not in built.ran
     test = data.load(store.path(built.manifests["data"], "data.safetensors"))
-    logits = load_teacher_logits(store.path(built.manifests["teacher"], "teacher_logits.safetensors"), test)
+    logits = load_teacher_logits(
+        store.path(built.manifests["teacher"], "teacher_logits.safetensors"), test, CLASSIFICATION
+    )
     network = integer.load(store.path(built.manifests["export"], "frozen.safetensors"))
     frozen = network.forward(test.test.x) * network.logit_scale
     assert np.allclose(frozen, logits[1], atol=1e-4) and not np.allclose(frozen, logits[0], atol=1e-4)
