@@ -13,6 +13,7 @@ from models.distill.losses import SoftenedSoftmax
 from models.distill.losses.detection import DetectionLoss
 from pipeline.config.file import left_out, load, load_checked, with_values
 from pipeline.config.quantized import QuantizedStudent
+from tests.conftest import retort
 
 SHORT = """
 [data]
@@ -120,3 +121,13 @@ def test_set(override: str, found: Any, tmp_path: Path) -> None:
 def test_set_what_cannot_be(override: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=message):
         load(short(tmp_path), ["student.epochs=1", "seed=1", override])
+
+
+@pytest.mark.slow
+def test_the_shortest_build_becomes_a_core(tmp_path: Path) -> None:
+    quick = ("--set", "teacher.epochs=1", "--set", "student.epochs=1")
+    done = retort("build", short(tmp_path), *quick, "--until", "compile", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lock = json.loads((tmp_path / "out" / "short-build" / "build.lock.json").read_text())
+    assert lock["config"]["student"]["epochs"] == 1 and lock["config"]["student"]["batch_size"] == 128
+    assert (tmp_path / "out" / "short-build" / "core.v").exists()
