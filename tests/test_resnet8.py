@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hw.finn.lowering import load_hardware
+from hw.finn.graph import load_hardware
 from hw.finn.reader import read
 from models import data
 from models.data import Dataset, Split

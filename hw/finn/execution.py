@@ -1,15 +1,20 @@
-"""FINN's graphs executed by its own Python models of its layers, and their values compared."""
+"""Networks and FINN's graphs executed by qonnx and FINN's own Python models, and their values compared."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import LoweringError
-from hw.finn.origin import Origin, origin_of
-from hw.finn.reader import base_kind, is_kind
+from hw.dataflow import Integers
+from hw.finn.graph import base_kind, is_kind
+from hw.finn.session import finn_failures, finn_session
+from hw.imported import ByteValues, Integral, integral, logits_of
+from hw.imported.file import load
+from hw.imported.origin import Origin, origin_of
 
 Values = NDArray[Any]
 
@@ -139,3 +144,49 @@ def unspecialized(model: Any) -> Any:
         node.op_type = base_kind(node)
         node.domain = "finn.custom_op.fpgadataflow"
     return generic
+
+
+def execute(model: Any, frames: NDArray[np.uint8], log: Path) -> Integers:
+    """FINN's hardware graph executed: frames `(n, inputs)` to `(n, outputs)` integers."""
+    with finn_session(log):
+        name = model.graph.output[0].name
+        outputs = [context[name].reshape(-1) for context in execute_frames(model, frames)]
+    return np.array(outputs).astype(np.int64)
+
+
+def integers_of(qonnx: Path, *, values: ByteValues, log: Path) -> Integral:
+    """The integers of an imported network.
+
+    Raises:
+        ModelFileError: the file is no network.
+        LoweringError: hardware has no layer for a node, or its values are not quantized; names the node.
+    """
+    with finn_session(log), finn_failures(f"{qonnx.name}: qonnx failed", log):
+        return integral(load(qonnx), values)
+
+
+def execute_integers(made: Integral, frames: NDArray[np.uint8], log: Path) -> Integers:
+    """The integers (n, outputs) of frames of the core, (n, ...)."""
+    with finn_session(log):
+        return _executed(made.model, "logits", frames.astype(np.float32)).astype(np.int64)
+
+
+def execute_imported(
+    qonnx: Path, frames: NDArray[np.uint8], *, values: ByteValues, log: Path
+) -> NDArray[np.float64]:
+    """The logits (n, outputs) of an imported network, of frames (n, *shape) in its own order.
+
+    Raises `ModelFileError` for a file that is no network.
+    """
+    with finn_session(log):
+        model = load(qonnx)
+        return _executed(model, logits_of(model)[0], values.floats(frames))
+
+
+def _executed(model: Any, tensor: str, frames: NDArray[np.float32]) -> NDArray[np.float64]:
+    from qonnx.core.onnx_exec import execute_onnx
+
+    name = model.graph.input[0].name
+    feeds = ({name: frame.reshape(model.get_tensor_shape(name))} for frame in frames)
+    found = [execute_onnx(model, feed, return_full_exec_context=True)[tensor] for feed in feeds]
+    return np.array(found, np.float64).reshape(len(frames), -1)

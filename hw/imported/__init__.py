@@ -4,7 +4,7 @@ The integer network is in the dialect that FINN takes, as Retort's own students 
 and `hw.interface`.
 """
 
-from hw.imported.layout import Bytes, Layout
+from hw.imported.layout import ByteValues, Layout
 from hw.imported.network import Integral, integral, logits_of
 
-__all__ = ["Bytes", "Integral", "Layout", "integral", "logits_of"]
+__all__ = ["ByteValues", "Integral", "Layout", "integral", "logits_of"]

@@ -17,7 +17,7 @@ Move = tuple[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
-class Bytes:
+class ByteValues:
     """What float a byte of the input stands for: `scale * byte + offset`, for all or for each channel."""
 
     scale: float | tuple[float, ...] = 1.0

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from common.errors import LoweringError
-from hw.finn.origin import note_made
 from hw.imported.layers import LAYERS
-from hw.imported.layout import Bytes, Layout, leading
+from hw.imported.layout import ByteValues, Layout, leading
 from hw.imported.nodes import called
+from hw.imported.origin import note_made
 from hw.imported.reading import Reading
 from hw.imported.steps import MAKERS
 from hw.imported.tensor import SAME, Tensor
@@ -40,7 +40,7 @@ class Integral:
     end: str
 
 
-def integral(model: Any, given: Bytes) -> Integral:
+def integral(model: Any, values: ByteValues) -> Integral:
     """The integers of a tidied QONNX network (`hw.finn.lowering.load`) whose input are bytes.
 
     Raises:
@@ -50,7 +50,7 @@ def integral(model: Any, given: Bytes) -> Integral:
         raise LoweringError("a network to lower has one input and one output")
     layout, moved = leading(model, tuple(MAKERS))
     reading = Reading(model, layout)
-    reading.tensors[model.graph.input[0].name] = _input(reading, given)
+    reading.tensors[model.graph.input[0].name] = _input(reading, values)
     name, end = logits_of(model)
     nodes = _behind(model, name)
     _check_operators(nodes)
@@ -68,9 +68,9 @@ def logits_of(model: Any) -> tuple[str, str]:
     return last.input[0], last.op_type
 
 
-def _input(reading: Reading, given: Bytes) -> Tensor:
+def _input(reading: Reading, values: ByteValues) -> Tensor:
     layout = reading.layout
-    scale, offset = (layout.arranged(each[None])[0] for each in given.spread(layout.shape))
+    scale, offset = (layout.arranged(each[None])[0] for each in values.spread(layout.shape))
     columns = [each.reshape(len(each), -1) for each in (scale, offset)]
     if any(np.ptp(each, axis=1).any() for each in columns):
         raise LoweringError(

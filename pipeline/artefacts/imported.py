@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from common.errors import DataError, StoreError
 from common.tensorfile import read_tensors, write_tensors
-from hw.imported import Bytes, Layout
+from hw.imported import ByteValues, Layout
 from hw.imported.difference import Difference
 from hw.interface import Affine
 from models.data import Dataset, InputContract, Scaling
@@ -26,14 +26,14 @@ class Entry:
 
     Attributes:
         layout: a frame, channels first, and how the core takes it.
-        given: the float that a byte stands for.
+        values: the float that a byte stands for.
         outputs: how many there are.
         end: the operator that it ends in where hardware leaves it out (a softmax or the like), or nothing.
         flattened: the order in which it flattened images, "chw" or "hwc", where the build file says it.
     """
 
     layout: Layout
-    given: Bytes
+    values: ByteValues
     outputs: int
     end: str = ""
     flattened: str | None = None
@@ -47,11 +47,11 @@ class Entry:
         """Read what `save` wrote; raises `StoreError` where it is no such file."""
         try:
             raw = json.loads(path.read_text())
-            scale, offset = (_numbers(raw["given"][key]) for key in ("scale", "offset"))
-            given, flattened = Bytes(scale, offset), raw["flattened"]
+            scale, offset = (_numbers(raw["values"][key]) for key in ("scale", "offset"))
+            values, flattened = ByteValues(scale, offset), raw["flattened"]
             moves = tuple((str(kind), tuple(map(int, sizes))) for kind, sizes in raw["layout"]["moves"])
             layout = Layout(tuple(map(int, raw["layout"]["shape"])), moves)
-            return cls(layout, given, int(raw["outputs"]), str(raw["end"]), flattened)
+            return cls(layout, values, int(raw["outputs"]), str(raw["end"]), flattened)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StoreError(f"{path}: not of a network ({error!r:.100}); build again") from error
 
@@ -69,7 +69,7 @@ class Entry:
     def scaling(self) -> Scaling:
         """The float that a byte stands for, as data sets keep it."""
         offset, scale = (
-            each if isinstance(each, tuple) else (each,) for each in (self.given.offset, self.given.scale)
+            each if isinstance(each, tuple) else (each,) for each in (self.values.offset, self.values.scale)
         )
         return Scaling(offset, scale)
 

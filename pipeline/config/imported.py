@@ -13,7 +13,7 @@ from pipeline.config.section import MAX_WIDTH
 from pipeline.config.student import StudentConfig
 
 if TYPE_CHECKING:
-    from hw.finn.lowering import Bytes
+    from hw.imported import ByteValues
 
 
 MOST = 1e9
@@ -55,11 +55,11 @@ class ImportedStudent(StudentConfig):
     recorded: Place | None = None
 
     @property
-    def given(self) -> "Bytes":
+    def given(self) -> "ByteValues":
         """The input as lowering takes it."""
-        from hw.finn.lowering import Bytes
+        from hw.imported import ByteValues
 
-        return Bytes(self.scale, self.offset)
+        return ByteValues(self.scale, self.offset)
 
 
 def network_content(config: ImportedStudent) -> bytes:

@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from hw.finn.lowering import load_hardware
+from hw.finn.graph import load_hardware
 from hw.finn.rtl import FINN_RTL, without_rtl
 from hw.finn.rtl.simulate import FinnSimulator
 from pipeline.ladder.artefacts import Artefacts

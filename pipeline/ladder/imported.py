@@ -46,13 +46,13 @@ class ImportedArtefacts(Artefacts):
     @cached_property
     def output(self) -> Affine:
         """What golden's integers stand for."""
-        from hw.finn.lowering import kept_output, load_hardware
+        from hw.finn.graph import kept_output, load_hardware
 
         return kept_output(load_hardware(self.folder / "hardware.onnx"))
 
     def tapped(self, x: NDArray[np.uint8], layers: Sequence[Layer]) -> list[NDArray[Any]]:  # noqa: D102
         from hw.dataflow.golden import golden_from_graph
-        from hw.finn.lowering import load_hardware
+        from hw.finn.graph import load_hardware
         from hw.finn.reader import read
 
         model = golden_from_graph(read(load_hardware(self.folder / "hardware.onnx")), taps=True)
@@ -66,13 +66,13 @@ def network(artefacts: ImportedArtefacts) -> RungResult:
     Floats are not integers: a difference is measured, and fails beyond the build's limits only. Mismatches
     are frames with an output more than one of golden's steps apart.
     """
-    from hw.finn.lowering.reference import execute_given
+    from hw.finn.execution import execute_imported
     from hw.imported.difference import between
 
     limits, trial, output = artefacts.config.verify, artefacts.trial, artefacts.output
     x, (logits, _) = trial.frames[: limits.network_samples], artefacts.golden
-    executed = execute_given(
-        artefacts.folder / "network.qonnx.onnx", x, given=trial.entry.given, log=artefacts.log
+    executed = execute_imported(
+        artefacts.folder / "network.qonnx.onnx", x, values=trial.entry.values, log=artefacts.log
     )
     found = between(executed, logits[: len(x)].astype(np.int64), output)
     metrics: dict[str, Any] = _described(found)
@@ -134,12 +134,12 @@ def _complaints(what: str, found: Difference, limits: VerifyConfig) -> list[str]
 
 def golden(artefacts: ImportedArtefacts) -> RungResult:
     """`golden.onnx`, made of FINN's graph, against the integers that qonnx gets, on a sample."""
-    from hw.finn.lowering.reference import execute_integers, integers_of
+    from hw.finn.execution import execute_integers, integers_of
 
     logits, _ = artefacts.golden
     rows = varied(logits, INTEGER_SAMPLES)
-    given, labels = artefacts.trial.entry.given, artefacts.trial.labels
-    made = integers_of(artefacts.folder / "network.qonnx.onnx", given=given, log=artefacts.log)
+    given, labels = artefacts.trial.entry.values, artefacts.trial.labels
+    made = integers_of(artefacts.folder / "network.qonnx.onnx", values=given, log=artefacts.log)
     wanted = execute_integers(made, artefacts.x[rows], artefacts.log)
     metrics = {} if labels is None else {"accuracy": _accuracy(artefacts, labels)}
     actual = _counted_as(made.meaning, logits[rows], artefacts.output)

@@ -121,7 +121,8 @@ def with_label(found: RungResult, artefacts: Artefacts) -> RungResult:
 
 def finn(artefacts: Artefacts) -> RungResult:
     """FINN's hardware graph, executed by FINN, against golden on some samples."""
-    from hw.finn.lowering import execute, load_hardware
+    from hw.finn.execution import execute
+    from hw.finn.graph import load_hardware
 
     rows = artefacts.some(FINN_SAMPLES)
     hardware = load_hardware(artefacts.folder / "hardware.onnx")

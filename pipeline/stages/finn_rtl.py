@@ -6,7 +6,7 @@ from pipeline.engine.stage import Facts, StageContext
 def run(ctx: StageContext) -> Facts:
     """Choose FINN's variants for the chip, and have FINN write those that are RTL."""
     from hw.boards.boards import find
-    from hw.finn.lowering import load_hardware
+    from hw.finn.graph import load_hardware
     from hw.finn.rtl import generate
 
     board = find(ctx.config.board.name)

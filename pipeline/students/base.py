@@ -95,7 +95,7 @@ def write_core(
     RAM, and empty where all weights are in the bitstream.
     """
     from hw.core import design
-    from hw.finn.lowering import kept_output, save_hardware
+    from hw.finn.graph import kept_output, save_hardware
     from hw.finn.reader import joined, read_layers
     from hw.mapping.memories import with_products, with_resources
 

@@ -72,13 +72,13 @@ class Imported(StudentKind):
 
 def read_network(ctx: StageContext) -> Facts:
     """Copy the network, in one file, and the recorded tensors as bytes; write what the network takes."""
-    from hw.finn.lowering.reference import integers_of
+    from hw.finn.execution import integers_of
     from pipeline.artefacts.imported import Entry, Recorded
 
     asked = ctx.config.student_as(ImportedStudent)
     copy = ctx.work / "network.qonnx.onnx"
     copy.write_bytes(network_content(asked))
-    made = integers_of(copy, given=asked.given, log=ctx.log("network.log"))
+    made = integers_of(copy, values=asked.given, log=ctx.log("network.log"))
     shape = made.layout.shape
     if asked.flattened and len(shape) > 1:
         raise ConfigError(f"student.flattened: the network takes {shape}, in a known order; remove the key")
@@ -91,7 +91,8 @@ def read_network(ctx: StageContext) -> Facts:
 
 def compile_core(ctx: StageContext) -> Facts:
     """Lower the network, folded as the build file says; write its integer reference, metrics and core."""
-    from hw.finn.lowering import Fold, Folding, lower
+    from hw.dataflow.fold import Fold
+    from hw.finn.lowering import Folding, lower
     from pipeline.artefacts.imported import Entry
 
     asked = ctx.config.compile
@@ -104,7 +105,7 @@ def compile_core(ctx: StageContext) -> Facts:
         folding=Folding(asked.target_cycles, folds),
         label=asked.output == "label",
         log=ctx.log("finn.log"),
-        given=entry.given,
+        values=entry.values,
     )
     return write_core(
         ctx,
@@ -155,7 +156,7 @@ def _measure(ctx: StageContext, trial: "Trial", output: "Affine") -> "Metrics":
     """Scores where there are labels, and the differences."""
     import numpy as np
 
-    from hw.finn.lowering.reference import execute_given
+    from hw.finn.execution import execute_imported
     from hw.imported.difference import between
     from pipeline.artefacts.imported import classified
     from pipeline.artefacts.metrics import Metrics
@@ -164,10 +165,10 @@ def _measure(ctx: StageContext, trial: "Trial", output: "Affine") -> "Metrics":
     golden, frames, labels = ctx.work / "golden.onnx", trial.frames, trial.labels
     (logits,) = run_onnx(golden, {"x": trial.core_frames}, ["logits"])
     count = min(ctx.config.verify.network_samples, len(frames))
-    network = execute_given(
+    network = execute_imported(
         ctx.input("network", "network.qonnx.onnx"),
         frames[:count],
-        given=trial.entry.given,
+        values=trial.entry.values,
         log=ctx.log("network.log"),
     )
     found = Metrics("accuracy", difference=between(network, logits[:count].astype(np.int64), output))

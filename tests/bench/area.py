@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from common.errors import ToolError
-from hw.finn.lowering import Fold
+from hw.dataflow.fold import Fold
 from tests.bench.counted import FLOWS, Design, synthesize
 from tests.bench.peers import finn_rtl, network, nngen_rtl, own, unrolled
 from tests.bench.peers.network import Layers

@@ -22,7 +22,8 @@ from qonnx.util.cleanup import cleanup_model
 from common.topology import Conv, Dense, MaxPool, Topology
 from hw.boards.boards import find
 from hw.core import design
-from hw.finn.lowering import Folding, execute, lower
+from hw.finn.execution import execute
+from hw.finn.lowering import Folding, lower
 from hw.finn.reader import read
 from hw.mapping.folding import fold
 from hw.simulation.simulate import CoreSimulator

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from common.errors import RetortError
 from common.onnx_checks import check_network
-from hw.finn.lowering import Bytes, Folding, lower
-from hw.finn.lowering.reference import integers_of
+from hw.finn.execution import integers_of
+from hw.finn.lowering import Folding, lower
+from hw.imported import ByteValues
 from models.data.outline import FIXED
 from pipeline.config.data import known_of
 from pipeline.config.file import check, parse
@@ -227,13 +228,13 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
 def take_network(path: Path) -> None:
     """What stage `network` does with it."""
     network_content(ImportedStudent(kind="imported", path=str(path)))
-    made = integers_of(path, given=Bytes(1 / 64), log=path.with_suffix(".log"))
+    made = integers_of(path, values=ByteValues(1 / 64), log=path.with_suffix(".log"))
     assert min(made.layout.shape) > 0 and made.outputs > 0 and made.meaning.scale > 0
 
 
 def lower_network(path: Path) -> None:
     take_network(path)
-    lower(path, folding=Folding(500), label=False, log=path.with_suffix(".log"), given=Bytes(1 / 64))
+    lower(path, folding=Folding(500), label=False, log=path.with_suffix(".log"), values=ByteValues(1 / 64))
 
 
 def fuzz_networks(models: list[bytes], take: Callable[[Path], None], how: settings) -> None:

@@ -13,7 +13,7 @@ from hw.boards.board import Board
 from hw.boards.boards import BOARDS, find
 from hw.core import CoreDesign, design
 from hw.dataflow import DataflowGraph
-from hw.finn.lowering import Fold
+from hw.dataflow.fold import Fold
 from hw.finn.reader import read
 from hw.implementation import bitstream
 from hw.implementation.bitstream import Utilization

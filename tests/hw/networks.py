@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw.dataflow import ArgMax, DataflowGraph, Layer, MatrixVector, Threshold, connect
-from hw.finn.lowering import Fold, Folding, lower
+from hw.dataflow.fold import Fold
+from hw.finn.lowering import Folding, lower
 from models.export import qonnx_model, save_model
 from models.students.integer import Dense, IntegerLayer, IntegerNetwork
 

@@ -9,9 +9,8 @@ import numpy as np
 
 from common.errors import LoweringError
 from hw.dataflow.fold import Fold
-from hw.finn.lowering.session import apply
-from hw.finn.origin import origin_of
-from hw.finn.reader import is_kind
+from hw.finn.graph import apply, is_kind
+from hw.imported.origin import origin_of
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,14 @@
 """From a streamlined network to FINN's hardware layers, and those alone."""
 
-from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
 
-from common.errors import LoweringError, ModelFileError
-from hw.finn.lowering.session import PART, apply, naming
-from hw.interface import Affine
+from common.errors import LoweringError
+from hw.finn.graph import apply, naming
 
-_KEPT = "retort_output_"
+PART = "xc7z020clg400-1"
+"""FINN wants an AMD part to choose layer variants; nothing in the dataflow form depends on it."""
 
 
 def to_layers(model: Any) -> Any:
@@ -128,20 +127,6 @@ def scalar_end(model: Any) -> list[Any]:
         ends.append(node)
         name = node.input[0]
     return ends
-
-
-def keep_output(model: Any, output: Affine) -> None:
-    """Write into the hardware part what its outputs stand for, or what they did before an arg-max."""
-    for key, number in asdict(output).items():
-        model.set_metadata_prop(f"{_KEPT}{key}", repr(number))
-
-
-def kept_output(model: Any) -> Affine:
-    """What `keep_output` wrote; raises `ModelFileError`."""
-    try:
-        return Affine(*(float(model.get_metadata_prop(f"{_KEPT}{each.name}")) for each in fields(Affine)))
-    except (TypeError, ValueError) as error:
-        raise ModelFileError("hardware.onnx: says not what its outputs stand for; compile again") from error
 
 
 def logit_scale(model: Any) -> tuple[float, float]:

@@ -1,29 +1,10 @@
 """From QONNX to integers: scales and batch-norms into thresholds, convolutions to matrices, channels last."""
 
-from pathlib import Path
 from typing import Any
 
-from common.errors import LoweringError, ModelFileError
-from common.onnx_checks import check_network
-from hw.finn.lowering.session import apply, naming, settle
-from hw.finn.origin import NoteParameters, note_outputs
-from hw.imported.dialect import as_meant
-
-
-def load(qonnx: Path) -> Any:
-    """A QONNX file, tidied (a qonnx `ModelWrapper`); raises `ModelFileError`."""
-    from qonnx.core.modelwrapper import ModelWrapper
-    from qonnx.util.cleanup import cleanup_model
-
-    try:
-        model = ModelWrapper(str(qonnx))
-        check_network(model.model, qonnx.name)
-        model = cleanup_model(note_outputs(model))
-    except ModelFileError:
-        raise
-    except Exception as error:  # of the parser, the checker and qonnx, whose assertions are not typed
-        raise ModelFileError(f"{qonnx}: not a QONNX network ({error!r:.200}); export it again") from error
-    return as_meant(model)
+from common.errors import LoweringError
+from hw.finn.graph import apply, naming, settle
+from hw.imported.origin import NoteParameters
 
 
 def take_bytes(model: Any) -> None:

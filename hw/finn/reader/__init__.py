@@ -9,7 +9,7 @@ from typing import Any
 from common.errors import LoweringError
 from hw.dataflow import DataflowGraph
 from hw.dataflow.connect import connect
-from hw.finn.reader.kinds import PLUMBING, base_kind, is_kind
+from hw.finn.graph import PLUMBING, base_kind, is_kind
 from hw.finn.reader.layers import READERS
 from hw.finn.reader.reading import Reading
 from hw.finn.reader.streams import input_stream

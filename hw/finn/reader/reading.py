@@ -9,9 +9,9 @@ import numpy as np
 
 from common.errors import LoweringError
 from hw.dataflow import Depthwise, Integers, Layer, MatrixVector
-from hw.finn.origin import origin_of
-from hw.finn.reader.kinds import PLUMBING, base_kind
+from hw.finn.graph import PLUMBING, base_kind
 from hw.finn.reader.streams import NO_PADDING, Stream, exact
+from hw.imported.origin import origin_of
 
 _NAMES = {"ConvolutionInputGenerator": "window", "ElementwiseAdd": "add"}
 """What layers are called where FINN's own name, in lower case, would not do."""

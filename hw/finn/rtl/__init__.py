@@ -12,12 +12,12 @@ from typing import Any
 
 from common.errors import ModelFileError
 from common.jsonfile import JsonFile
-from hw.finn.lowering import save_hardware
-from hw.finn.lowering.session import finn_failures, finn_session
+from hw.finn.graph import save_hardware
 from hw.finn.rtl import fixups, sources
 from hw.finn.rtl.nodes import Estimate, Node, estimate, implement, listing, require_row, write_verilog
 from hw.finn.rtl.streams import FinnStream, streams_of
 from hw.finn.rtl.top import NAME, top
+from hw.finn.session import finn_failures, finn_session
 
 ARCHIVE, GRAPH = "finn_rtl.zip", "implemented.onnx"
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
-from hw.finn.lowering import load_hardware
-from hw.finn.lowering.session import finn_failures, finn_session
+from hw.finn.graph import load_hardware
 from hw.finn.rtl import ARCHIVE, FINN_RTL, GRAPH
 from hw.finn.rtl.synthesis import Cells, count
+from hw.finn.session import finn_failures, finn_session
 
 
 @dataclass(frozen=True)

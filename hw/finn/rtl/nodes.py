@@ -6,8 +6,7 @@ from typing import Any
 
 from common.errors import LoweringError
 from hw.finn.execution import unspecialized
-from hw.finn.lowering.session import apply, naming
-from hw.finn.reader import base_kind
+from hw.finn.graph import apply, base_kind, naming
 
 VITIS = "Vitis HLS"
 

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from hw.finn.lowering import Fold, Folding, lower
-from hw.finn.lowering.session import PART, apply
+from hw.dataflow.fold import Fold
+from hw.finn.graph import apply
+from hw.finn.lowering import Folding, lower
+from hw.finn.lowering.layers import PART
 from hw.finn.rtl.fixups import FOR_YOSYS, fixed
 from hw.finn.rtl.synthesis import READ, UNREAD, amd_cell
 from models.export import qonnx_model, save_model

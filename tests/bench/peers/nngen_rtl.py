@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from hw.finn.lowering import Fold
+from hw.dataflow.fold import Fold
 from tests.bench.peers.network import ACTIVATION_BITS, INPUT_BITS, Layers, execute, frames, inputs
 
 TOP = "nngen_top"

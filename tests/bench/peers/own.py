@@ -13,7 +13,7 @@ from amaranth.lib.wiring import In, Out
 from hw.core.module import kernel_of
 from hw.core.verilog import to_verilog
 from hw.dataflow import MatrixVector, Multiply, Threshold
-from hw.finn.lowering import Fold
+from hw.dataflow.fold import Fold
 from hw.kernels import specs
 from hw.kernels.movement import WidthConverter
 from hw.kernels.specs.base import ValueType

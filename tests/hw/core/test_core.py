@@ -27,7 +27,8 @@ from hw.dataflow import (
     Window,
     connect,
 )
-from hw.finn.lowering import Fold, Folding
+from hw.dataflow.fold import Fold
+from hw.finn.lowering import Folding
 from hw.finn.reader import read
 from hw.simulation import verilator
 from hw.tools.tools import run_yosys

@@ -22,7 +22,7 @@ from hw.dataflow import (
     WidthConverter,
     Window,
 )
-from hw.finn.lowering import Fold
+from hw.dataflow.fold import Fold
 from tests.hw.networks import graph_of, random_folds, random_frames, random_network
 
 

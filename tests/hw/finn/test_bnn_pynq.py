@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hw.finn.lowering import Bytes, Fold, Folding, lower
+from hw.dataflow.fold import Fold
+from hw.finn.lowering import Folding, lower
 from hw.finn.reader import read
 from hw.finn.rtl import FinnRtl, generate
 from hw.finn.rtl.simulate import FinnSimulator
+from hw.imported import ByteValues
 from tests.hw.networks import random_frames
 
 pytestmark = pytest.mark.slow
@@ -44,7 +46,7 @@ def made(name: str, folds: tuple[Fold, ...], folder: Path) -> tuple[Any, FinnRtl
         folding=Folding(folds=folds),
         label=False,
         log=folder / "finn.log",
-        given=Bytes(1 / 255),
+        values=ByteValues(1 / 255),
     )
     part, log = "xc7z020clg400-1", folder / "rtl.log"
     return model, generate(model, part=part, clock_hz=100e6, folder=folder, log=log)

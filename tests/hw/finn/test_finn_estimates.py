@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import LoweringError, ToolError
-from hw.finn.lowering import Fold
+from hw.dataflow.fold import Fold
 from hw.finn.reader import read
 from hw.finn.rtl import ARCHIVE, generate, sources, synthesis
 from hw.finn.rtl.estimates import estimates

@@ -8,8 +8,11 @@ import pytest
 
 from common.errors import LoweringError
 from hw.dataflow import ArgMax, MatrixVector, Threshold, Window
-from hw.finn.lowering import Fold, Folding, execute, lower
-from hw.finn.reader import base_kind, is_kind, layers, read
+from hw.dataflow.fold import Fold
+from hw.finn.execution import execute
+from hw.finn.graph import base_kind, is_kind
+from hw.finn.lowering import Folding, lower
+from hw.finn.reader import layers, read
 from hw.finn.reader.streams import input_stream, pad_value
 from hw.kernels.selection import select
 from tests.hw.qonnx import Network

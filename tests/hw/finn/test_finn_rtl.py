@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from common.errors import LoweringError, ModelFileError, VerificationError
-from hw.finn.lowering import Fold, Folding, lower
+from hw.dataflow.fold import Fold
+from hw.finn.lowering import Folding, lower
 from hw.finn.reader import read
 from hw.finn.rtl import ARCHIVE, FINN_RTL, GRAPH, FinnRtl, FinnStream, fixups, generate, sources
 from hw.finn.rtl import nodes as nodes_module

@@ -15,11 +15,13 @@ from onnx import helper, numpy_helper
 
 from common.errors import LoweringError, ModelFileError
 from hw.dataflow import DataflowGraph, GlobalSum, MatrixVector, MaxPool, Reduce, Threshold, Window
+from hw.dataflow.fold import Fold
 from hw.finn import lowering
-from hw.finn.execution import Reference
-from hw.finn.lowering import Fold, Folding, execute, load_hardware, lower, save_hardware
-from hw.finn.origin import Origin
-from hw.finn.reader import is_kind, read
+from hw.finn.execution import Reference, execute
+from hw.finn.graph import is_kind, load_hardware, save_hardware
+from hw.finn.lowering import Folding, lower
+from hw.finn.reader import read
+from hw.imported.origin import Origin
 from tests.hw.qonnx import Network, Value, frames_of
 
 Folds = Sequence[tuple[int, int]]
@@ -329,7 +331,9 @@ def test_lowered_twice_to_the_same_bytes(tmp_path: Path) -> None:
 LOWER_AND_SAVE = """
 import sys
 from pathlib import Path
-from hw.finn.lowering import Fold, Folding, lower, save_hardware
+from hw.dataflow.fold import Fold
+from hw.finn.lowering import Folding, lower
+from hw.finn.graph import save_hardware
 folder = Path(sys.argv[1])
 folding = Folding(folds=(Fold(2, 2), Fold(1, 3)))
 model = lower(folder / "student.qonnx.onnx", folding=folding, label=False, log=folder / "other.log")

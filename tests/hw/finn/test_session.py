@@ -6,7 +6,7 @@ import pytest
 from qonnx.core.datatype import DataType
 
 from common.errors import CapacityError, LoweringError
-from hw.finn.lowering.session import finn_failures
+from hw.finn.session import finn_failures
 
 LOG = Path("finn.log")
 

@@ -7,16 +7,16 @@ from qonnx.core.onnx_exec import execute_onnx
 
 from hw.dataflow import DataflowGraph
 from hw.finn.lowering import Folding, lower
-from hw.finn.lowering.streamlining import load
 from hw.finn.reader import read
-from hw.imported import Bytes, Integral, integral
+from hw.imported import ByteValues, Integral, integral
+from hw.imported.file import load
 from tests.hw.foreign import Foreign
 
-SIXTEENTHS = Bytes(1 / 16, -4.0)
+SIXTEENTHS = ByteValues(1 / 16, -4.0)
 
 
 def random_frames(shape: tuple[int, ...], count: int, seed: int = 0) -> np.ndarray:
-    """Bytes (count, *shape): dark, bright, and at random."""
+    """ByteValues (count, *shape): dark, bright, and at random."""
     frames = np.random.default_rng(seed).integers(0, 256, (count, *shape), dtype=np.uint8)
     frames[0], frames[1] = 0, 255
     return frames
@@ -33,7 +33,7 @@ def values_of(made: Integral, integers: np.ndarray) -> np.ndarray:
     return (made.meaning.scale * integers + made.meaning.offset).astype(np.float32)
 
 
-def floats_of(path: Path, given: Bytes, frames: np.ndarray) -> np.ndarray:
+def floats_of(path: Path, given: ByteValues, frames: np.ndarray) -> np.ndarray:
     """What qonnx makes of the network itself, (n, outputs)."""
     model = load(path)
     name, end = model.graph.input[0].name, model.graph.output[0].name
@@ -42,7 +42,7 @@ def floats_of(path: Path, given: Bytes, frames: np.ndarray) -> np.ndarray:
     )
 
 
-def check_values(network: Foreign, path: Path, given: Bytes = SIXTEENTHS, count: int = 24) -> Integral:
+def check_values(network: Foreign, path: Path, given: ByteValues = SIXTEENTHS, count: int = 24) -> Integral:
     """The integers, scaled, are the network's outputs, to the last bit; not all of them the same."""
     network.save(path)
     made = integral(load(path), given)
@@ -53,10 +53,12 @@ def check_values(network: Foreign, path: Path, given: Bytes = SIXTEENTHS, count:
     return made
 
 
-def check_lowered(made: Integral, path: Path, given: Bytes = SIXTEENTHS, count: int = 24) -> DataflowGraph:
+def check_lowered(
+    made: Integral, path: Path, given: ByteValues = SIXTEENTHS, count: int = 24
+) -> DataflowGraph:
     """FINN's graph, read, gives the same integers, up to one step and offset for all that it counts by."""
     log = path.with_suffix(".log")
-    graph = read(lower(path, folding=Folding(target_cycles=2000), label=False, log=log, given=given))
+    graph = read(lower(path, folding=Folding(target_cycles=2000), label=False, log=log, values=given))
     frames = random_frames(made.layout.shape, count)
     found = graph.execute(made.layout.to_core(frames).reshape(count, -1).astype(np.int64))
     wanted = integers_of(made, frames)

@@ -18,13 +18,13 @@ from torch import nn
 
 from hw.dataflow.golden import golden_from_graph
 from hw.finn.lowering import Folding, lower
-from hw.finn.lowering.streamlining import load
 from hw.finn.reader import read
-from hw.imported import Bytes, integral
+from hw.imported import ByteValues, integral
+from hw.imported.file import load
 from tests.hw.imported.checking import random_frames
 
 FRAMES = 1000
-SIXTEENTHS = Bytes(1 / 16)
+SIXTEENTHS = ByteValues(1 / 16)
 
 
 def dense(*, fixed: bool) -> nn.Module:
@@ -98,11 +98,11 @@ def settled(make: Callable[..., nn.Module], shape: tuple[int, ...], *, exact: bo
     return network.eval()
 
 
-def logits_of(path: Path, given: Bytes, frames: np.ndarray) -> tuple[np.ndarray, float, float]:
+def logits_of(path: Path, given: ByteValues, frames: np.ndarray) -> tuple[np.ndarray, float, float]:
     """Golden's integers for frames, and what they stand for."""
     made = integral(load(path), given)
     log = path.with_suffix(".log")
-    graph = read(lower(path, folding=Folding(target_cycles=2000), label=False, log=log, given=given))
+    graph = read(lower(path, folding=Folding(target_cycles=2000), label=False, log=log, values=given))
     session = onnxruntime.InferenceSession(golden_from_graph(graph).SerializeToString())
     (logits,) = session.run(["logits"], {"x": made.layout.to_core(frames)})
     return logits, made.meaning.scale, made.meaning.offset

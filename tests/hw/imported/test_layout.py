@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from common.errors import LoweringError
-from hw.finn.lowering.streamlining import load
-from hw.imported import Bytes, Layout
+from hw.imported import ByteValues, Layout
+from hw.imported.file import load
 from hw.imported.layout import leading
 from hw.imported.steps import MAKERS
 from tests.hw.foreign import Foreign
@@ -15,12 +15,12 @@ from tests.hw.foreign import Foreign
 
 def test_a_float_for_each_channel() -> None:
     frames = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
-    floats = Bytes((1.0, 2.0, 0.5), (0.0, -1.0, 3.0)).floats(frames)
+    floats = ByteValues((1.0, 2.0, 0.5), (0.0, -1.0, 3.0)).floats(frames)
     assert floats.dtype == np.float32
     np.testing.assert_array_equal(floats[:, 1], 2.0 * frames[:, 1] - 1)
     np.testing.assert_array_equal(floats[:, 2], 0.5 * frames[:, 2] + 3)
     with pytest.raises(LoweringError, match=r"its input is \(1, 3, 4\): 2 numbers"):
-        Bytes((1.0, 2.0)).floats(frames)
+        ByteValues((1.0, 2.0)).floats(frames)
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hw.dataflow import GlobalSum
-from hw.finn.lowering.streamlining import load
-from hw.imported import Bytes, integral
+from hw.imported import ByteValues, integral
+from hw.imported.file import load
 from tests.hw.foreign import Foreign
 from tests.hw.imported.checking import (
     check_lowered,
@@ -86,11 +86,11 @@ def random_network(seed: int) -> Exact:
 def test_random_networks_of_every_rounding_mode(tmp_path: Path, seed: int) -> None:
     network = random_network(seed)
     path = network.save(tmp_path / "x.onnx")
-    made = integral(load(path), Bytes(1 / 16, -4.0))
+    made = integral(load(path), ByteValues(1 / 16, -4.0))
     assert made.error == 0
     frames = random_frames(made.layout.shape, 12, seed)
     values = values_of(made, integers_of(made, frames))
-    wanted = floats_of(path, Bytes(1 / 16, -4.0), frames)
+    wanted = floats_of(path, ByteValues(1 / 16, -4.0), frames)
     # Averages over 7 x 7 pixels and fewer are no powers of two.
     np.testing.assert_allclose(values, wanted, rtol=0, atol=1e-4 * made.meaning.scale)
 

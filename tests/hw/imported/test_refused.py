@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from common.errors import LoweringError
-from hw.finn.lowering.streamlining import load
-from hw.imported import Bytes, integral
+from hw.imported import ByteValues, integral
+from hw.imported.file import load
 from tests.hw.foreign import Foreign
 
 
@@ -153,4 +153,4 @@ def test_the_node_to_blame_is_named(
     network = Foreign(shape)
     make(network)
     with pytest.raises(LoweringError, match=message):
-        integral(load(network.save(tmp_path / "x.onnx")), Bytes(1 / 16, -4.0))
+        integral(load(network.save(tmp_path / "x.onnx")), ByteValues(1 / 16, -4.0))

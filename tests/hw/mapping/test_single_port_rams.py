@@ -10,7 +10,7 @@ from common.errors import LoweringError, ModelFileError
 from hw.boards.boards import FAMILIES, find
 from hw.core import CoreDesign, design
 from hw.dataflow import DataflowGraph, Integers, MatrixVector
-from hw.finn.lowering import Fold
+from hw.dataflow.fold import Fold
 from hw.host.host import Link
 from hw.implementation import bitstream
 from hw.mapping.cost import estimate, shell_cost

@@ -10,7 +10,7 @@ import pytest
 from common.errors import ToolError
 from hw.core import CoreDesign, design
 from hw.dataflow import DataflowGraph
-from hw.finn.lowering import Fold
+from hw.dataflow.fold import Fold
 from hw.interface import Tap
 from hw.simulation import simulate
 from hw.simulation.simulate import CoreSimulator, Simulation

@@ -15,9 +15,10 @@ import pytest
 
 from common.errors import ToolError, ToolMissingError
 from hw.boards.boards import find
-from hw.finn.lowering import Fold, load_hardware
-from hw.finn.lowering.session import finn_session
+from hw.dataflow.fold import Fold
+from hw.finn.graph import load_hardware
 from hw.finn.rtl import GRAPH, generate
+from hw.finn.session import finn_session
 from hw.finn.vivado import finn_build
 from hw.finn.vivado.machines import Local, build
 from hw.finn.vivado.plan import Target, make_plan

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hw.boards.boards import find
-from hw.finn.lowering import Fold
+from hw.dataflow.fold import Fold
 from hw.finn.reader import read
 from hw.finn.rtl import GRAPH, generate
 from hw.finn.vivado.machines import Local, build

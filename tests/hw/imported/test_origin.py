@@ -9,8 +9,9 @@ import pytest
 
 from hw.dataflow import Depthwise, GlobalSum, MatrixVector, Threshold
 from hw.dataflow.fold import Fold
-from hw.finn.lowering import Bytes, Folding, lower
+from hw.finn.lowering import Folding, lower
 from hw.finn.reader import joined, read_layers
+from hw.imported import ByteValues
 from models.export import golden_model, qonnx_model, save_model
 from models.students.integer import Add, IntegerNetwork, MaxPool
 from tests.hw.foreign import Foreign
@@ -117,7 +118,7 @@ def test_folds_are_in_the_order_of_an_imported_file(tmp_path: Path) -> None:
         folding=Folding(folds=folds),
         label=False,
         log=tmp_path / "finn.log",
-        given=Bytes(1 / 64, -2.0),
+        values=ByteValues(1 / 64, -2.0),
     )
     reading = read_layers(model)
     found = {

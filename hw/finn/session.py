@@ -1,23 +1,16 @@
-"""FINN at work: its settings and build folder, for as long as it is needed, and its passes applied."""
+"""FINN at work: its settings and its build folder, for as long as it is needed; its failures."""
 
 import contextlib
 import os
 import tempfile
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from common.errors import LoweringError, RetortError
 
-PART = "xc7z020clg400-1"
-"""FINN wants an AMD part to choose layer variants; nothing in the dataflow form depends on it."""
-
 _THEIRS = ("finn", "qonnx")
-
-ROUNDS = 40
-"""Streamlining settles in fewer than a round for each branch of a network; more is a cycle of rewrites."""
 
 
 @contextlib.contextmanager
@@ -64,28 +57,3 @@ def finn_failures(what: str, log: Path) -> Iterator[None]:
 def _of_finn(error: Exception) -> bool:
     frames = traceback.walk_tb(error.__traceback__)
     return any(str(frame.f_globals.get("__name__")).split(".")[0] in _THEIRS for frame, _ in frames)
-
-
-def apply(model: Any, transformations: Sequence[Any]) -> Any:
-    """The transformations, one after the other."""
-    for transformation in transformations:
-        model = model.transform(transformation)
-    return model
-
-
-def settle(model: Any, moves: Sequence[Any], after: Sequence[Any] = ()) -> Any:
-    """The `moves`, and what comes `after` a move, over and over until no move changes the graph."""
-    for _ in range(ROUNDS):
-        before = model.model.SerializeToString(deterministic=True)
-        model = apply(model, moves)
-        if model.model.SerializeToString(deterministic=True) == before:
-            return model
-        model = apply(model, after)
-    raise LoweringError(f"FINN's streamlining does not settle in {ROUNDS} rounds")
-
-
-def naming() -> list[Any]:
-    """The passes that name nodes and tensors by kind and place."""
-    from qonnx.transformation.general import GiveReadableTensorNames, GiveUniqueNodeNames
-
-    return [GiveUniqueNodeNames(), GiveReadableTensorNames()]

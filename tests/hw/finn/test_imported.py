@@ -10,18 +10,20 @@ import pytest
 
 from hw.dataflow import ArgMax, DataflowGraph
 from hw.dataflow.golden import golden_from_graph
-from hw.finn.lowering import Bytes, Folding, execute, kept_output, lower
-from hw.finn.lowering.reference import execute_given, integers_of
+from hw.finn.execution import execute, execute_imported, integers_of
+from hw.finn.graph import kept_output
+from hw.finn.lowering import Folding, lower
 from hw.finn.reader import read
+from hw.imported import ByteValues
 from hw.imported.difference import Difference, between
 from tests.hw.foreign import Foreign
 
-GIVEN = Bytes(1 / 64, -2.0)
+GIVEN = ByteValues(1 / 64, -2.0)
 FOLDING = Folding(target_cycles=2000)
 
 
 def check(
-    path: Path, *, given: Bytes = GIVEN, label: bool = False, count: int = 30
+    path: Path, *, given: ByteValues = GIVEN, label: bool = False, count: int = 30
 ) -> tuple[DataflowGraph, Difference]:
     """FINN's graph, the dataflow form and the reference of it in onnxruntime give the same."""
     log = path.with_suffix(".log")
@@ -38,7 +40,7 @@ def check(
     made = integers_of(path, given=given, log=log)
     taken = made.layout.from_core(frames.reshape(-1, *graph.shape))
     np.testing.assert_array_equal(made.layout.to_core(taken).reshape(count, -1), frames)
-    outputs = execute_given(path, taken, given=given, log=log)
+    outputs = execute_imported(path, taken, given=given, log=log)
     if label:
         np.testing.assert_array_equal(given_by_graph[:, 0], outputs.argmax(axis=1))
         graph = replace(graph, layers=graph.layers[:-1], sources=graph.links[:-1])
@@ -139,10 +141,10 @@ def test_activations_at_the_end_count_from_zero(tmp_path: Path, bits: int, signe
 
 @pytest.mark.parametrize(
     "given",
-    [Bytes(), Bytes(1 / 255), Bytes((0.01, 0.02, 0.03), (0.0, -1.0, 1.0))],
+    [ByteValues(), ByteValues(1 / 255), ByteValues((0.01, 0.02, 0.03), (0.0, -1.0, 1.0))],
     ids=["bytes", "scale", "of each channel"],
 )
-def test_what_a_byte_stands_for(tmp_path: Path, given: Bytes) -> None:
+def test_what_a_byte_stands_for(tmp_path: Path, given: ByteValues) -> None:
     """Thresholds take it up, behind the first layer or those of a quantizer at the input."""
     network = Foreign((3, 4, 4))
     x = network.quant("input", 5, 0.1 if given.scale != 1 else 14.0)
@@ -187,6 +189,6 @@ def bnn_pynq(name: str, path: Path) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["tfc_1w1a", "tfc_1w2a", "tfc_2w2a"])
 def test_fully_connected_examples_of_brevitas(tmp_path: Path, name: str) -> None:
-    graph, found = check(bnn_pynq(name, tmp_path / f"{name}.onnx"), given=Bytes(1 / 255))
+    graph, found = check(bnn_pynq(name, tmp_path / f"{name}.onnx"), given=ByteValues(1 / 255))
     assert graph.shape == (784,)
     assert found.agreement == 1 and found.largest_error < 1e-5

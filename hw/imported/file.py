@@ -1,16 +1,36 @@
-"""What exporters write in QONNX that means something else, said as it is meant."""
+"""QONNX files read, with every quantizer as its exporter means it."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from common.errors import ModelFileError
+from common.onnx_checks import check_network
 from hw.imported.nodes import attributes
+from hw.imported.origin import note_outputs
 
 ROUNDING = {"ROUND_TO_ZERO": "DOWN"}
 """Brevitas's names of rounding modes that QONNX knows by others."""
 
 
-def as_meant(model: Any) -> Any:
+def load(qonnx: Path) -> Any:
+    """A QONNX file, tidied (a qonnx `ModelWrapper`); raises `ModelFileError`."""
+    from qonnx.core.modelwrapper import ModelWrapper
+    from qonnx.util.cleanup import cleanup_model
+
+    try:
+        model = ModelWrapper(str(qonnx))
+        check_network(model.model, qonnx.name)
+        model = cleanup_model(note_outputs(model))
+    except ModelFileError:
+        raise
+    except Exception as error:  # of the parser, the checker and qonnx, whose assertions are not typed
+        raise ModelFileError(f"{qonnx}: not a QONNX network ({error!r:.200}); export it again") from error
+    return _as_meant(model)
+
+
+def _as_meant(model: Any) -> Any:
     """The network with every quantizer as its exporter means it.
 
     Brevitas exports a `QuantReLU` of one bit, whose values are 0 and its scale, as `BipolarQuant` behind

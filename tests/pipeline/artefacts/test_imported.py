@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from common.errors import DataError, StoreError
-from hw.imported import Bytes, Layout
+from hw.imported import ByteValues, Layout
 from hw.interface import Affine
 from models.data import Dataset, Scaling, Split, save
 from pipeline.artefacts.imported import Entry, Recorded, Trial, classified, load_trial
@@ -15,15 +15,17 @@ RNG = np.random.default_rng(0)
 
 
 def entry(*shape: int, scale: float | tuple[float, ...] = 1.0, outputs: int = 2, end: str = "") -> Entry:
-    return Entry(Layout(shape), Bytes(scale, -1.0), outputs, end)
+    return Entry(Layout(shape), ByteValues(scale, -1.0), outputs, end)
 
 
 def frames(*shape: int) -> np.ndarray:
     return RNG.integers(0, 256, shape, dtype=np.uint8)
 
 
-@pytest.mark.parametrize("given", [Bytes(), Bytes(0.5, (0.0, 1.0, -1.0)), Bytes((1.0, 2.0, 3.0), 4.0)])
-def test_entry_is_kept(given: Bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "given", [ByteValues(), ByteValues(0.5, (0.0, 1.0, -1.0)), ByteValues((1.0, 2.0, 3.0), 4.0)]
+)
+def test_entry_is_kept(given: ByteValues, tmp_path: Path) -> None:
     made = Entry(Layout((3, 8, 8), (("transpose", (1, 2, 0)),)), given, 5, "Softmax", "hwc")
     made.save(tmp_path / "network.json")
     assert Entry.load(tmp_path / "network.json") == made
@@ -37,7 +39,7 @@ def test_entry_of_something_else(tmp_path: Path) -> None:
 
 def test_entry_says_what_data_have_to_be() -> None:
     recorded = Recorded(frames(2, 3, 8, 8), np.zeros((2, 5)))
-    made = Entry(Layout((3, 8, 8)), Bytes(0.5, (0.0, 1.0, -1.0)), 5, flattened="chw").contract(recorded)
+    made = Entry(Layout((3, 8, 8)), ByteValues(0.5, (0.0, 1.0, -1.0)), 5, flattened="chw").contract(recorded)
     assert (made.shape, made.flattened) == ((3, 8, 8), "chw")
     assert made.scaling == Scaling((0.0, 1.0, -1.0), (0.5,))
     assert made.recorded is recorded.inputs and entry(4).contract().recorded is None
@@ -106,7 +108,7 @@ def test_frames_as_the_core_takes_them() -> None:
     trial = Trial(entry(3, 4, 5), Dataset("pictures", 2, (4, 5, 3), part, part, part), None)
     np.testing.assert_array_equal(trial.core_frames, x)
     np.testing.assert_array_equal(trial.frames, x.transpose(0, 3, 1, 2))
-    flat = Entry(Layout((3, 4, 5), (("reshape", (60,)),)), Bytes(), 2)
+    flat = Entry(Layout((3, 4, 5), (("reshape", (60,)),)), ByteValues(), 2)
     trial = Trial(flat, trial.data, None)
     np.testing.assert_array_equal(trial.core_frames, x.transpose(0, 3, 1, 2).reshape(2, 60))
     assert trial.labels is not None and trial.labels.tolist() == [1, 0]
