@@ -1,4 +1,4 @@
-"""How far a network made elsewhere is from what hardware makes of it."""
+"""How far an imported network is from what hardware makes of it."""
 
 from dataclasses import dataclass
 from typing import Any

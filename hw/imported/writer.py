@@ -1,4 +1,4 @@
-"""The integer network, node by node, as FINN takes it: pictures with channels first, weights as integers."""
+"""The integer network, node by node, as FINN takes it: images with channels first, weights as integers."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""A network made elsewhere as the stages see it: its input, the frames it is tried on, how far golden is."""
+"""An imported network as the stages see it: its input, the frames it is tried on, how far golden is."""
 
 import json
 from dataclasses import asdict, dataclass

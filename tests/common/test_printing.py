@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from common.printing import printable, short, some
 from common.progress import Lines
 from pipeline.cli.app import app
-from pipeline.engine.engine import _changes
+from pipeline.engine.key import changes
 from tests.pipeline.toy import BUILDS
 
 NASTY = "a\x1b[31mb\x07\r\nc\u202ed\ud800\x9b"
@@ -50,7 +50,7 @@ def test_an_unknown_key_that_would_colour_the_terminal(tmp_path) -> None:
 def test_long_lists_are_told_in_a_line() -> None:
     before = {"version": 1, "seed": 1, "config": list(range(100_000)), "inputs": {}, "tools": {}}
     now = before | {"config": [value + 1 for value in before["config"]]}
-    (change,) = _changes(before, now, [])
+    (change,) = changes(before, now, [])
     assert change.startswith("configuration changed: [0], [1], [2]") and len(change) < 200
     assert change.endswith("and 99992 more")
     assert some(["a", "b"]) == "a, b" and short("x" * 1000, 30) == "x" * 15 + "..." + "x" * 10

@@ -57,7 +57,7 @@ def to_layers(model: Any) -> Any:
 
 
 def _shorten_strides(model: Any) -> None:
-    """Strides no longer than the picture, as FINN's windows want; there is one window then in any case."""
+    """Strides no longer than the image, as FINN's windows want; there is one window then in any case."""
     from qonnx.custom_op.registry import getCustomOp
 
     for node in model.get_nodes_by_op_type("ConvolutionInputGenerator"):

@@ -8,7 +8,7 @@ from hw.imported.origin import NoteParameters
 
 
 def take_bytes(model: Any) -> None:
-    """Declare the network's input uint8, and a picture's channels last."""
+    """Declare the network's input uint8, and a image's channels last."""
     from qonnx.core.data_layout import NHWC
     from qonnx.core.datatype import DataType
 

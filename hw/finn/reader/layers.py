@@ -21,15 +21,15 @@ def _matrix_vector(reading: Reading, name: str, node: Any, op: Any) -> Stream:
     layer = MatrixVector(name, weights, stream.bits, op.get_nodeattr("PE"), op.get_nodeattr("SIMD"), vectors)
     given = replace(sums(stream, weights, constant), source=reading.source_of(stream))
     if vectors > 1:
-        picture = stream.shape if stream.window is None else stream.window.o_shape
-        given = replace(given, shape=(*picture[:2], len(weights)))
+        image = stream.shape if stream.window is None else stream.window.o_shape
+        given = replace(given, shape=(*image[:2], len(weights)))
     return _activate(reading, name, node, op, reading.weigh(node, op, layer, given))
 
 
 def _depthwise(reading: Reading, name: str, node: Any, op: Any) -> Stream:
     stream, weights = reading.streams[node.input[0]], reading.integers(node, 1)
     weights = weights.reshape(len(weights), -1)  # (channels, taps)
-    height, width, _ = stream.picture if stream.window is None else stream.window.o_shape
+    height, width, _ = stream.image if stream.window is None else stream.window.o_shape
     given = channel_sums(stream, weights, (height, width))
     if (weights == 1).all() and _takes_all(stream):
         given = _global_sum(reading, name, stream, given, op.get_nodeattr("PE"))
@@ -41,13 +41,13 @@ def _depthwise(reading: Reading, name: str, node: Any, op: Any) -> Stream:
 
 
 def _takes_all(stream: Stream) -> bool:
-    """Whether a stream's window is the whole picture."""
+    """Whether a stream's window is the whole image."""
     window = stream.window
-    return window is not None and window.kernel == stream.picture[:2] and window.padding == NO_PADDING
+    return window is not None and window.kernel == stream.image[:2] and window.padding == NO_PADDING
 
 
 def _global_sum(reading: Reading, name: str, stream: Stream, given: Stream, pe: int) -> Stream:
-    height, width, channels = stream.picture
+    height, width, channels = stream.image
     layer = GlobalSum(name, height * width, channels, stream.bits, pe)
     return replace(given, source=reading.add(layer, stream.source))
 
@@ -92,7 +92,7 @@ def _window(reading: Reading, name: str, node: Any, op: Any) -> Stream:
     stream = reading.streams[node.input[0]]
     if any(step != 1 for step in op.get_nodeattr("Dilation")):
         raise LoweringError(f"{node.name}: its kernel is dilated; Retort's hardware has no layer for it")
-    height, width, channels = stream.picture
+    height, width, channels = stream.image
     rows, columns = op.get_nodeattr("ConvKernelDim")
     down, across = op.get_nodeattr("Stride")
     depthwise = bool(op.get_nodeattr("depthwise"))

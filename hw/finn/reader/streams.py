@@ -40,7 +40,7 @@ class Stream:
         return self.shape[-1]
 
     @property
-    def picture(self) -> tuple[int, int, int]:
+    def image(self) -> tuple[int, int, int]:
         """Height, width, channels; a vector is one pixel."""
         height, width = self.shape[:2] if len(self.shape) == 3 else (1, 1)
         return height, width, self.channels
@@ -91,12 +91,12 @@ def sums(stream: Stream, weights: Integers, constant: Integers) -> Stream:
     return Stream(stream.source, (len(weights),), least, greatest, stream.scale, offset)
 
 
-def channel_sums(stream: Stream, weights: Integers, picture: tuple[int, int]) -> Stream:
-    """Each channel's taps by its `weights` (channels, taps): a `picture` of rows and columns."""
+def channel_sums(stream: Stream, weights: Integers, image: tuple[int, int]) -> Stream:
+    """Each channel's taps by its `weights` (channels, taps): a `image` of rows and columns."""
     positive, negative = np.maximum(weights, 0).sum(axis=1), np.minimum(weights, 0).sum(axis=1)
     return Stream(
         stream.source,
-        (*picture, len(weights)),
+        (*image, len(weights)),
         positive * stream.low + negative * stream.high,
         positive * stream.high + negative * stream.low,
         stream.scale,

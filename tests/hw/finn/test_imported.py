@@ -1,4 +1,4 @@
-"""Networks made elsewhere through FINN: lowered bit for bit, and how far from what they were."""
+"""Imported networks through FINN: lowered bit for bit, and how far from what they were."""
 
 from collections.abc import Callable
 from dataclasses import replace
