@@ -27,7 +27,7 @@ def check(
 ) -> tuple[DataflowGraph, Difference]:
     """FINN's graph, the dataflow form and the reference of it in onnxruntime give the same."""
     log = path.with_suffix(".log")
-    model = lower(path, folding=FOLDING, label=label, log=log, given=given)
+    model = lower(path, folding=FOLDING, label=label, log=log, values=given)
     graph = read(model)
     frames = np.random.default_rng(0).integers(0, 256, (count, graph.inputs), dtype=np.uint8)
     frames[0], frames[1] = 0, 255
@@ -37,10 +37,10 @@ def check(
     name = "label" if label else "logits"
     (reference,) = session.run([name], {"x": frames.reshape(-1, *graph.shape)})
     np.testing.assert_array_equal(reference.reshape(count, -1), given_by_graph)
-    made = integers_of(path, given=given, log=log)
+    made = integers_of(path, values=given, log=log)
     taken = made.layout.from_core(frames.reshape(-1, *graph.shape))
     np.testing.assert_array_equal(made.layout.to_core(taken).reshape(count, -1), frames)
-    outputs = execute_imported(path, taken, given=given, log=log)
+    outputs = execute_imported(path, taken, values=given, log=log)
     if label:
         np.testing.assert_array_equal(given_by_graph[:, 0], outputs.argmax(axis=1))
         graph = replace(graph, layers=graph.layers[:-1], sources=graph.links[:-1])
