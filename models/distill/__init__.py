@@ -1,4 +1,8 @@
-"""Knowledge distillation: the methods, the sets that students learn from, and their training."""
+"""Knowledge distillation: losses, sources of samples, schedules, and the training of students.
+
+Imports `common`, `models.students`, `models.teachers`, `models.tasks` and `models.training`. Inside, `recipe`
+imports schedules and sources, those import `training`, which imports losses.
+"""
 
 from models.distill.losses import METHODS, HardLabels, LogitMatching, SoftenedSoftmax
 from models.distill.method import Distillation, Signals, WeightedSum

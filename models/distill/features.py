@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from difflib import get_close_matches
 
 import torch
@@ -80,13 +80,6 @@ class Shapes:
         return tuple((name, nearest(size)) for size, name in stages.items())
 
 
-@dataclass
-class Tapped:
-    """Features of the last forward pass, by name."""
-
-    features: dict[str, Tensor] = field(default_factory=dict)
-
-
 def pixels(shape: FeatureShape) -> int:
     """Of each channel."""
     return shape[1] * shape[2]
@@ -98,12 +91,12 @@ def student_features(student: Student, values: list[Tensor]) -> dict[str, Tensor
 
 
 @contextmanager
-def tapped(teacher: nn.Module) -> Iterator[Tapped]:
-    """Record a teacher's features, as (batch, channels, height, width), in every forward pass inside."""
-    found = Tapped()
+def tapped(teacher: nn.Module) -> Iterator[dict[str, Tensor]]:
+    """Record a teacher's features (batch, channels, height, width), by name, of the last forward pass."""
+    found: dict[str, Tensor] = {}
 
     def keep(name: str, value: Tensor) -> None:
-        found.features[name] = value if value.ndim == 4 else value[:, :, None, None]
+        found[name] = value if value.ndim == 4 else value[:, :, None, None]
 
     hooks = [
         module.register_forward_hook(lambda _, __, value, name=name: keep(name, value))
@@ -132,7 +125,7 @@ def shapes_of(student: Student, teacher: nn.Module | None, samples: int = 0) -> 
         if teacher is not None:
             with tapped(teacher.eval()) as found:
                 teacher(x)
-            of_teacher = found.features
+            of_teacher = dict(found)
     for network, mode in modes:
         network.train(mode)
     return Shapes(feature_shapes(of_student), feature_shapes(of_teacher), topology.outputs, samples)

@@ -1,1 +1,1 @@
-"""Students, frozen to integers. Imports `common` and `models.data`."""
+"""Students: quantized networks, their integer form, decision trees. Imports `common` and `models.data`."""

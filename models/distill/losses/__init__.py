@@ -1,4 +1,7 @@
-"""All distillation losses, by their names in the build file."""
+"""All distillation losses, by their names in the build file.
+
+Modules by what losses look at. Imports `models.distill.method` and `features`; torch through `models.lazy`.
+"""
 
 from models.distill.losses.attention_graph import AttentionGraph
 from models.distill.losses.contrastive import ContrastiveRepresentation

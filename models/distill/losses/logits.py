@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -54,11 +55,24 @@ class Softened(WithHardLabels):
         return replace(self, **changed)
 
 
-@dataclass(frozen=True)
-class SoftenedSoftmax(Softened):
-    """Match the teacher's softened class probabilities: T^2 KL(target || student at T).
+class SoftTarget(Softened):
+    """T^2 KL(target || student at T): the factor keeps the gradient's size over T."""
 
-    The factor T^2 keeps the gradient's size over T.
+    @abstractmethod
+    def _log_target(self, signals: Signals) -> Tensor:
+        """Give the target's log-probabilities at T, (batch, classes)."""
+
+    def _logits(self, signals: Signals) -> Tensor:
+        return signals.student
+
+    def _soft_terms(self, signals: Signals, adapters: nn.Module | None) -> dict[str, tuple[float, Tensor]]:
+        soft = divergence(self._log_target(signals), self._logits(signals), self.temperature)
+        return {"soft": (1.0, self.temperature**2 * soft)}
+
+
+@dataclass(frozen=True)
+class SoftenedSoftmax(SoftTarget):
+    """Match the teacher's softened class probabilities: T^2 KL(target || student at T).
 
     Attributes:
         temperature: T.
@@ -89,12 +103,8 @@ class SoftenedSoftmax(Softened):
                 "members; give one for each, or none"
             )
 
-    def _soft_terms(self, signals: Signals, adapters: nn.Module | None) -> dict[str, tuple[float, Tensor]]:
-        soft = divergence(self._log_target(signals.teacher), signals.student, self.temperature)
-        return {"soft": (1.0, self.temperature**2 * soft)}
-
-    def _log_target(self, teacher: Tensor) -> Tensor:
-        """The ensemble's log-probabilities (batch, classes) of logits (members, batch, classes)."""
+    def _log_target(self, signals: Signals) -> Tensor:
+        teacher = signals.teacher
         self.check_members(len(teacher))
         if self.mean == "arithmetic" and not self.member_weights:
             return ensemble_target(teacher, self.temperature)
@@ -107,7 +117,7 @@ class SoftenedSoftmax(Softened):
 
 
 @dataclass(frozen=True)
-class Sqakd(Softened):
+class Sqakd(SoftTarget):
     """Quantization-aware training by the teacher's softened probabilities alone, without labels.
 
     T^2 KL(mean of the members' probabilities at T || student at T), so there are no weights to balance; T = 4
@@ -121,13 +131,12 @@ class Sqakd(Softened):
 
     temperature: Temperature = 4.0
 
-    def _soft_terms(self, signals: Signals, adapters: nn.Module | None) -> dict[str, tuple[float, Tensor]]:
-        target = ensemble_target(signals.teacher, self.temperature)
-        return {"soft": (1.0, self.temperature**2 * divergence(target, signals.student, self.temperature))}
+    def _log_target(self, signals: Signals) -> Tensor:
+        return ensemble_target(signals.teacher, self.temperature)
 
 
 @dataclass(frozen=True)
-class LogitStandardization(Softened):
+class LogitStandardization(SoftTarget):
     """Match softened probabilities of Z-scores, so that the student's logits may have their own size.
 
     Z(v) = (v - mean) / deviation over the classes of each sample, of the student and of each member:
@@ -145,10 +154,11 @@ class LogitStandardization(Softened):
     temperature: Temperature = 2.0
     hard_label_weight: Share = 0.1
 
-    def _soft_terms(self, signals: Signals, adapters: nn.Module | None) -> dict[str, tuple[float, Tensor]]:
-        target = ensemble_target(standardized(signals.teacher), self.temperature)
-        soft = divergence(target, standardized(signals.student), self.temperature)
-        return {"soft": (1.0, self.temperature**2 * soft)}
+    def _log_target(self, signals: Signals) -> Tensor:
+        return ensemble_target(standardized(signals.teacher), self.temperature)
+
+    def _logits(self, signals: Signals) -> Tensor:
+        return standardized(signals.student)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from common.settings import Fraction, Positive, Share
-from models.distill.losses.logits import Softened, divergence
+from models.distill.losses.logits import SoftTarget
 from models.distill.method import Distillation, Need, Signals, Temperature
 from models.lazy import F, torch
 
@@ -45,7 +45,7 @@ class LabelSmoothing(Distillation):
 
 
 @dataclass(frozen=True)
-class VirtualTeacher(Softened):
+class VirtualTeacher(SoftTarget):
     """Match the softened probabilities of a virtual teacher that is always right (Tf-KD_reg).
 
     It gives the true class the probability `correct` (the paper's a), and each other class
@@ -62,13 +62,12 @@ class VirtualTeacher(Softened):
     correct: Fraction = 0.99
     hard_label_weight: Share = 0.9
 
-    def _soft_terms(self, signals: Signals, adapters: nn.Module | None) -> dict[str, tuple[float, Tensor]]:
+    def _log_target(self, signals: Signals) -> Tensor:
         student, classes = signals.student, signals.student.shape[-1]
         is_true = F.one_hot(signals.labels, classes).bool()
         logs = torch.full_like(student, math.log((1 - self.correct) / (classes - 1)))
         logs = logs.masked_fill(is_true, math.log(self.correct))
-        target = F.log_softmax(logs / self.temperature, dim=-1)
-        return {"soft": (1.0, self.temperature**2 * divergence(target, student, self.temperature))}
+        return F.log_softmax(logs / self.temperature, dim=-1)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,7 @@
-"""All schedules, by their names in the build file."""
+"""All schedules, by their names in the build file.
+
+Each schedule imports its training code when it runs. Imports `models.distill.losses` and `training`.
+"""
 
 from models.distill.schedules.base import OneStep, Schedule
 from models.distill.schedules.features_first import FitNets, FspStages

@@ -5,7 +5,7 @@ block gives what the teacher's gives, and is absorbed into the block's own weigh
 theorem 1), which costs the student nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from common.topology import INPUT, Conv, Dense, Step, Topology
-from models.distill.features import Pairs, Tapped, tapped
+from models.distill.features import Pairs, tapped
 from models.students.student import Student, StudentLayer
 
 Matrix = NDArray[np.float64]
@@ -147,9 +147,9 @@ def _sources(student: Student, x: Tensor, layer: StudentLayer) -> list[Tensor]:
     return [frames[source] for source in layer.step.sources]
 
 
-def _features(found: Tapped, name: str, step: Step) -> Matrix:
+def _features(found: Mapping[str, Tensor], name: str, step: Step) -> Matrix:
     """The teacher's features, averaged to the student's pixels: (samples * pixels, channels)."""
-    return _rows(nn.functional.adaptive_avg_pool2d(found.features[name], step.out_shape[:2]))
+    return _rows(nn.functional.adaptive_avg_pool2d(found[name], step.out_shape[:2]))
 
 
 def _rows(frames: Tensor) -> Matrix:

@@ -51,7 +51,7 @@ class JointTraining(nn.Module):
             return self.learner(x)
         with tapped(self.members[0]) as found:
             logits = self._ask(x)
-        features = {name: value.detach() for name, value in found.features.items()}
+        features = {name: value.detach() for name, value in found.items()}
         hints = TeacherOutputs(logits.detach(), features, self._ask_quietly)
         signals = self.learner.signals(x, batch._replace(hints=hints))
         terms: dict[str, Tensor] = dict(self.learner.loss.terms(signals, self.learner.adapters))

@@ -1,4 +1,4 @@
-"""All sources of samples, by their names in the build file."""
+"""All sources of samples, by their names in the build file. Imports `models.distill.training`, lazily."""
 
 from models.distill.sources.base import Source, TrainingData
 from models.distill.sources.data_impressions import DataImpressions

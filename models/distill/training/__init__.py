@@ -1,1 +1,1 @@
-"""Students in training, with what teachers say. Imports losses, sources and schedules."""
+"""Training students: the setup, the teacher's outputs, the transfer set. Imports `models.distill.losses`."""

@@ -56,7 +56,7 @@ class LiveTeacher:
         """Evaluate all members on `x`."""
         with torch.no_grad(), tapped(self.members[0]) if self.features else nullcontext() as found:
             logits = self.ask(x)
-        return TeacherOutputs(logits, dict(found.features) if found else {}, self.ask)
+        return TeacherOutputs(logits, dict(found or {}), self.ask)
 
     def ask(self, x: Tensor) -> Tensor:
         """The logits of all members on samples (batch, features): (members, batch, classes)."""

@@ -117,7 +117,7 @@ def target_of(student, teacher, pair, x, ridge):
         frames |= dict(enumerate(student.values(x)))
         z = layer.norm(layer.accumulate(*(frames[source] for source in layer.step.sources)))
         shape = layer.step.out_shape[:2]
-        t = nn.functional.adaptive_avg_pool2d(found.features[pair[1]], shape)
+        t = nn.functional.adaptive_avg_pool2d(found[pair[1]], shape)
     z, t = (each.permute(0, 2, 3, 1).flatten(0, 2).double().numpy() for each in (z, t))
     t0, z0 = t - t.mean(axis=0), z - z.mean(axis=0)
     weight = ridge * (t0**2).sum() / t.shape[1]
