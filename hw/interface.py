@@ -141,21 +141,6 @@ class WeightsFormat:
 
 
 @dataclass(frozen=True)
-class Tap:
-    """A stream inside `core.v` that is recorded: output of submodule `instance`, `lanes` values of `bits`."""
-
-    instance: str
-    lanes: int
-    bits: int
-
-    @property
-    def word_bytes(self) -> int:
-        """Bytes that Verilator keeps a word in."""
-        bits = self.lanes * self.bits
-        return next((size for size in (1, 2, 4, 8) if bits <= size * 8), -(-bits // 32) * 4)
-
-
-@dataclass(frozen=True)
 class Affine:
     """What value an integer stands for: `value = scale * integer + offset`.
 

@@ -13,7 +13,7 @@ from amaranth.lib.wiring import In, Out, PureInterface
 from hw import dataflow
 from hw.core.verilog import to_verilog
 from hw.dataflow import INPUT, DataflowGraph
-from hw.interface import CoreInterface, Tap
+from hw.interface import CoreInterface
 from hw.kernels import specs
 from hw.kernels.depthwise import Depthwise
 from hw.kernels.matrix_vector import MatrixVector
@@ -44,6 +44,21 @@ KERNELS: Mapping[type[Spec], type[Kernel[Any]]] = {
     specs.Tree: Tree,
 }
 """The component of every specification."""
+
+
+@dataclass(frozen=True)
+class Tap:
+    """A stream inside `core.v` that is recorded: output of submodule `instance`, `lanes` values of `bits`."""
+
+    instance: str
+    lanes: int
+    bits: int
+
+    @property
+    def word_bytes(self) -> int:
+        """Bytes that Verilator keeps a word in."""
+        bits = self.lanes * self.bits
+        return next((size for size in (1, 2, 4, 8) if bits <= size * 8), -(-bits // 32) * 4)
 
 
 def kernel_of(spec: Spec) -> Kernel[Any]:

@@ -1,4 +1,4 @@
 """Verilator models of cores, netlists, bitstreams and boards, and how they are driven.
 
-Imports `hw.boards`, `hw.implementation`, `hw.shells`, `hw.tools` and `hw.interface`.
+Imports `hw.boards`, `hw.core`, `hw.implementation`, `hw.shells`, `hw.tools` and `hw.interface`.
 """

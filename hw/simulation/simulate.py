@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import VerificationError
-from hw.interface import CoreInterface, Tap
+from hw.core.module import Tap
+from hw.interface import CoreInterface
 from hw.simulation import verilator
 from hw.tools.tools import reading, run
 

@@ -13,8 +13,9 @@ from common.errors import StoreError
 from common.progress import Step
 from hw.boards.board import Board
 from hw.boards.boards import find
+from hw.core.module import Tap
 from hw.host.deployment import Target
-from hw.interface import CoreInterface, Tap, load_weights
+from hw.interface import CoreInterface, load_weights
 from hw.shells.protocol import design_identity
 from hw.simulation.simulate import CoreSimulator
 from models import data

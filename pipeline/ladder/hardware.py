@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from common.errors import LinkError, VerificationError
+from hw.core.module import Tap
 from hw.host.deployment import execute, find_package
 from hw.host.host import Link
-from hw.interface import Tap
 from hw.shells.port import parallel_port
 from hw.simulation import netlist, parallel_board, virtual_board
 from hw.simulation.netlist import ChipModel

@@ -9,9 +9,9 @@ import pytest
 
 from common.errors import ToolError
 from hw.core import CoreDesign, design
+from hw.core.module import Tap
 from hw.dataflow import DataflowGraph
 from hw.dataflow.fold import Fold
-from hw.interface import Tap
 from hw.simulation import simulate
 from hw.simulation.simulate import CoreSimulator, Simulation
 from models.students.integer import IntegerNetwork
