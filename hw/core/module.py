@@ -104,11 +104,8 @@ class Core(wiring.Component):  # type: ignore[misc]
                 else:
                     wiring.connect(m, next(outlets[source]), inlet)
             outlets.append(iter(kernel.outlets))
-            loads += (
-                [kernel.load]
-                if isinstance(instance.spec, specs.MatrixVector) and instance.spec.loaded
-                else []
-            )
+            if isinstance(instance.spec, specs.MatrixVector) and instance.spec.loaded:
+                loads.append(kernel.load)
         self._drain(m, next(outlets[-1]))
         self._load(m, loads)
         return m

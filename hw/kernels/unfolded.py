@@ -21,24 +21,23 @@ def _added(each: Sum, a: Value, b: Value) -> Value:
 class Pipeline:
     """The values of a tree in a module, in every stage where they are read, registers between stages."""
 
-    def __init__(self, m: Module, advance: Value, given: list[Value]) -> None:
-        """Registers move when `advance` is set; `given` are the inputs."""
-        self.m, self.advance = m, advance
-        self.values = {(number, 0): value for number, value in enumerate(given)}
-
-    def add(self, tree: AdderTree, stages: list[int]) -> None:
-        """Every sum, in its stage."""
+    def __init__(
+        self, m: Module, advance: Value, inputs: list[Value], tree: AdderTree, stages: list[int]
+    ) -> None:
+        """Registers move when `advance` is set; `stages` has the stage of every value."""
+        self.m, self.advance, self.stages = m, advance, stages
+        self.values = {(number, 0): value for number, value in enumerate(inputs)}
         for number, each in enumerate(tree.sums, start=tree.inputs):
             value = Signal(shape(each.type))
-            a, b = self.at(each.a, stages[number], stages), self.at(each.b, stages[number], stages)
-            self.m.d.comb += value.eq(_added(each, a, b))
-            self.values[number, stages[number]] = value
+            stage = stages[number]
+            m.d.comb += value.eq(_added(each, self.at(each.a, stage), self.at(each.b, stage)))
+            self.values[number, stage] = value
 
-    def at(self, number: int | None, stage: int, stages: list[int]) -> Value:
+    def at(self, number: int | None, stage: int) -> Value:
         """A value in a stage that is not before its own."""
         if number is None:
             return Const(0, 1)
-        for later in range(stages[number] + 1, stage + 1):
+        for later in range(self.stages[number] + 1, stage + 1):
             if (number, later) not in self.values:
                 before = self.values[number, later - 1]
                 self.values[number, later] = _registered(self.m, self.advance, before)
@@ -69,15 +68,15 @@ class Unfolded(Kernel[specs.Unfolded]):
         stages, last = spec.stages(tree, outputs)
         # A module of its own: as lanes of one word, sums that others read would look like a loop to tools.
         m.submodules.sums = sums = Module()
-        pipeline = Pipeline(sums, advance, [self.i.payload[lane] for lane in range(tree.inputs)])
-        pipeline.add(tree, stages)
+        inputs = [self.i.payload[lane] for lane in range(tree.inputs)]
+        pipeline = Pipeline(sums, advance, inputs, tree, stages)
         valid: Value = self.i.valid
         for _ in range(last):
             valid = _registered(m, advance, valid)
         m.d.comb += self.o.valid.eq(_registered(m, advance, valid) if spec.exact else valid)
         for lane, term in enumerate(outputs):
             result = Signal(value_shape, name=f"result_{lane}")
-            value = _scaled(pipeline.at(term.value, last, stages), term.exponent)
+            value = _scaled(pipeline.at(term.value, last), term.exponent)
             bias = int(spec.offsets[lane]) if spec.exact else 0
             sums.d.comb += result.eq(value + bias)
             m.d.comb += self.o.payload[lane].eq(_registered(m, advance, result) if spec.exact else result)
