@@ -160,8 +160,8 @@ def _scaling(stored: dict[str, list[float]]) -> Scaling:
     return Scaling(offset, scale)
 
 
-def check_split(where: str, split: Split, features: int, classes: int) -> None:
-    """Check types, shapes and labels of one split.
+def check_split(where: str, split: Split, features: int, classes: int | None = None) -> None:
+    """Check types, shapes and, where the number of classes is known, labels of one split.
 
     Raises:
         DataError: with `where` in front, says what does not fit.
@@ -173,6 +173,6 @@ def check_split(where: str, split: Split, features: int, classes: int) -> None:
         raise DataError(f"{where}: x has shape {x.shape}; give (samples, {features})")
     if y.shape[:1] != (len(x),) or not len(x):
         raise DataError(f"{where}: {len(x)} samples but labels of shape {y.shape}; give one label a sample")
-    if y.ndim == 1 and (y.min() < 0 or y.max() >= classes):
+    if classes is not None and y.ndim == 1 and (y.min() < 0 or y.max() >= classes):
         row = int(np.argmax((y < 0) | (y >= classes)))
         raise DataError(f"{where}: sample {row} has label {y[row]}; labels are 0 to {classes - 1}")

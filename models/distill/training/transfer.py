@@ -110,7 +110,7 @@ def load(path: Path) -> TransferSet:
             f"{path}: logits {logits.dtype} {logits.shape} for samples {split.x.shape}; "
             "make the transfer set again"
         )
-    check_split(str(path), split, split.x.shape[-1], logits.shape[2])
+    check_split(str(path), split, split.x.shape[-1])
     return TransferSet(split, logits)
 
 
