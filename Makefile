@@ -69,23 +69,20 @@ clean:  ## Remove all that was made, the environment too.
 	find hw models pipeline tests -name __pycache__ -prune -exec rm -rf {} +
 
 define SUMMARY
-import json, pathlib, sys, tomllib
-folder = pathlib.Path("out", tomllib.loads(pathlib.Path(sys.argv[1]).read_text())["name"])
-rungs, metrics, speed, chip = (
-    json.loads((folder / f"{name}.json").read_text())
-    for name in ("verification", "metrics", "performance", "utilization")
-)
-passed = sum(rung["passed"] is True for rung in rungs)
-logic = next(iter(chip["resources"]))
-used = chip["resources"][logic]
-print(f"report     {folder / 'report.html'}")
-print(f"bitstream  {next(folder.glob('bitstream.bi[nt]'))}, for {chip['board']}")
-skipped = "".join(f", {rung['rung']} skipped: {rung['skipped']}" for rung in rungs if rung.get("skipped"))
-print(f"ladder     {passed} of {len(rungs)} rungs passed{skipped}")
-print(f"accuracy   {metrics['student']:.2%}, teacher {metrics['teacher']:.2%}")
-print(f"core       {speed['core_frames_per_second']:,.0f} frames/s at {speed['clock_hz'] / 1e6:g} MHz,"
-      f" a frame every {speed['interval_cycles']} cycles")
-print(f"link       {speed['link_frames_per_second']:,.0f} frames/s, {speed['link']}")
-print(f"size       {used['used']} of {used['available']} {logic}")
+import pathlib, sys
+from pipeline.artefacts.folder import Folder
+from pipeline.config.file import load
+folder = Folder(pathlib.Path("out", load(pathlib.Path(sys.argv[1])).name))
+rungs, metrics, speed, chip = folder.verification, folder.metrics, folder.performance, folder.utilization
+logic, used = next(iter(chip.resources.items()))
+print(f"report     {folder.path / 'report.html'}")
+print(f"bitstream  {next(folder.path.glob('bitstream.bi[nt]'))}, for {chip.board}")
+skipped = "".join(f", {rung.rung} skipped: {rung.skipped}" for rung in rungs if rung.skipped)
+print(f"ladder     {sum(rung.verdict == 'passed' for rung in rungs)} of {len(rungs)} rungs passed{skipped}")
+print(f"{metrics.metric:<10} {metrics.student:.2%}, teacher {metrics.teacher:.2%}")
+print(f"core       {speed.core_frames_per_second:,.0f} frames/s at {speed.clock_hz / 1e6:g} MHz,"
+      f" a frame every {speed.interval_cycles} cycles")
+print(f"link       {speed.link_frames_per_second:,.0f} frames/s, {speed.link}")
+print(f"size       {used.used} of {used.available} {logic}")
 endef
 export SUMMARY

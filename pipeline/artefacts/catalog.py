@@ -8,6 +8,7 @@ from hw.finn.rtl import FINN_RTL
 from hw.interface import IO
 from pipeline.artefacts.hardware import ESTIMATES, LAYERS, PERFORMANCE, UTILIZATION
 from pipeline.artefacts.metrics import METRICS
+from pipeline.artefacts.study import STUDY
 from pipeline.artefacts.training import BASELINE_TRAINING, TEACHER_TRAINING, TRAINING
 from pipeline.artefacts.verification import VERIFICATION
 from pipeline.engine.lock import LOCK_FILE, VOLATILE_FILE
@@ -61,6 +62,7 @@ FILES: tuple[JsonFile[Any] | OtherFile, ...] = (
     OtherFile("report.html", ("report",), "all of this on one page"),
     OtherFile("vivado/*", ("vivado",), "FINN's and Vivado's reports and products"),
     OtherFile("deploy/*", ("vivado",), "the package for a PYNQ board"),
+    STUDY,
     LOCK_FILE,
     VOLATILE_FILE,
 )

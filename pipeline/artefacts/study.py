@@ -13,7 +13,12 @@ Labels: TypeAlias = dict[str, str | int | float]
 
 @dataclass(frozen=True)
 class Result:
-    """What was measured: metrics by name, of one seed where `labels` have a `seed`."""
+    """What was measured.
+
+    Attributes:
+        labels: of the run; with a `seed` where there are several.
+        metrics: by name.
+    """
 
     labels: Labels
     metrics: dict[str, float]
@@ -21,7 +26,14 @@ class Result:
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and half its 95 % interval by Student's t, None for one value; `least` and `greatest` value."""
+    """A mean over seeds.
+
+    Attributes:
+        mean: of the values.
+        interval: half the 95 % interval by Student's t; null for one value.
+        least: the least value.
+        greatest: the greatest value.
+    """
 
     mean: float
     interval: float | None
@@ -51,7 +63,12 @@ class Summary:
 
 @dataclass(frozen=True)
 class RunKeys:
-    """A run, and the store's keys of its stages by name."""
+    """A run.
+
+    Attributes:
+        labels: what tells it from the others.
+        stages: the store's keys of its stages, by name.
+    """
 
     labels: Labels
     stages: dict[str, str]

@@ -33,7 +33,7 @@ def page() -> str:
     for file in FILES:
         link = f"[`{file.name}`](#{anchor(file.name)})" if isinstance(file, JsonFile) else f"`{file.name}`"
         about = file.about if isinstance(file, OtherFile) else summary(element(file.form))
-        rows.append(f"| {link} | {', '.join(file.stages) or 'all'} | {about} |")
+        rows.append(f"| {link} | {', '.join(file.stages) or '(command)'} | {about} |")
     seen: set[type] = set()
     sections = [section(file, seen) for file in FILES if isinstance(file, JsonFile)]
     return HEAD + "\n".join([*rows, "", *sections])
