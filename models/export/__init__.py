@@ -8,5 +8,14 @@ from models.export.files import load_checked, save_model
 from models.export.golden import golden_model
 from models.export.qcdq import student_model
 from models.export.qonnx import qonnx_model
+from models.export.tree import golden_tree_model, student_tree_model
 
-__all__ = ["golden_model", "load_checked", "qonnx_model", "save_model", "student_model"]
+__all__ = [
+    "golden_model",
+    "golden_tree_model",
+    "load_checked",
+    "qonnx_model",
+    "save_model",
+    "student_model",
+    "student_tree_model",
+]

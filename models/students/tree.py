@@ -127,7 +127,7 @@ class DecisionTree:
             shape = tuple(map(int, raw["input_shape"]))
             return cls(feature, threshold, left, right, label, shape, int(raw["classes"]))
         except (OSError, ValueError, KeyError, TypeError, ModelFileError) as error:
-            raise ModelFileError(f"{path}: not a tree ({error}); run `retort tree` again") from error
+            raise ModelFileError(f"{path}: not a tree ({error}); build again") from error
 
 
 def check_size(depth: int, leaves: int | None) -> None:

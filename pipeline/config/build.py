@@ -163,6 +163,8 @@ class Build(Section):
         filled = {name: tables.get(name) or {} for name in OWN_TABLES if name in kind.tables - {"size"}}
         if "distill" in filled and isinstance(filled["distill"], dict):
             filled["distill"] = {"losses": ({"method": _usual_loss(tables)},), **filled["distill"]}
+        if kind is TreeStudent and isinstance(tables.get("compile", {}), dict):
+            filled["compile"] = {"output": "label", **tables.get("compile", {})}
         return {**tables, **filled}
 
     def table(self, name: str) -> Any:

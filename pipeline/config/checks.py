@@ -35,6 +35,7 @@ def table_problems(config: Build) -> Iterator[str]:
     if config.compile.output == "label" and not config.task.has_label:
         yield f"compile.output: an answer of task {config.task.kind} is no label; give 'logits'"
     yield from _board_problems(config)
+    yield from _tree_problems(config)
 
 
 def data_problems(config: Build, seen: "Outline") -> Iterator[str]:
@@ -90,6 +91,18 @@ def _rate_problems(config: Build) -> Iterator[str]:
         yield f"compile.fold: {first}, and folds by hand fit one student only; give a rate instead"
 
 
+def _tree_problems(config: Build) -> Iterator[str]:
+    """What a tree cannot do."""
+    if config.student.kind != "tree":
+        return
+    if config.compile.output != "label":
+        yield "compile.output: the core of a tree gives the label; give 'label', or remove the key"
+    if config.compile.multiply != "auto":
+        yield "compile.multiply: a tree multiplies nothing; remove the key"
+    if config.task.kind != "classification":
+        yield f"task.kind: a tree gives classes, not what {config.task.kind} wants; give 'classification'"
+
+
 def _verify_problems(config: Build) -> Iterator[str]:
     student, limits = config.student, config.verify
     for name in OWN_RUNGS:
@@ -131,6 +144,8 @@ def _board_problems(config: Build) -> Iterator[str]:
     except ConfigError as error:  # of a board that does not exist nothing else can be said
         yield f"board.name: {error}"
         return
+    if config.student.kind == "tree" and board.family.uses_vivado:
+        yield f"board.name: FINN, which builds for {board.name}, knows no trees; give another board"
     asked, vivado, asked_multiply = config.board, config.vivado, config.compile.multiply
     if not board.family.uses_vivado:
         if asked_multiply not in board.family.multiply:

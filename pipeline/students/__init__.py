@@ -7,8 +7,9 @@ from pipeline.config.build import Build
 from pipeline.students.base import StudentKind
 from pipeline.students.imported import Imported
 from pipeline.students.quantized import Quantized
+from pipeline.students.tree import Tree
 
-STUDENTS: dict[str, StudentKind] = {"quantized": Quantized(), "imported": Imported()}
+STUDENTS: dict[str, StudentKind] = {"quantized": Quantized(), "tree": Tree(), "imported": Imported()}
 
 
 def student_of(build: Build) -> StudentKind:

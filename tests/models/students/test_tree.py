@@ -74,7 +74,7 @@ def test_damaged_files_are_refused(tmp_path, key, value):
     path = tmp_path / "tree.json"
     small().save(path)
     path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
-    with pytest.raises(ModelFileError, match="run `retort tree`"):
+    with pytest.raises(ModelFileError, match="build again"):
         DecisionTree.load(path)
 
 
