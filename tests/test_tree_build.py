@@ -99,19 +99,11 @@ def test_report_and_verify_and_infer(tree: Built, tmp_path) -> None:
     core = tree.folder / "core.v"
     interface = CoreInterface.load(tree.folder / "io.json")
     model = netlist.rtl_model(board, core, interface, design_identity(core.read_bytes()), work)
+    log = tmp_path / "log"
     executable = virtual_board.build(
-        model.sources,
-        top=model.top,
-        work=work / "simulator",
-        log=tmp_path / "log",
-        clocks_per_bit=board.clocks_per_bit,
-        clock=model.clk,
-        rx=model.rx,
-        tx=model.tx,
-        verilog_defines=model.defines,
-        optimize="-O0",
+        model, work=work / "simulator", log=log, clocks_per_bit=board.clocks_per_bit, optimize="-O0"
     )
-    with virtual_board.VirtualBoard(executable, tmp_path / "log") as running:
+    with virtual_board.VirtualBoard(executable, log) as running:
         done = retort("infer", tree.folder, "--port", running.port, "--input", tmp_path / "x.npy", "--json")
     assert done.returncode == 0, done.stderr
     labels = DecisionTree.load(tree.folder / "tree.json").predict(x)
