@@ -54,9 +54,8 @@ class BuildResult:
 
 def select(config: Build, stages: Sequence[Stage], until: str | None = None) -> tuple[Stage, ...]:
     """The build's stages that `until` needs, itself included, in table order; all of them without it."""
-    stages = tuple(stage for stage in stages if stage.applies(config))
     if until is None:
-        return stages
+        return tuple(stages)
     by_name = {stage.name: stage for stage in stages}
     if until not in by_name:
         raise ConfigError(f"--until: no stage '{until}'; stages are {', '.join(by_name)}")

@@ -103,7 +103,6 @@ class Stage:
         outputs: files it must leave in `StageContext.work`, or a function of the build that gives them.
         volatile: those outputs that hold times, so that no two builds give the same bytes.
         seeded: whether the stage reads the seed.
-        applies: whether a build has this stage at all.
         elsewhere: whether a build may end before it where its tools are missing; nothing takes from it.
     """
 
@@ -116,7 +115,6 @@ class Stage:
     outputs: Names
     volatile: tuple[str, ...] = ()
     seeded: bool = True
-    applies: Callable[[Build], bool] = lambda _: True
     elsewhere: bool = False
 
     def inputs_of(self, config: Build) -> tuple[str, ...]:

@@ -34,8 +34,8 @@ class Check(NamedTuple):
 Rungs: TypeAlias = Mapping[str, Check]
 """By name, in order."""
 
-CORE = {"rtl": Check(hardware.rtl, ("verilator", "g++"))}
-OPEN = {
+CORE: Rungs = {"rtl": Check(hardware.rtl, ("verilator", "g++"))}
+OPEN: Rungs = {
     "netlist": Check(hardware.synthesized, ("pyosys", "verilator", "g++")),
     "bitstream": Check(hardware.bitstream, ("verilator", "g++")),
     "board": Check(hardware.board, ("amaranth", "pyosys", "verilator", "g++")),
@@ -50,16 +50,14 @@ class Ladder:
 
     artefacts: type[Artefacts]
     networks: Rungs
-    core: Rungs | None = None
 
     def rungs(self, config: Build, *, reached: bool) -> Rungs:
         """All rungs of a build; `reached` adds that of a board reached by SSH."""
         return {**self.networks, **self.hardware(config, reached=reached)}
 
-    def hardware(self, config: Build, *, reached: bool) -> Rungs:
-        """The rungs from the core on; `core` where that is set."""
-        if self.core is not None:
-            return self.core
+    @staticmethod
+    def hardware(config: Build, *, reached: bool) -> Rungs:
+        """The rungs from the core on."""
         amd = find(config.board.name).family.uses_vivado
         return {**CORE, **(AMD if amd else OPEN), **(REACHED if reached else {})}
 
