@@ -2,19 +2,19 @@
 
 from models.history import Epoch, History
 from models.training.config import Precision, TrainingConfig
-from models.training.job import Batch, Hinter, Job, Loss, NetworkTerms, Progress, silent
+from models.training.job import Batch, Job, Loss, NetworkTerms, Progress, TeacherSignal, silent
 from models.training.loop import fit
 
 __all__ = [
     "Batch",
     "Epoch",
-    "Hinter",
     "History",
     "Job",
     "Loss",
     "NetworkTerms",
     "Precision",
     "Progress",
+    "TeacherSignal",
     "TrainingConfig",
     "fit",
     "silent",

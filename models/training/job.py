@@ -24,14 +24,14 @@ def silent(label: str, done: int, total: int) -> None:
     """Report progress to nobody."""
 
 
-class Hinter(Protocol):
+class TeacherSignal(Protocol):
     """Gives each batch what its loss wants beside samples and labels, such as a teacher's logits."""
 
     def of(self, rows: NDArray[np.int64], x: Tensor) -> Any:
-        """TeacherOutputs for the samples at `rows` of the training set, which after augmentation are `x`."""
+        """Give it for the samples at `rows` of the training set, which after augmentation are `x`."""
 
     def digest(self) -> str:
-        """Tell one hinter from another, for checkpoints."""
+        """Tell one teacher from another, for checkpoints."""
 
 
 class Batch(NamedTuple):
@@ -42,14 +42,14 @@ class Batch(NamedTuple):
         y: the task's targets (batch, ...); labels, int64 (batch,), in classification.
         rows: places in the training set, int64 (batch,).
         progress: share of the training that lies behind, 0 to 1.
-        hints: what the job's hinter gave, None without one.
+        teacher: what the job's teacher gave, None without one.
     """
 
     x: Tensor
     y: Tensor
     rows: Tensor
     progress: float
-    hints: Any
+    teacher: Any
 
 
 Loss = Callable[[nn.Module, Batch], dict[str, Tensor]]
@@ -65,7 +65,7 @@ class NetworkTerms:
     def __call__(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Compute them."""
         outputs = network(batch.x)
-        teacher = batch.hints.logits if batch.hints else outputs.new_empty(0, *outputs.shape)
+        teacher = batch.teacher.logits if batch.teacher else outputs.new_empty(0, *outputs.shape)
         signals = Signals(outputs, teacher, batch.y, x=batch.x, rows=batch.rows, progress=batch.progress)
         return self.loss.terms(signals)
 
@@ -84,7 +84,7 @@ class Job:
         config: how to train.
         input_shape: of a sample, for the augmentation.
         augmentation: what happens to the samples of each batch; None for nothing.
-        hinter: gives each batch its hints, if the loss wants any.
+        teacher: gives each batch its signal, if the loss wants one.
         task: gives the targets that the loss sees, and the score.
         start: weights to begin from, by name, in place of drawn ones; names that it lacks stay drawn.
         label: for progress and messages.
@@ -101,7 +101,7 @@ class Job:
     config: TrainingConfig
     input_shape: tuple[int, ...]
     augmentation: Augmentation | None = None
-    hinter: Hinter | None = None
+    teacher: TeacherSignal | None = None
     task: Task = CLASSIFICATION
     start: Mapping[str, Tensor] | None = None
     label: str = "train"
@@ -124,7 +124,7 @@ class Job:
         digest = hashlib.sha256(repr(settings).encode())
         for array in (self.train.x, self.train.y, self.validation.x, self.validation.y):
             digest.update(repr(array.shape).encode() + np.ascontiguousarray(array).data)
-        digest.update(self.hinter.digest().encode() if self.hinter else b"")
+        digest.update(self.teacher.digest().encode() if self.teacher else b"")
         for name, tensor in (self.start or {}).items():
             digest.update(name.encode() + tensor.cpu().numpy().tobytes())
         return digest.hexdigest()

@@ -220,8 +220,8 @@ def _batch(
     if job.augmentation:
         samples = job.augmentation.apply(samples, job.input_shape, rng)
     x, y = torch.from_numpy(samples).to(device).float(), torch.from_numpy(job.targets[rows]).to(device)
-    hints = job.hinter.of(rows, x) if job.hinter else None
-    return Batch(x, y, torch.from_numpy(rows).to(device), done, hints)
+    teacher = job.teacher.of(rows, x) if job.teacher else None
+    return Batch(x, y, torch.from_numpy(rows).to(device), done, teacher)
 
 
 def _weights(module: nn.Module) -> dict[str, Tensor]:

@@ -71,5 +71,5 @@ def train_network(
     """
     if not loss.needs <= {"teacher", "labels"}:
         raise ConfigError(f"schedule: {name}: {loss} wants more than logits and labels; take another loss")
-    job = setup.job(name, _Fresh(like), NetworkTerms(loss), epochs, hinter=setup.teacher_for(loss))
+    job = setup.job(name, _Fresh(like), NetworkTerms(loss), epochs, teacher=setup.teacher_for(loss))
     return fit(job, setup.progress)

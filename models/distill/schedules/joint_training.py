@@ -53,7 +53,7 @@ class JointTraining(nn.Module):
             logits = self._ask(x)
         features = {name: value.detach() for name, value in found.items()}
         hints = TeacherOutputs(logits.detach(), features, self._ask_quietly)
-        signals = self.learner.signals(x, batch._replace(hints=hints))
+        signals = self.learner.signals(x, batch._replace(teacher=hints))
         terms: dict[str, Tensor] = dict(self.learner.loss.terms(signals, self.learner.adapters))
         return terms | self._teacher_terms(logits, signals.student.detach(), batch.y)
 

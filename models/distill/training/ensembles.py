@@ -40,12 +40,12 @@ class Members(nn.Module):
 
 @dataclass(frozen=True)
 class _Terms:
-    """The terms of a loss that looks at all members, whose hints are their bases' logits."""
+    """The terms of a loss that looks at all members, with the outputs of their bases."""
 
     loss: MultipleChoice
 
     def __call__(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        return self.loss.terms(network(batch.x, apart=True), batch.hints.logits, batch.y)
+        return self.loss.terms(network(batch.x, apart=True), batch.teacher.logits, batch.y)
 
 
 def independent(
@@ -87,7 +87,7 @@ def specialize(
         validation=dataset.validation,
         config=training,
         input_shape=dataset.input_shape,
-        hinter=CachedTeacher(logits),
+        teacher=CachedTeacher(logits),
         start={
             f"students.{index}.{name}": tensor
             for index, base in enumerate(bases)

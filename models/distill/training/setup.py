@@ -21,7 +21,7 @@ from models.students.masks import Masks
 from models.students.student import Student
 from models.tasks import CLASSIFICATION, Task
 from models.teachers.ensemble import ensemble_logits
-from models.training import Hinter, History, Job, Loss, Progress, TrainingConfig, fit, silent
+from models.training import History, Job, Loss, Progress, TeacherSignal, TrainingConfig, fit, silent
 from models.training.evaluation import deterministic
 
 Trained = tuple[Student, History]
@@ -100,7 +100,7 @@ class TrainingSetup:
             NewStudent(self.topology, loss, teacher, len(self.transfer.split), masks),
             OwnTerms(loss),
             epochs,
-            hinter=self.teacher_for(loss),
+            teacher=self.teacher_for(loss),
             start={PREFIX + key: tensor for key, tensor in start.items()} if start else None,
             label=f"student ({name})",
         )
@@ -124,7 +124,7 @@ class TrainingSetup:
             **more,
         )
 
-    def teacher_for(self, loss: Distillation) -> Hinter | None:
+    def teacher_for(self, loss: Distillation) -> TeacherSignal | None:
         """Give what tells a loss the teacher's outputs: nothing, cached logits, or the members themselves.
 
         Raises:

@@ -48,21 +48,21 @@ class StudentInTraining(nn.Module):
         return self.loss.terms(self.signals(x, batch), self.adapters)
 
     def signals(self, x: Tensor, batch: Batch) -> Signals:
-        """Evaluate the student on a batch, whose hints are the teacher's: all that its loss may look at."""
+        """Evaluate the student on a batch: all that its loss may look at."""
         values = self.student.values(x)
         logits = values[-1].permute(0, 2, 3, 1).flatten(1)
-        hints = batch.hints or TeacherOutputs(logits.new_empty(0, *logits.shape), {}, None)
+        teacher = batch.teacher or TeacherOutputs(logits.new_empty(0, *logits.shape), {}, None)
         return Signals(
             student=logits,
-            teacher=hints.logits,
+            teacher=teacher.logits,
             labels=batch.y,
             x=x,
             rows=batch.rows,
             progress=batch.progress,
             student_features=student_features(self.student, values),
-            teacher_features=hints.features,
+            teacher_features=teacher.features,
             ask_student=self.student,
-            ask_teacher=hints.ask,
+            ask_teacher=teacher.ask,
             weights=weights_of(self.student),
         )
 
