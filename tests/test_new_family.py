@@ -14,11 +14,10 @@ from typer.testing import CliRunner
 from hw.boards.board import Board
 from hw.boards.boards import BOARDS, FAMILIES, find
 from hw.boards.families import ice40
+from hw.implementation import bitstream, floorplan
 from hw.interface import CoreInterface, StreamFormat
 from hw.tools.kinds import CommandTool
 from pipeline.cli.app import app
-from pipeline.config.build import BoardConfig
-from pipeline.stages import bitstream
 from tests.conftest import TINY
 
 ROOT = Path(__file__).parents[1]
@@ -100,25 +99,18 @@ def test_is_listed_sized_and_planned(toy: Board, tmp_path: Path) -> None:
 
 
 def test_is_synthesized_placed_and_packed(toy: Board, tmp_path: Path) -> None:
-    core, io = tmp_path / "core.v", tmp_path / "io.json"
+    core, log = tmp_path / "given.v", tmp_path / "log"
     core.write_text("module core; endmodule\n")
-    CoreInterface(StreamFormat((8,), "uint8", 1), StreamFormat((2,), "int8", 1)).save(io)
-    found = bitstream.implement(
-        BoardConfig(name=toy.name, toolchain="native"),
-        core,
-        io,
-        tmp_path,
-        work=tmp_path / "work",
-        seed=3,
-        log=lambda name: tmp_path / name,
-        step=lambda *_: None,
-    )
+    io = CoreInterface(StreamFormat((8,), "uint8", 1), StreamFormat((2,), "int8", 1))
+    bitstream.synthesize(toy, core, io, bytes(8), work=tmp_path, log=log, native=True)
+    found = bitstream.place_and_route(toy, work=tmp_path, log=log, seed=3, native=True)
     assert found.resources["TOY_LUT"].used == 7 and found.fmax_hz == 50e6
-    assert "synth_toy -top top" in (tmp_path / "work" / "script").read_text()
-    options = (tmp_path / "work" / "options").read_text()
+    assert "synth_toy -top top" in (tmp_path / "script").read_text()
+    options = (tmp_path / "options").read_text()
     assert options.startswith("--t1 --package sg48 --json top.json --pcf top.pcf --fasm top.fasm")
-    assert (tmp_path / "bitstream.toy").read_bytes() == b"header TOY bits"
-    assert "layer: 1 logic" in (tmp_path / "floorplan.svg").read_text()
+    packed = bitstream.pack(toy, work=tmp_path, log=log, native=True)
+    assert packed.name == "top.toy" and packed.read_bytes() == b"header TOY bits"
+    assert "layer: 1 logic" in floorplan.draw(tmp_path / bitstream.PLACED, toy.toolchain.drawing)
 
 
 def strings(tree: ast.Module) -> Iterator[ast.Constant]:
