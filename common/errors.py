@@ -29,12 +29,12 @@ RetortError                 1
 
 
 class RetortError(Exception):
-    """Base of the tree: one line that says what, where, and what to do, or several such findings."""
+    """Base of the tree: one line that says what, where, and what to do, or several such problems."""
 
     exit_code = 1
 
     def __str__(self) -> str:
-        """All findings in one line."""
+        """All problems in one line."""
         return " | ".join(map(str, self.args))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common.progress import Silent
+from common.terminal import Silent
 from hw.tools.tools import fingerprint
 from pipeline.config.build import Build
 from pipeline.config.file import load_checked

@@ -1,6 +1,6 @@
 """The layers of a student.
 
-Pictures are (height, width, channels); a series of samples in time is (time, 1, channels), so that its
+Images are (height, width, channels); a series of samples in time is (time, 1, channels), so that its
 kernels are (k, 1).
 """
 

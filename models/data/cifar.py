@@ -70,7 +70,7 @@ def find_cifar(kind: Cifar, folder: Path) -> dict[str, Path]:
 
 
 def read_cifar(kind: Cifar, paths: Mapping[str, Path]) -> Source:
-    """Read pictures (n, 32, 32, 3) from what `find_cifar` found.
+    """Read images (n, 32, 32, 3) from what `find_cifar` found.
 
     Raises:
         DataError: a file or the archive is damaged, or a label is out of range.

@@ -1,4 +1,4 @@
-"""What a network made elsewhere takes, and a source's samples in its order and its bytes."""
+"""What an imported network takes, and a source's samples in its order and its bytes."""
 
 from dataclasses import dataclass, replace
 from math import prod

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import DataError
-from common.tensorfile import Tensors, read_tensors, write_tensors
+from models.tensorfile import Tensors, read_tensors, write_tensors
 
 KIND = "data set"
 SPLITS = ("train", "validation", "test")
@@ -32,7 +32,7 @@ class Scaling:
     """How measured values became uint8, channel by channel: `value = offset + scale * uint8`.
 
     Both have one number a channel (the last axis of a sample), or one for all. They are fixed on the training
-    split alone, or by the network made elsewhere that takes the bytes. Whoever feeds the network must use the
+    split alone, or by the imported network that takes the bytes. Whoever feeds the network must use the
     same: `uint8 = clip(round((value - offset) / scale), 0, 255)`.
     """
 

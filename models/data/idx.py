@@ -40,14 +40,14 @@ def find_idx(folder: Path) -> dict[str, Path]:
 
 
 def read_images(paths: dict[str, Path], contents: dict[str, str] | None = None) -> Source:
-    """Read pictures (n, height, width, 1) with labels 0 to 9 from the files that `find_idx` found.
+    """Read images (n, height, width, 1) with labels 0 to 9 from the files that `find_idx` found.
 
     Args:
         paths: the four files.
         contents: SHA-256 of each file's plain content, where it is to be just that.
 
     Raises:
-        DataError: a file is damaged or another one than expected, or pictures and labels do not fit.
+        DataError: a file is damaged or another one than expected, or images and labels do not fit.
     """
     parts: dict[str, Samples] = {}
     for part in ("train", "test"):
@@ -59,7 +59,7 @@ def read_images(paths: dict[str, Path], contents: dict[str, str] | None = None) 
     train, test = parts["train"], parts["test"]
     if train.x.shape[1:] != test.x.shape[1:]:
         raise DataError(
-            f"{paths[IMAGES['test']]}: pictures of {test.x.shape[1:3]}, but {train.x.shape[1:3]} to train "
+            f"{paths[IMAGES['test']]}: images of {test.x.shape[1:3]}, but {train.x.shape[1:3]} to train "
             "on; give files of one data set"
         )
     return Source(CLASSES, train, test)

@@ -7,7 +7,7 @@ from google.protobuf.message import DecodeError
 from onnx import checker
 
 from common.errors import ModelFileError
-from common.tensorfile import write_bytes
+from models.tensorfile import write_bytes
 
 
 def save_model(model: onnx.ModelProto, path: Path) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from common.errors import CheckpointError
-from common.tensorfile import Tensors, read_tensors, write_tensors
+from models.tensorfile import Tensors, read_tensors, write_tensors
 
 KIND = "checkpoint"
 

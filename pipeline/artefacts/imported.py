@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import DataError, StoreError
-from common.tensorfile import read_tensors, write_tensors
 from hw.imported import ByteValues, Layout
 from hw.imported.difference import Difference
 from hw.interface import Affine
 from models.data import Dataset, InputContract, Scaling
 from models.data.arrays import read_npz_arrays
 from models.data.samples import check_values
+from models.tensorfile import read_tensors, write_tensors
 
 KIND = "recorded tensors"
 

@@ -10,11 +10,11 @@ from pydantic import JsonValue
 
 from common.errors import DataError
 from common.jsonfile import JsonFile
-from common.tensorfile import read_tensors, write_tensors
 from hw.imported.difference import Difference
 from models.data import Dataset
 from models.metrics import FreezeReport
 from models.tasks import Task
+from models.tensorfile import read_tensors, write_tensors
 
 if TYPE_CHECKING:
     from models.metrics import Logits

@@ -13,8 +13,7 @@ from typer.core import TyperGroup
 
 from common.errors import RetortError, kinds
 from common.files import disk_error, output_file
-from common.printing import printable
-from common.progress import Shown
+from common.terminal import Shown, printable
 from hw.tools.processes import Interrupted
 
 INTERRUPTED = 130
@@ -69,9 +68,9 @@ def _code(error: Exception) -> int:
 
 
 def _lines(error: Exception) -> list[str]:
-    """What is told of an error: a line for each of its findings."""
+    """What is told of an error: a line for each of its problems."""
     if isinstance(error, RetortError):
-        return [_one_line(finding) for finding in error.args]
+        return [_one_line(problem) for problem in error.args]
     if isinstance(error, MemoryError):  # of this machine, not a fault of the code
         return [f"out of memory: {_one_line(error) or 'no more'}; give less data, or take a larger machine"]
     return [f"{_one_line(f'{type(error).__name__}: {error}')}; unexpected, `retort --debug ...` shows where"]

@@ -13,7 +13,7 @@ from pipeline.cli.app import AsJson, print_json, print_table
 
 
 @dataclass(frozen=True)
-class _Finding:
+class _ToolRow:
     name: str
     version: str | None
     purpose: str
@@ -24,12 +24,12 @@ class _Finding:
 
 def doctor(as_json: AsJson = False) -> None:
     """Look for the tools; exit code 4 if a needed one is missing."""
-    findings = [_finding(tool) for tool in tools.every()]
-    missing = [each for each in findings if each.version is None and not each.optional]
+    found = [_tool_row(tool) for tool in tools.every()]
+    missing = [each for each in found if each.version is None and not each.optional]
     if as_json:
-        print_json({"ok": not missing, "tools": [asdict(each) for each in findings]})
+        print_json({"ok": not missing, "tools": [asdict(each) for each in found]})
     else:
-        print_table([_row(each) for each in findings])
+        print_table([_row(each) for each in found])
     if missing:
         names = ", ".join(each.name for each in missing)
         raise ToolMissingError(f"not on this machine: {names}; the lines above say how to get them")
@@ -109,19 +109,19 @@ def _described(board: Board) -> dict[str, object]:
     return own | {"family": board.family.name, "finn_board": finn, "budget": budget}
 
 
-def _finding(tool: Tool) -> _Finding:
+def _tool_row(tool: Tool) -> _ToolRow:
     hint, version = tool.hint, None
     try:
         found = tool.locate()
         version = found.version if found else None
     except ToolError as error:
         hint = str(error)
-    return _Finding(tool.name, version, tool.purpose, tool.needed_by, tool.optional, hint)
+    return _ToolRow(tool.name, version, tool.purpose, tool.needed_by, tool.optional, hint)
 
 
-def _row(finding: _Finding) -> tuple[str, str, str]:
-    about = f"{finding.purpose} ({', '.join(finding.needed_by)})"
-    if finding.version is None:
-        kind = "optional, missing" if finding.optional else "MISSING"
-        return finding.name, kind, f"{about}: {finding.hint}"
-    return finding.name, finding.version, about
+def _row(tool: _ToolRow) -> tuple[str, str, str]:
+    about = f"{tool.purpose} ({', '.join(tool.needed_by)})"
+    if tool.version is None:
+        kind = "optional, missing" if tool.optional else "MISSING"
+        return tool.name, kind, f"{about}: {tool.hint}"
+    return tool.name, tool.version, about

@@ -76,7 +76,7 @@ class TableData(DataConfig):
 
 
 class PublishedData(DataConfig):
-    """A published set of pictures, its test part as published.
+    """A published set of images, its test part as published.
 
     Its files are in `folder`; without one they come from the operating system's package where it has one, or
     are downloaded once into the user's cache.

@@ -16,7 +16,7 @@ from pydantic import Field, GetCoreSchemaHandler, ValidationError, create_model
 from pydantic_core import PydanticCustomError, core_schema
 
 from common.errors import ConfigError
-from common.printing import short
+from common.terminal import short
 from pipeline.config.errors import describe, near
 from pipeline.config.section import INCONSISTENT, MAX_COUNT, MAX_ITEMS, Section
 

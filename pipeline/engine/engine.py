@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 from common.errors import ConfigError, DiskError, RetortError, StoreError, ToolError, ToolMissingError
 from common.files import disk_error, unmentioned
-from common.progress import Display, Silent
+from common.terminal import Display, Silent
 from pipeline.config.build import Build
 from pipeline.engine.key import Identify, changes, identities, ingredients
 from pipeline.engine.stage import LOGS, Stage, StageContext

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from common.printing import some
+from common.terminal import some
 from pipeline.config.build import Build
 from pipeline.engine.stage import LOGS, Stage
 from pipeline.engine.store import Manifest, canonical

@@ -66,7 +66,7 @@ class StageEntry(_Checked):
         version: of the stage's code.
         tools: versions and digests, by name.
         files: what it left, by name.
-        facts: small findings.
+        facts: small facts.
     """
 
     key: Digest | None

@@ -9,7 +9,7 @@ from typing import Any
 
 from common.errors import StoreError
 from common.files import copy_tree, write_atomic, writing
-from common.progress import Display
+from common.terminal import Display
 from pipeline.config.build import Build
 from pipeline.engine.engine import BuildResult, Identify, build
 from pipeline.engine.lock import LOCK, VOLATILE, FileEntry, confined, read_lock, read_volatile, write_volatile

@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
-from common.progress import Silent, Step, track
+from common.terminal import Silent, Step, track
 from pipeline.config.build import Build
 from pipeline.engine.store import Manifest, Store
 
@@ -99,7 +99,7 @@ class Stage:
         config: the JSON-able slice of the build that the outputs depend on.
         tools: names of the tools that it calls, or a function of the build that gives them.
         run: the function, or `"package.module:function"`, imported when it runs. It may return facts:
-            small JSON-able findings, deterministic, kept in the manifest.
+            small JSON-able values, deterministic, kept in the manifest.
         outputs: files it must leave in `StageContext.work`, or a function of the build that gives them.
         volatile: those outputs that hold times, so that no two builds give the same bytes.
         seeded: whether the stage reads the seed.

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import StoreError
-from common.progress import Step
+from common.terminal import Step
 from hw.boards.board import Board
 from hw.boards.boards import find
 from hw.core.module import Tap

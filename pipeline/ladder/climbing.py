@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from common.errors import DiskError, LinkError, RetortError, ToolError, VerificationError, by_exit_code
-from common.progress import Step
+from common.terminal import Step
 from hw.boards.boards import find
 from hw.host.deployment import Target
 from hw.shells.port import parallel_port

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from common.errors import DiskError, LinkError, RetortError, StoreError
 from common.files import log_file, unmentioned
-from common.progress import Step
+from common.terminal import Step
 from hw.boards.boards import find
 from hw.host.deployment import ASK_SECONDS, Target
 from hw.host.host import Link

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from common.errors import CapacityError, ConfigError, StoreError
-from common.progress import Step
+from common.terminal import Step
 from common.topology import Topology
 from hw.boards.boards import find
 from hw.dataflow.fold import Fold

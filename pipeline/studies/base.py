@@ -24,7 +24,7 @@ LABELS_ONLY = "labels only"
 
 @dataclass(frozen=True)
 class Run:
-    """A derived build, brought up to stage `until`."""
+    """A derived build, and the last stage that it runs."""
 
     labels: Labels
     build: Build

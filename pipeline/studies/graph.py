@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from common.errors import RetortError, ToolError
-from common.progress import Step
+from common.terminal import Step
 from hw.tools.tools import fingerprint
 from pipeline.config.build import Build
 from pipeline.config.file import parse

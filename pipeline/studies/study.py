@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic_core import to_jsonable_python
 
-from common.progress import Display
+from common.terminal import Display
 from hw.tools.tools import fingerprint
 from models import data
 from pipeline.artefacts.study import Result, RunKeys, StudyResult

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import ConfigError, DataError
-from common.tensorfile import Tensors, read_tensors, write_tensors
 from models.data import Split, check_split
+from models.tensorfile import Tensors, read_tensors, write_tensors
 
 KIND = "transfer set"
 MAX_VIEWS = 25

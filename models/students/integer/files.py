@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any, get_args
 
 from common.errors import CheckpointError, ContractError
-from common.tensorfile import Tensors, read_tensors, write_tensors
 from models.students.integer.network import IntegerLayer, IntegerNetwork
 from models.students.integer.operations import Operation, Weighted
+from models.tensorfile import Tensors, read_tensors, write_tensors
 
 KIND = "integer network"
 OPERATIONS: dict[str, Callable[..., Operation]] = {each.__name__: each for each in get_args(Operation)}

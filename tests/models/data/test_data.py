@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import ConfigError, DataError
-from common.tensorfile import write_tensors
 from models import data
 from models.data.splitting import stratified
+from models.tensorfile import write_tensors
 from tests.models.networks import toy_dataset
 
 DIGITS = data.DataSource("digits", test_fraction=0.2, validation_fraction=0.2)

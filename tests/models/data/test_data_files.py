@@ -104,7 +104,7 @@ def test_idx_files_that_do_not_fit_each_other(tmp_path):
     assert "mnist: class 9 of 10 has no training samples" in message(train=LABELS[LABELS < 9])
     write_idx(tmp_path / "set")
     (tmp_path / "set" / "t10k-images-idx3-ubyte").write_bytes(idx(np.zeros((20, 5, 5), np.uint8)))
-    with pytest.raises(DataError, match=r"pictures of \(5, 5\), but \(4, 4\) to train on"):
+    with pytest.raises(DataError, match=r"images of \(5, 5\), but \(4, 4\) to train on"):
         read_images(find_idx(tmp_path / "set"))
 
 

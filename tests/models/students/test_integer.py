@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given, settings
 
 from common.errors import CheckpointError, ContractError
-from common.tensorfile import write_tensors
 from common.topology import INPUT
 from models.students import integer
 from models.students.integer import (
@@ -21,6 +20,7 @@ from models.students.integer import (
     reachable,
 )
 from models.students.integer.files import KIND
+from models.tensorfile import write_tensors
 from tests.models.networks import random_inputs, random_network, seeds
 
 PAIR = Dense(np.array([[1, -2], [3, 0]], np.int8), 3, 0.5)

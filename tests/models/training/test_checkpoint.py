@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from common.errors import CheckpointError
-from common.tensorfile import write_bytes
+from models.tensorfile import write_bytes
 from models.training import checkpoint
 
 

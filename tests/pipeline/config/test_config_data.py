@@ -61,7 +61,7 @@ MALFORMED = {
     ),
     'source = "imagenet"\nvalidation_fraction = 0.1': (
         "data.source: unknown source 'imagenet'; known are basic-motions, breast-cancer, cifar10, "
-        "cifar100, digits, fashion-mnist, mnist, npz, table, ts, wine"
+        "cifar100, digits, fashion-mnist, mnist, npz, scenes, table, ts, wine"
     ),
     'source = "mnist"\nvalidation_fraction = 0.1\npath = "x"': (
         "data.path: unknown key; known are folder, source, test_samples, train_samples, validation_fraction"

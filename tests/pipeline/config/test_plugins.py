@@ -73,7 +73,10 @@ def test_their_tables_have_their_fields_as_keys() -> None:
             {"distill": {"losses": [{"method": "toy-loss", "strength": "x"}]}},
             "distill.losses[0].strength: input should be a valid number, not 'x'",
         ),
-        ({"teacher": {"kind": "toy"}}, "teacher.kind: unknown kind 'toy'; known are toy-teacher, trained"),
+        (
+            {"teacher": {"kind": "toy"}},
+            "teacher.kind: unknown kind 'toy'; known are specialists, toy-teacher, trained",
+        ),
     ],
 )
 def test_what_is_wrong_names_the_key(tables: dict[str, object], message: str) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from common.errors import TimingError, VerificationError
-from common.progress import Silent, Step
+from common.terminal import Silent, Step
 from hw.finn.vivado.machines import Docker, Local, Ssh
 from pipeline.config.build import BoardConfig, Build
 from pipeline.config.file import load

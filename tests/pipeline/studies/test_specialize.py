@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from common.errors import ConfigError
-from common.progress import Silent
+from common.terminal import Silent
 from models import data
 from models.data.scenes import templates_of
 from models.students import integer

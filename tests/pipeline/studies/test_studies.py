@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from common.errors import ConfigError, ToolError
-from common.progress import Silent
+from common.terminal import Silent
 from models import data
 from models.distill import METHODS, HardLabels
 from models.distill.recipe import Recipe

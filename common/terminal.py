@@ -1,12 +1,13 @@
-"""How a long run shows itself: bars on a terminal, plain lines elsewhere, nothing with --quiet or --json."""
+"""What a terminal shows: text that may not steer it, and how far a long run is.
+
+Progress is bars on a terminal, plain lines elsewhere, nothing with --quiet or --json.
+"""
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Protocol, TextIO, TypeVar
-
-from common.printing import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress, Task, TaskID
@@ -17,6 +18,30 @@ Step = Callable[[str, int, int], None]
 """`step(label, done, total)`: how far the loop called `label` is. A label's first call starts its clock."""
 
 SECONDS_BETWEEN_LINES = 5.0
+
+SHOWN = 8
+"""Items that are told of a longer list."""
+
+
+def printable(text: str) -> str:
+    r"""`text` in one line, every character that prints nothing or steers as an escape such as `\x1b`."""
+    return "".join(each if each.isprintable() else _escaped(each) for each in text)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def some(items: Sequence[str] | Iterable[str]) -> str:
+    """The items joined by commas; of many the first, and how many more there are."""
+    items = list(items)
+    more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
+    return ", ".join(items[:SHOWN]) + more
+
+
+def short(text: str, most: int = 100) -> str:
+    """The text, its middle left out where it is longer than `most`."""
+    return text if len(text) <= most else f"{text[: most // 2]}...{text[-most // 3 :]}"
 
 
 class Display(Protocol):

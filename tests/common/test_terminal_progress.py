@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.progress import Progress, TextColumn
 
-from common.progress import Bars, Lines, Shown, Silent, track
+from common.terminal import Bars, Lines, Shown, Silent, track
 
 
 def test_lines_are_few_and_tell_rate_and_time_left() -> None:

@@ -5,8 +5,7 @@ import io
 import pytest
 from typer.testing import CliRunner
 
-from common.printing import printable, short, some
-from common.progress import Lines
+from common.terminal import Lines, printable, short, some
 from pipeline.cli.app import app
 from pipeline.engine.key import changes
 from tests.pipeline.toy import BUILDS
