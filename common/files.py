@@ -27,8 +27,7 @@ _NO_TEMPORARY = "No usable temporary directory"
 def write_atomic(path: Path, data: bytes, temporary: Path | None = None) -> None:
     """Write a file so that it is there whole or not at all, also after a power cut; makes its folder.
 
-    Raises:
-        DiskError: it cannot be written, or something that is no file has its name.
+    Raises `DiskError`: it cannot be written, or something that is no file has its name.
     """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,9 +37,8 @@ def write_atomic(path: Path, data: bytes, temporary: Path | None = None) -> None
 def output_file(path: Path) -> Path:
     """Where a file goes that the user named, links followed.
 
-    Raises:
-        ConfigError: its folder is not there, or a device, FIFO, socket or folder has its name.
-        DiskError: its folder cannot be written.
+    Raises `ConfigError`: its folder is not there, or a device, FIFO, socket or folder has its name. Raises
+    `DiskError`: its folder cannot be written.
     """
     try:
         found = path.resolve()

@@ -28,8 +28,7 @@ OPERATORS = QUANTIZERS | {"MultiThreshold": 2}
 def check_network(model: Any, where: str) -> None:
     """Check that an ONNX model is a whole graph of finite numbers, from an input to an output.
 
-    Raises:
-        ModelFileError: begins with `where`; names the tensor or the node.
+    Raises `ModelFileError`: begins with `where`; names the tensor or the node.
     """
     problem = next(chain(_problems(model.graph), _schema_problems(model)), None)
     if problem:

@@ -30,8 +30,7 @@ Count = Annotated[int, Ge(1)]
 def check_settings(settings: Any, where: str) -> None:
     """Check the fields of a dataclass against their annotations: limits, `Literal` values, items of tuples.
 
-    Raises:
-        ConfigError: `where`, the first field that is out of range, and what to give.
+    Raises `ConfigError`: `where`, the first field that is out of range, and what to give.
     """
     kind: Any = type(settings)
     for key, hint in _hints(kind).items():

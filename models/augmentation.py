@@ -31,8 +31,7 @@ class Augmentation:
         cutout: side of the square that is blanked around a pixel drawn at random (arXiv:1708.04552), in
             pixels or time steps; the edge of the image clips it; 0 for none.
 
-    Raises:
-        ConfigError: a negative size.
+    Raises `ConfigError`: a negative size.
     """
 
     shift: Annotated[int, Ge(0)] = 0
@@ -45,8 +44,7 @@ class Augmentation:
     def check(self, input_shape: tuple[int, ...]) -> None:
         """Check that samples of this shape can be augmented so.
 
-        Raises:
-            ConfigError: says what does not fit.
+        Raises `ConfigError`: says what does not fit.
         """
         if self == Augmentation():
             return
@@ -73,9 +71,8 @@ class Augmentation:
     ) -> NDArray[np.uint8]:
         """Augment samples x (n, features) of `input_shape`: a new array, the same for the same generator.
 
-        Raises:
-            ConfigError: the shape cannot be augmented so.
-            DataError: x is not uint8, or not of this shape.
+        Raises `ConfigError`: the shape cannot be augmented so. Raises `DataError`: x is not uint8, or not of
+        this shape.
         """
         if x.dtype != np.uint8 or x.ndim != 2 or x.shape[1] != np.prod(input_shape):
             raise DataError(

@@ -38,8 +38,7 @@ class Perturbations:
         pgd_steps: gradient steps of each such descent.
         seed: of noise and of the descents' starts.
 
-    Raises:
-        ConfigError: a size that is not above 0 or is above 255, or no gradient steps.
+    Raises `ConfigError`: a size that is not above 0 or is above 255, or no gradient steps.
     """
 
     noise: tuple[float, ...] = ()
@@ -93,8 +92,7 @@ def accuracies(
     Gives `perturbation` (`clean`, `noise`, `fgsm`, `pgd`), `size` in input steps, and by the name of each
     student the accuracy (0 to 1) of its frozen network. The students are left in evaluation mode.
 
-    Raises:
-        ContractError: a student that cannot be frozen.
+    Raises `ContractError`: a student that cannot be frozen.
     """
     from models.students.freeze import freeze
 

@@ -29,8 +29,7 @@ def write_tensors(
 def read_tensors(path: Path, kind: str, error: type[RetortError]) -> tuple[dict[str, Any], Tensors]:
     """Read back `(header, tensors)`.
 
-    Raises:
-        error: the file is missing, truncated, not safetensors, or not of this `kind`.
+    Raises `error`: the file is missing, truncated, not safetensors, or not of this `kind`.
     """
     try:
         with safe_open(path, framework="np") as file:

@@ -26,9 +26,8 @@ Progress = Callable[[str, int, int], None]
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Build:
     """Read and check a build file, its data included.
 
-    Raises:
-        ConfigError: names the file and the key; `args` has a line for each problem.
-        DataError: the data set cannot be read.
+    Raises `ConfigError`: names the file and the key; `args` has a line for each problem. Raises `DataError`:
+    the data set cannot be read.
     """
     return load_checked(Path(path), overrides)
 
@@ -61,8 +60,7 @@ def run(
 def open(folder: str | Path) -> Folder:
     """A build's folder, every file of which is held to the digest that its build gave it.
 
-    Raises:
-        StoreError: the folder is no build's, or a file is not what was built.
+    Raises `StoreError`: the folder is no build's, or a file is not what was built.
     """
     from retort.folder import Folder
 
@@ -72,8 +70,7 @@ def open(folder: str | Path) -> Folder:
 def size(build: Build, progress: Progress | None = None) -> Sized:
     """What the build's student takes of its board; trains nothing.
 
-    Raises:
-        CapacityError: no student that the build leaves open fits.
+    Raises `CapacityError`: no student that the build leaves open fits.
     """
     from pipeline.sizing.result import size_of
 

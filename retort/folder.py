@@ -25,8 +25,7 @@ class Folder(folder.Folder):
     def golden(self, x: NDArray[np.uint8]) -> NDArray[np.int64]:
         """The integers (n, outputs) that `golden.onnx` gives for frames (n, ...), in the core's order.
 
-        Raises:
-            DataError: the frames are not uint8, or have another number of values.
+        Raises `DataError`: the frames are not uint8, or have another number of values.
         """
         path = self.path / "golden.onnx"
         model = load_checked(path)

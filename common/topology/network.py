@@ -13,8 +13,7 @@ class Topology:
 
     A convolution gives logits for every pixel; in a row they are in the order height, width, channels.
 
-    Raises:
-        ConfigError: a size or width out of range, or a layer in the wrong place; names the layer.
+    Raises `ConfigError`: a size or width out of range, or a layer in the wrong place; names the layer.
     """
 
     input_shape: tuple[int, ...]

@@ -28,8 +28,7 @@ def connect(
     one, a `WidthConverter` between unlike words, and a `Fifo` where words have to wait for a frame to come
     every `interval_bound` cycles.
 
-    Raises:
-        LoweringError: layers that do not fit each other; names them.
+    Raises `LoweringError`: layers that do not fit each other; names them.
     """
     links = tuple((index - 1,) for index in range(len(layers))) if sources is None else tuple(sources)
     made = _meet(_fit_windows(layers, links), links)

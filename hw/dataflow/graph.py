@@ -43,8 +43,7 @@ class DataflowGraph:
         sources: for each layer the places in `layers` that it takes from, or `INPUT`; None for a chain.
             `Add` has two; every layer but the last is the source of one other, a `Fork` of two.
 
-    Raises:
-        LoweringError: streams that do not fit each other; names the layers.
+    Raises `LoweringError`: streams that do not fit each other; names the layers.
     """
 
     shape: tuple[int, ...]

@@ -30,8 +30,7 @@ class TreeTable:
 class Tree(StreamLayer):
     """Frames of `features` uint8 values, `lanes` a word, to one label a frame.
 
-    Raises:
-        LoweringError: more than 256 classes, or lanes that do not divide a frame.
+    Raises `LoweringError`: more than 256 classes, or lanes that do not divide a frame.
     """
 
     name: str

@@ -157,9 +157,8 @@ def execute(model: Any, frames: NDArray[np.uint8], log: Path) -> Integers:
 def integers_of(qonnx: Path, *, values: ByteValues, log: Path) -> Integral:
     """The integers of an imported network.
 
-    Raises:
-        ModelFileError: the file is no network.
-        LoweringError: hardware has no layer for a node, or its values are not quantized; names the node.
+    Raises `ModelFileError`: the file is no network. Raises `LoweringError`: hardware has no layer for a node,
+    or its values are not quantized; names the node.
     """
     with finn_session(log), finn_failures(f"{qonnx.name}: qonnx failed", log):
         return integral(load(qonnx), values)

@@ -80,8 +80,7 @@ def leading(model: Any, elementwise: Sequence[str]) -> tuple[Layout, set[str]]:
     Those are the nodes that reshape or transpose the input before any layer takes it, with nothing between
     that treats values of a frame differently.
 
-    Raises:
-        LoweringError: the input is none of a single frame.
+    Raises `LoweringError`: the input is none of a single frame.
     """
     name = model.graph.input[0].name
     shape = tuple(model.get_tensor_shape(name) or ())

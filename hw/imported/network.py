@@ -43,8 +43,7 @@ class Integral:
 def integral(model: Any, values: ByteValues) -> Integral:
     """The integers of a tidied QONNX network (`hw.finn.lowering.load`) whose input are bytes.
 
-    Raises:
-        LoweringError: hardware has no layer for a node, or its values are not quantized; names the node.
+    Raises `LoweringError`: hardware has no layer for a node, or its values are not quantized; names the node.
     """
     if len(model.graph.input) != 1 or len(model.graph.output) != 1:
         raise LoweringError("a network to lower has one input and one output")

@@ -35,8 +35,7 @@ def window_shape(
     `kernel` is that of its weights, None for a pool. `axis` is that of size 1 where the network's own tensor
     is a series, 2 or 3; None where it is an image.
 
-    Raises:
-        LoweringError: dilated, or of another rank.
+    Raises `LoweringError`: dilated, or of another rank.
     """
     given = attributes(node)
     kernel = tuple(given.get("kernel_shape", kernel or ()))

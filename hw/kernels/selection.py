@@ -193,8 +193,7 @@ def _check_type(layer: Layer, given: ValueType) -> None:
 def select(graph: DataflowGraph) -> list[Instance]:
     """Kernels for the layers, in order; a FIFO before a layer that has a buffer makes that one deeper.
 
-    Raises:
-        LoweringError: values of another type than a layer takes; names it.
+    Raises `LoweringError`: values of another type than a layer takes; names it.
     """
     selection = _Selection(graph)
     for index in range(len(graph.layers)):

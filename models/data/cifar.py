@@ -54,8 +54,7 @@ CIFAR100 = Cifar(
 def find_cifar(kind: Cifar, folder: Path) -> dict[str, Path]:
     """The set's `.bin` files in `folder`, or else its archive as published, by name.
 
-    Raises:
-        DataError: names what is missing.
+    Raises `DataError`: names what is missing.
     """
     found = {name: folder / name for name in kind.names if (folder / name).is_file()}
     if len(found) == len(kind.names):
@@ -72,8 +71,7 @@ def find_cifar(kind: Cifar, folder: Path) -> dict[str, Path]:
 def read_cifar(kind: Cifar, paths: Mapping[str, Path]) -> Source:
     """Read images (n, 32, 32, 3) from what `find_cifar` found.
 
-    Raises:
-        DataError: a file or the archive is damaged, or a label is out of range.
+    Raises `DataError`: a file or the archive is damaged, or a label is out of range.
     """
     if kind.archive in paths:
         contents = _unpack(kind, paths[kind.archive])

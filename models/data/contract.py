@@ -111,9 +111,8 @@ class InputContract:
     def take(self, source: Source, *, layout: str | None, name: str) -> Source:
         """A source's samples as the network takes them: bytes, flat or channels last.
 
-        Raises:
-            DataError: samples of another shape, of an order that is not known or not that of `recorded`, or
-                floats that bytes do not stand for.
+        Raises `DataError`: samples of another shape, of an order that is not known or not that of `recorded`,
+        or floats that bytes do not stand for.
         """
         reading = self._reading(source, layout, name)
 
@@ -150,9 +149,8 @@ class InputContract:
     def nearest(self, where: str, frames: NDArray[Any]) -> Bytes:
         """The bytes nearest to frames (n, *shape).
 
-        Raises:
-            DataError: more than `MAX_OUTSIDE` of the values are beyond what bytes stand for, or rounding
-                loses more than `MAX_LOSS` of their spread.
+        Raises `DataError`: more than `MAX_OUTSIDE` of the values are beyond what bytes stand for, or rounding
+        loses more than `MAX_LOSS` of their spread.
         """
         if frames.dtype == np.uint8:
             return frames

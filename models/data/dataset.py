@@ -47,8 +47,7 @@ class Scaling:
 
         `ranges` gives both of channels where x does not tell.
 
-        Raises:
-            DataError: a channel's values are next to equal.
+        Raises `DataError`: a channel's values are next to equal.
         """
         values = x.reshape(-1, x.shape[-1]).astype(np.float64)
         low, high = values.min(axis=0), values.max(axis=0)
@@ -138,8 +137,7 @@ def save(dataset: Dataset, path: Path) -> None:
 def load(path: Path) -> Dataset:
     """Read a data set that `save` wrote.
 
-    Raises:
-        DataError: the file is missing, truncated, or its arrays do not fit each other.
+    Raises `DataError`: the file is missing, truncated, or its arrays do not fit each other.
     """
     header, tensors = read_tensors(path, KIND, DataError)
     try:
@@ -163,8 +161,7 @@ def _scaling(stored: dict[str, list[float]]) -> Scaling:
 def check_split(where: str, split: Split, features: int, classes: int | None = None) -> None:
     """Check types, shapes and, where the number of classes is known, labels of one split.
 
-    Raises:
-        DataError: with `where` in front, says what does not fit.
+    Raises `DataError`: with `where` in front, says what does not fit.
     """
     x, y = split.x, split.y
     if x.dtype != np.uint8 or y.dtype != np.int64:

@@ -124,8 +124,7 @@ def fetch(name: str, files: Sequence[RemoteFile], cache: Path, hint: str = "") -
 
     A file that is there already, with the right checksum, is not fetched again; a partial one never appears.
 
-    Raises:
-        DataError: no mirror gave a file; ends with what to do, `hint` first.
+    Raises `DataError`: no mirror gave a file; ends with what to do, `hint` first.
     """
     folder = cache / name
     for file in files:

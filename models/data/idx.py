@@ -25,8 +25,7 @@ NAMES = tuple(names[part] for part in ("train", "test") for names in (IMAGES, LA
 def find_idx(folder: Path) -> dict[str, Path]:
     """The four files of `folder` by their plain names; each may be plain or gzipped (`.gz`).
 
-    Raises:
-        DataError: names the one that is missing.
+    Raises `DataError`: names the one that is missing.
     """
     found = {}
     for name in NAMES:
@@ -46,8 +45,7 @@ def read_images(paths: dict[str, Path], contents: dict[str, str] | None = None) 
         paths: the four files.
         contents: SHA-256 of each file's plain content, where it is to be just that.
 
-    Raises:
-        DataError: a file is damaged or another one than expected, or images and labels do not fit.
+    Raises `DataError`: a file is damaged or another one than expected, or images and labels do not fit.
     """
     parts: dict[str, Samples] = {}
     for part in ("train", "test"):

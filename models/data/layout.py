@@ -60,8 +60,7 @@ def kept_layout(x: NDArray[Any]) -> tuple[str, ...]:
 def settle(source: Source, layout: str | None, name: str) -> Source:
     """The source with its samples as they are kept, where it leaves the order of their axes open.
 
-    Raises:
-        DataError: there is no `layout`, and the shape leaves several.
+    Raises `DataError`: there is no `layout`, and the shape leaves several.
     """
     if source.settled:
         return source

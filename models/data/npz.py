@@ -22,8 +22,7 @@ def read_npz(path: Path, layout: str | None = None) -> Source:
     of `LAYOUTS`, and in `layout` where it is given. The order of their axes is left to others: the source is
     not settled. Labels are integers from 0, as many classes as the training part has.
 
-    Raises:
-        DataError: the file is missing, truncated or pickled, or its arrays do not fit.
+    Raises `DataError`: the file is missing, truncated or pickled, or its arrays do not fit.
     """
     arrays = read_npz_arrays(path, {*APART, *WHOLE})
     if set(APART) <= arrays.keys():

@@ -43,8 +43,7 @@ FIXED = {
 def outline(source: DataSource) -> Outline:
     """What is known of a source; a user's own files are read for it.
 
-    Raises:
-        DataError: a file is missing or damaged.
+    Raises `DataError`: a file is missing or damaged.
     """
     if source.name in FIXED and source.path is None:
         return FIXED[source.name]

@@ -44,8 +44,7 @@ class Source:
 def count_classes(where: str, labels: NDArray[Any]) -> int:
     """How many classes labels (n,) from 0 tell apart.
 
-    Raises:
-        DataError: with `where` in front: a label that counts no classes.
+    Raises `DataError`: with `where` in front: a label that counts no classes.
     """
     greatest = int(labels.max())
     if greatest >= MAX_CLASSES:
@@ -80,8 +79,7 @@ def samples(where: str, x: NDArray[Any], labels: NDArray[Any], classes: int) -> 
 def check_values(where: str, x: NDArray[np.floating[Any]]) -> None:
     """Check that floats (n, ...) can be mapped to uint8: numbers, and not so great that ranges overflow.
 
-    Raises:
-        DataError: with `where` in front: the first that cannot.
+    Raises `DataError`: with `where` in front: the first that cannot.
     """
     bad = ~(np.abs(x) <= MAX_VALUE)  # NaN as well
     if not bad.any():

@@ -26,8 +26,7 @@ def bundled_folder(name: str) -> Path:
 def find_series(folder: Path) -> dict[str, Path]:
     """The one pair `NAME_TRAIN.ts`, `NAME_TEST.ts` of `folder`, as `TRAIN` and `TEST`.
 
-    Raises:
-        DataError: no pair, or more than one file of a kind.
+    Raises `DataError`: no pair, or more than one file of a kind.
     """
     found = {}
     for part in ("TRAIN", "TEST"):
@@ -44,8 +43,7 @@ def read_series(paths: dict[str, Path]) -> Source:
 
     Series must have equal lengths, no missing values and no time stamps. Case is ignored in class names.
 
-    Raises:
-        DataError: file and line of what does not fit.
+    Raises `DataError`: file and line of what does not fit.
     """
     train, test = _parse(paths["TRAIN"]), _parse(paths["TEST"])
     if (train.classes, train.x.shape[1:]) != (test.classes, test.x.shape[1:]):

@@ -43,9 +43,8 @@ class DataSource:
         questions: generated ones to train on, of scenes.
         layout: the order of the axes of npz arrays, see `models.data.layout`; None where their shape tells.
 
-    Raises:
-        ConfigError: an unknown name, a fraction outside 0..1, or a path or columns that are missing or
-            superfluous.
+    Raises `ConfigError`: an unknown name, a fraction outside 0..1, or a path or columns that are missing or
+    superfluous.
     """
 
     name: str
@@ -176,9 +175,8 @@ def load_source(
     of their own. A published set without a path comes from the operating system's package, or is downloaded
     once into `cache` (the user's cache folder where None).
 
-    Raises:
-        ConfigError: more samples asked for than there are, or a test_fraction that does not fit the source.
-        DataError: a file is missing or damaged, or its content does not fit.
+    Raises `ConfigError`: more samples asked for than there are, or a test_fraction that does not fit the
+    source. Raises `DataError`: a file is missing or damaged, or its content does not fit.
     """
     whole = _read(source, cache)
     if (source.test_fraction is None) == (whole.test is None):
@@ -211,8 +209,7 @@ def digests(source: DataSource) -> dict[str, str]:
     Those of a published set without a path are known beforehand; nothing is fetched for them. A source that
     is part of a tool has none: the tool's identity tells it.
 
-    Raises:
-        DataError: a file is missing.
+    Raises `DataError`: a file is missing.
     """
     if _is_published(source):
         return {file.name: file.sha256 for file in REMOTE[source.name]}

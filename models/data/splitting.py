@@ -45,9 +45,8 @@ def split(
     the training part is taken. Floats become uint8 by a `Scaling` fixed on what is left to train on;
     `scaling` says what bytes stand for that came as bytes.
 
-    Raises:
-        ConfigError: more samples asked for than there are.
-        DataError: a class without training samples, one class only, or samples that are all equal.
+    Raises `ConfigError`: more samples asked for than there are. Raises `DataError`: a class without training
+    samples, one class only, or samples that are all equal.
     """
     rng = np.random.default_rng(seed)
     whole, y = source.train, source.train.y

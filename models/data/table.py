@@ -32,9 +32,8 @@ def read_table(
     becomes the codes of its categories, 0, 1, ... in the order of their names, whose range is that of the
     whole file: it spreads them over a byte.
 
-    Raises:
-        DataError: no such file, an unknown column, an empty cell, numbers mixed with text, a column of one
-            value or of more than 256 categories; names file, line and column.
+    Raises `DataError`: no such file, an unknown column, an empty cell, numbers mixed with text, a column of
+    one value or of more than 256 categories; names file, line and column.
     """
     path = paths["table"]
     names, lines, rows = _rows(path)

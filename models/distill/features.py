@@ -40,8 +40,7 @@ class Shapes:
         Students with images inside: the last layer of each size, with the teacher's last of the nearest
         size. Others: every hidden layer with the teacher's at the same share of the depth.
 
-        Raises:
-            ConfigError: a name that is not there, no hidden layers, or fewer than `least` pairs.
+        Raises `ConfigError`: a name that is not there, no hidden layers, or fewer than `least` pairs.
         """
         for side, known in (("student", self.student), ("teacher", self.teacher)):
             if not known:

@@ -79,8 +79,7 @@ class Distillation(ABC):
 
     Its terms come weighted: training minimizes their sum.
 
-    Raises:
-        ConfigError: a setting outside of its limits.
+    Raises `ConfigError`: a setting outside of its limits.
     """
 
     method: ClassVar[str]
@@ -107,17 +106,12 @@ class Distillation(ABC):
     def adapters(self, shapes: Shapes) -> nn.Module | None:
         """Make what it trains beside the student and throws away; drawn from torch's global generator.
 
-        Raises:
-            ConfigError: a layer that is not there, or layers that do not fit.
+        Raises `ConfigError`: a layer that is not there, or layers that do not fit.
         """
         return None
 
     def check_members(self, members: int) -> None:
-        """Check that the settings go with a teacher of so many members.
-
-        Raises:
-            ConfigError: they do not.
-        """
+        """Check that the settings go with a teacher of so many members. Raises `ConfigError`: they do not."""
         return
 
     @abstractmethod
@@ -131,8 +125,7 @@ class Distillation(ABC):
     def at_temperature(self, temperature: float) -> Distillation:
         """Give this loss at another temperature; itself, if it has none.
 
-        Raises:
-            ConfigError: temperature not above 0.
+        Raises `ConfigError`: temperature not above 0.
         """
         return self
 
@@ -173,8 +166,7 @@ class WithHardLabels(Distillation):
 class WeightedSum(Distillation):
     """Several losses at once, each times its weight.
 
-    Raises:
-        ConfigError: no losses, or a weight not above 0.
+    Raises `ConfigError`: no losses, or a weight not above 0.
     """
 
     method: ClassVar[str] = "weighted-sum"

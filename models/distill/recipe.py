@@ -19,11 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Losses, source and schedule.
-
-    Raises:
-        ConfigError: labels are needed, and the source has none.
-    """
+    """Losses, source and schedule. Raises `ConfigError`: labels are needed, and the source has none."""
 
     loss: Distillation
     source: Source = field(default_factory=TrainingData)
@@ -44,8 +40,7 @@ class Recipe:
     def check(self, topology: Topology, architecture: Architecture) -> None:
         """Check that losses and schedule have the layers that they want, before anything is trained.
 
-        Raises:
-            ConfigError: says which are missing or do not fit.
+        Raises `ConfigError`: says which are missing or do not fit.
         """
         from models.distill.training.student_training import StudentInTraining
         from models.teachers.ensemble import Teacher
@@ -65,8 +60,7 @@ class Recipe:
     def train(self, setup: TrainingSetup) -> Trained:
         """Train the student.
 
-        Raises:
-            ConfigError: the settings do not fit the data set or the networks.
-            CheckpointError: a checkpoint is corrupt or another run's.
+        Raises `ConfigError`: the settings do not fit the data set or the networks. Raises `CheckpointError`:
+        a checkpoint is corrupt or another run's.
         """
         return self.schedule.run(self.prepared(setup))

@@ -18,8 +18,7 @@ def save_model(model: onnx.ModelProto, path: Path) -> None:
 def load_checked(path: Path) -> onnx.ModelProto:
     """Read an ONNX file and check it against the ONNX specification.
 
-    Raises:
-        ModelFileError: the file is missing, truncated, or no valid model.
+    Raises `ModelFileError`: the file is missing, truncated, or no valid model.
     """
     try:
         model = onnx.load(path)

@@ -48,8 +48,7 @@ def golden_tree_model(tree: DecisionTree) -> onnx.ModelProto:
     Every comparison is made at once. A leaf is reached where all those on the way to it say its way: the sum
     of answers (0 or 1) times its row of `ways` (1 right, -1 left, 0 elsewhere) is its number of turns right.
 
-    Raises:
-        ModelFileError: the tree has a single leaf.
+    Raises `ModelFileError`: the tree has a single leaf.
     """
     if tree.leaves < 2:
         raise ModelFileError("tree: a single leaf, which gives all samples one class; train a better teacher")

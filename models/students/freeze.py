@@ -42,10 +42,8 @@ BATCH = 256
 def freeze(student: Student, name: str = "student") -> IntegerNetwork:
     """Make the integer network of a trained student. The student is left in evaluation mode.
 
-    Raises:
-        ContractError: a scale is no power of two, an accumulator can reach 2^24, or batch-norm and quantizer
-            are not
-            monotonic on the accumulators of some channel; names layer and channel.
+    Raises `ContractError`: a scale is no power of two, an accumulator can reach 2^24, or batch-norm and
+    quantizer are not monotonic on the accumulators of some channel; names layer and channel.
     """
     student.eval()
     layers: list[IntegerLayer] = []

@@ -35,8 +35,7 @@ class DecisionTree:
         input_shape: of a sample.
         classes: number of classes.
 
-    Raises:
-        ModelFileError: arrays that are no such tree.
+    Raises `ModelFileError`: arrays that are no such tree.
     """
 
     feature: NDArray[np.int64]
@@ -115,11 +114,7 @@ class DecisionTree:
 
     @classmethod
     def load(cls, path: Path) -> DecisionTree:
-        """Read what `save` wrote.
-
-        Raises:
-            ModelFileError: it is no such file.
-        """
+        """Read what `save` wrote. Raises `ModelFileError`: it is no such file."""
         try:
             raw = json.loads(path.read_text())
             arrays = [np.array(raw[key], np.int64) for key in KEYS]
@@ -153,8 +148,7 @@ def fit(
     class is the greatest of its mean targets. Branches whose leaves all have one class are then one leaf,
     which changes no answer.
 
-    Raises:
-        ConfigError: a depth outside of 1..20, or fewer than 2 leaves.
+    Raises `ConfigError`: a depth outside of 1..20, or fewer than 2 leaves.
     """
     from sklearn.tree import DecisionTreeRegressor
 

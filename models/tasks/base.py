@@ -42,8 +42,7 @@ class Task(ABC):
     def prepare(self, dataset: Dataset, seed: int) -> Dataset:
         """Make the task's own data set of one that a source gave.
 
-        Raises:
-            ConfigError, DataError: the data do not suit the task.
+        Raises `ConfigError` or `DataError`: the data do not suit the task.
         """
         return dataset
 
@@ -62,8 +61,7 @@ class Task(ABC):
     def check(self, topology: Topology, classes: int) -> None:
         """Check that a student gives what the task wants.
 
-        Raises:
-            ConfigError: names the layer and what it has to give.
+        Raises `ConfigError`: names the layer and what it has to give.
         """
         wanted = self.outputs(topology.input_shape, classes)
         if topology.outputs != wanted:
@@ -112,8 +110,7 @@ class Task(ABC):
     def labels_only(self, label_smoothing: float = 0.0) -> Distillation:
         """Give the loss of training without a teacher.
 
-        Raises:
-            ConfigError: the task's labels cannot be smoothed.
+        Raises `ConfigError`: the task's labels cannot be smoothed.
         """
 
     @abstractmethod

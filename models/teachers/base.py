@@ -86,16 +86,14 @@ class TeacherKind(ABC):
     def make(self, setup: TeacherSetup) -> TeacherResult:
         """Make the teacher and ask it.
 
-        Raises:
-            ConfigError: it does not fit the data set.
-            CheckpointError: a checkpoint is corrupt or another run's.
+        Raises `ConfigError`: it does not fit the data set. Raises `CheckpointError`: a checkpoint is corrupt
+        or another run's.
         """
 
     def load(self, setup: TeacherSetup, path: Path) -> tuple[nn.Module, ...]:
         """Give the members as networks, in evaluation mode, from the state in a file; none by default.
 
-        Raises:
-            CheckpointError: the file is corrupt, or of other networks.
+        Raises `CheckpointError`: the file is corrupt, or of other networks.
         """
         return ()
 
@@ -107,8 +105,7 @@ class TeacherKind(ABC):
     def check(self, needs: frozenset[Need], augmented: bool) -> None:
         """Check that it can serve what losses and schedule need.
 
-        Raises:
-            ConfigError: it cannot; says what is missing.
+        Raises `ConfigError`: it cannot; says what is missing.
         """
         wanted = needs | ({"networks"} if is_live(needs, augmented) else set())
         missing = sorted(wanted - self.serves)

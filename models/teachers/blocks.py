@@ -22,11 +22,7 @@ class Spatial:
 
     @classmethod
     def of(cls, kind: str, input_shape: tuple[int, ...]) -> "Spatial":
-        """The shape of a sample.
-
-        Raises:
-            ConfigError: samples are neither images nor series.
-        """
+        """The shape of a sample. Raises `ConfigError`: samples are neither images nor series."""
         if len(input_shape) != 3:
             raise ConfigError(
                 f"teacher {kind}: samples have shape {input_shape}; it takes images (height, width, "
@@ -150,8 +146,7 @@ class Stack:
     def pool(self, where: str) -> None:
         """Append a max-pool of two (pixels each way, or time steps).
 
-        Raises:
-            ConfigError: too few are left; `where` is the key.
+        Raises `ConfigError`: too few are left; `where` is the key.
         """
         down, across = size = self.shape.pair(2)
         height, width = self.shape.height, self.shape.width
@@ -205,8 +200,7 @@ class Stack:
     def map(self, outputs: int) -> nn.Sequential:
         """End with a 1 by 1 convolution; its `outputs` values come pixel by pixel, row by row.
 
-        Raises:
-            ConfigError: the pixels cannot share them evenly.
+        Raises `ConfigError`: the pixels cannot share them evenly.
         """
         pixels = self.shape.height * self.shape.width
         if outputs % pixels:

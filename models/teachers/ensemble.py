@@ -51,8 +51,7 @@ class TeacherConfig:
         augmentation: what happens to the samples that the members learn from.
         label_smoothing: share of the target that is spread over all classes (arXiv:1512.00567, section 7).
 
-    Raises:
-        ConfigError: no networks, no members, or a smoothing outside of 0 to 1.
+    Raises `ConfigError`: no networks, no members, or a smoothing outside of 0 to 1.
     """
 
     networks: tuple[Architecture, ...]
@@ -94,10 +93,9 @@ def train_ensemble(
 ) -> Ensemble:
     """Train each member in turn, going on from the checkpoints in `checkpoints_dir` if it is given.
 
-    Raises:
-        ConfigError: a network, the views or the augmentation do not fit the samples, or a network the
-            machine's memory; or training diverges.
-        CheckpointError: a checkpoint is corrupt or another run's.
+    Raises `ConfigError`: a network, the views or the augmentation do not fit the samples, or a network the
+    machine's memory; or training diverges. Raises `CheckpointError`: a checkpoint is corrupt or another
+    run's.
     """
     outputs = task.outputs(dataset.input_shape, dataset.classes)
     loss = NetworkTerms(task.labels_only(config.label_smoothing))
@@ -161,8 +159,7 @@ def load_ensemble(
 ) -> Ensemble:
     """Read back what `save_ensemble` wrote for the same configuration.
 
-    Raises:
-        CheckpointError: the file is corrupt, or holds other networks.
+    Raises `CheckpointError`: the file is corrupt, or holds other networks.
     """
     state = checkpoints.load(path)
     states = state.get("members") if isinstance(state, dict) else None

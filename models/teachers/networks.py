@@ -31,8 +31,7 @@ Dropout = Annotated[float, Ge(0), Lt(1)]
 class Architecture(ABC):
     """The shape of a float network: a frozen dataclass whose fields are keys of the build file.
 
-    Raises:
-        ConfigError: a size or share out of range.
+    Raises `ConfigError`: a size or share out of range.
     """
 
     kind: ClassVar[str]
@@ -47,8 +46,7 @@ class Architecture(ABC):
     def layers(self, input_shape: tuple[int, ...], outputs: int) -> nn.Sequential:
         """Make the untrained network: from values (batch, prod(input_shape)) to outputs (batch, outputs).
 
-        Raises:
-            ConfigError: it does not fit samples of this shape; says where.
+        Raises `ConfigError`: it does not fit samples of this shape; says where.
         """
 
     def stack(self, input_shape: tuple[int, ...]) -> Stack:

@@ -35,8 +35,7 @@ class Specialists(TeacherKind):
         learning_rate: of the base models; `later_learning_rate` of the ensemble.
         seed: of the first member; the build's where it is None.
 
-    Raises:
-        ConfigError: a value out of range, a single member, or more assigned than there are.
+    Raises `ConfigError`: a value out of range, a single member, or more assigned than there are.
     """
 
     kind: ClassVar[str] = "specialists"

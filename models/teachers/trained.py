@@ -34,8 +34,7 @@ class Trained(TeacherKind):
     outputs, for students. The members learn from them too, unless `augment` gives them samples that are new
     each epoch. `warmup` is the share of the steps in which the learning rate rises.
 
-    Raises:
-        ConfigError: a value out of range, or both `hidden` and `networks`.
+    Raises `ConfigError`: a value out of range, or both `hidden` and `networks`.
     """
 
     kind: ClassVar[str] = "trained"
@@ -63,11 +62,7 @@ class Trained(TeacherKind):
 
     @property
     def architectures(self) -> tuple[Architecture, ...]:
-        """The networks.
-
-        Raises:
-            ConfigError: the table names none.
-        """
+        """The networks. Raises `ConfigError`: the table names none."""
         networks = (Mlp(self.hidden),) if self.hidden else self.networks
         if networks is None:
             raise ConfigError("teacher.networks: missing; give networks, or hidden for an mlp")

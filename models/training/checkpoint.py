@@ -20,8 +20,7 @@ KIND = "checkpoint"
 def save(path: Path, state: Any) -> None:
     """Write `state` to `path`, whole or not at all.
 
-    Raises:
-        CheckpointError: the state holds something that is neither tensor, JSON scalar nor container.
+    Raises `CheckpointError`: the state holds something that is neither tensor, JSON scalar nor container.
     """
     tensors: Tensors = {}
     write_tensors(path, KIND, {"structure": _flatten(state, "", tensors)}, tensors)
@@ -30,8 +29,7 @@ def save(path: Path, state: Any) -> None:
 def load(path: Path) -> Any:
     """Read the state that `save` wrote, tensors on the CPU.
 
-    Raises:
-        CheckpointError: the file is missing or corrupt.
+    Raises `CheckpointError`: the file is missing or corrupt.
     """
     header, tensors = read_tensors(path, KIND, CheckpointError)
     try:

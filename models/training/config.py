@@ -28,8 +28,7 @@ class TrainingConfig:
         precision: of the products in training; weights, norms and losses stay float32. bfloat16 takes about
             half the time on CPUs that have it (AVX512-BF16), and longer on others.
 
-    Raises:
-        ConfigError: a value out of range.
+    Raises `ConfigError`: a value out of range.
     """
 
     epochs: int

@@ -90,8 +90,7 @@ class Job:
         label: for progress and messages.
         checkpoint: the file to go on from and to keep up; None for no checkpoints.
 
-    Raises:
-        ConfigError: the samples cannot be augmented so.
+    Raises `ConfigError`: the samples cannot be augmented so.
     """
 
     build: Callable[[], nn.Module]

@@ -48,9 +48,8 @@ def fit(job: Job, progress: Progress = silent) -> tuple[nn.Module, History]:
 
     With several devices `progress` stays silent: the epochs run in other processes.
 
-    Raises:
-        CheckpointError: the checkpoint is corrupt or another run's.
-        ConfigError: the machine has no such accelerator, or the training diverges.
+    Raises `CheckpointError`: the checkpoint is corrupt or another run's. Raises `ConfigError`: the machine
+    has no such accelerator, or the training diverges.
     """
     several = job.config.devices > 1
     fabric = _fabric(job.config)

@@ -161,8 +161,7 @@ class BuiltFolder:
 def open_built(folder: Path) -> BuiltFolder:
     """A built folder, every file of which is held to the digest that its build gave it.
 
-    Raises:
-        StoreError: the folder is no build's, its lock is malformed, or a file is not what was built.
+    Raises `StoreError`: the folder is no build's, its lock is malformed, or a file is not what was built.
     """
     lock = read_lock(folder)
     try:
@@ -194,9 +193,7 @@ def read_volatile(folder: Path) -> Volatile | None:
 def keep(folder: Path, name: str, content: bytes) -> Path:
     """Write a volatile file of a built folder, and its digest into `volatile.lock.json`.
 
-    Raises:
-        StoreError: the folder's locks are malformed.
-        DiskError: the folder cannot be written.
+    Raises `StoreError`: the folder's locks are malformed. Raises `DiskError`: the folder cannot be written.
     """
     before = read_volatile(folder)
     entry = FileEntry(sha256=hashlib.sha256(content).hexdigest(), size=len(content))

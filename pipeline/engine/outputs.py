@@ -53,9 +53,8 @@ def export(result: BuildResult, store: Store, folder: Path) -> Path:
 
     Files of an earlier export that this build does not have are removed, so that the folder is one build.
 
-    Raises:
-        StoreError: a stored file is damaged, or a link in the folder leads out of it.
-        DiskError: the folder cannot be written.
+    Raises `StoreError`: a stored file is damaged, or a link in the folder leads out of it. Raises
+    `DiskError`: the folder cannot be written.
     """
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)

@@ -66,9 +66,7 @@ def climb_board(ladder: Ladder, built: BuiltFolder, target: Target, log: Path, s
 def record(folder: Path, found: Rung) -> None:
     """Put `found` into `verification.json` in place of its rung's; the next build writes the file anew.
 
-    Raises:
-        StoreError: the file cannot be read.
-        DiskError: it cannot be written.
+    Raises `StoreError`: the file cannot be read. Raises `DiskError`: it cannot be written.
     """
     rungs = VERIFICATION.load(folder) if (folder / VERIFICATION.name).exists() else ()
     others = tuple(found if each.rung == found.rung else each for each in rungs)

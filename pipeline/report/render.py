@@ -46,8 +46,7 @@ def render(path: Path) -> str:
     `metrics.json` and `verification.json` must be there; a section whose file is not there says so. The same
     files give the same text.
 
-    Raises:
-        StoreError: a file that must be there is missing, or one that is there is malformed.
+    Raises `StoreError`: a file that must be there is missing, or one that is there is malformed.
     """
     folder = Folder(path)
     lock = folder.lock

@@ -118,9 +118,8 @@ def assess(topology: Topology, config: Build) -> Assessment:
     Of folds that are fast enough the cheapest are taken. Where those do not fit, others are tried, also such
     that take less of what is scarce; so what fits at a rate fits at every lower one.
 
-    Raises:
-        CapacityError: no fold is as fast as the build asks.
-        ConfigError: folds by hand that are not as many as the layers.
+    Raises `CapacityError`: no fold is as fast as the build asks. Raises `ConfigError`: folds by hand that are
+    not as many as the layers.
     """
     board, target = find(config.board.name), target_cycles(config)
     if target is None:

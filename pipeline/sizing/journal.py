@@ -20,8 +20,7 @@ _FAILURES = (AssertionError, AttributeError, IndexError, KeyError, RuntimeError,
 def journal(path: Path) -> Iterator[Any]:
     """The journal's storage; what Optuna makes of its entries in this block is an error of the file.
 
-    Raises:
-        ConfigError: the file cannot be written, or is none of Optuna's, or not whole.
+    Raises `ConfigError`: the file cannot be written, or is none of Optuna's, or not whole.
     """
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend

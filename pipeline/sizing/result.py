@@ -153,9 +153,7 @@ def size_of(config: Build, step: Step) -> tuple[Sized, Assessment]:
 
     Of a student with open numbers it is the fitting one of the most multiplications a frame.
 
-    Raises:
-        ConfigError: a student of another kind than "quantized".
-        CapacityError: no student fits.
+    Raises `ConfigError`: a student of another kind than "quantized". Raises `CapacityError`: no student fits.
     """
     if not isinstance(config.student, QuantizedStudent):
         raise ConfigError(

@@ -91,9 +91,8 @@ def size(
 
     With nothing left open, only the budget is checked. Scores are kept in folder `partial`.
 
-    Raises:
-        CapacityError: the student, or every student that the build leaves open, does not fit the board.
-        ConfigError: the choices cannot be enumerated, or folds by hand are not as many as the layers.
+    Raises `CapacityError`: the student, or every student that the build leaves open, does not fit the board.
+    Raises `ConfigError`: the choices cannot be enumerated, or folds by hand are not as many as the layers.
     """
     space = SearchSpace(config, dataset.input_shape)
     if not space.choices:

@@ -128,9 +128,8 @@ def search(
 ) -> tuple[list[Scored], str]:
     """Score candidates that fit, and tell how they were found: "enumerate" or "optuna".
 
-    Raises:
-        ConfigError: more combinations than can be enumerated, which the build asks for.
-        CapacityError: nothing fits.
+    Raises `ConfigError`: more combinations than can be enumerated, which the build asks for. Raises
+    `CapacityError`: nothing fits.
     """
     small = space.count <= ENUMERATED
     if settings.search == "enumerate" and not small:

@@ -79,8 +79,7 @@ def learned(
 ) -> tuple[Dataset, TransferSet]:
     """What the student learns from: without the classes and samples that the build leaves out.
 
-    Raises:
-        ConfigError: a class that there is not, or no class left.
+    Raises `ConfigError`: a class that there is not, or no class left.
     """
     if asked.leave_out:
         if dataset.train.y.ndim > 1:

@@ -71,8 +71,7 @@ class Study(ABC):
         seeds: students of each kind; the first has the build's seed.
         epochs: of each student; the build's where it is None.
 
-    Raises:
-        ConfigError: no seeds, or no epochs.
+    Raises `ConfigError`: no seeds, or no epochs.
     """
 
     kind: ClassVar[str]
@@ -102,8 +101,7 @@ class Study(ABC):
     def runs(self, build: Build, dataset: Dataset) -> Iterator[Run]:
         """Enumerate the runs of a build, whose sizes are chosen, on its data.
 
-        Raises:
-            ConfigError: the build is not one for this study.
+        Raises `ConfigError`: the build is not one for this study.
         """
 
     @abstractmethod

@@ -39,8 +39,7 @@ class Compare(Study):
         bits: widths of all weights and activations; empty for those of the build file.
         samples: how much of the transfer set to train on; None for the build's.
 
-    Raises:
-        ConfigError: unknown methods, or bits outside of 1 to 8.
+    Raises `ConfigError`: unknown methods, or bits outside of 1 to 8.
     """
 
     kind: ClassVar[str] = "compare"
@@ -77,8 +76,7 @@ class Compare(Study):
     def fitting(self, build: Build, dataset: Dataset) -> tuple[list[str], list[str]]:
         """The methods that fit the networks, and why others do not, if all were asked for.
 
-        Raises:
-            ConfigError: a method that was asked for by name does not fit.
+        Raises `ConfigError`: a method that was asked for by name does not fit.
         """
         architecture, fit, misfit = needed(build.teacher, "teacher").architecture, list[str](), list[str]()
         for method in every_method(build.task) if ALL in self.methods else dict.fromkeys(self.methods):
@@ -121,8 +119,7 @@ def every_method(task: Task) -> list[str]:
 def distilled(name: str, task: Task = CLASSIFICATION) -> dict[str, Any]:
     """The values of `[distill]` that a name of `methods` stands for, at the methods' defaults.
 
-    Raises:
-        ConfigError: no such method, or two sources or schedules.
+    Raises `ConfigError`: no such method, or two sources or schedules.
     """
     losses: list[dict[str, Any]] = []
     sources, schedules = list[str](), list[str]()

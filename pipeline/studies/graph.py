@@ -72,9 +72,7 @@ def perform_all(
         cluster: address of a Dask scheduler whose workers share the store, in place of this machine.
         step: told of every stage that is done.
 
-    Raises:
-        ToolError: the cluster cannot be reached.
-        RetortError: a stage failed; names its run.
+    Raises `ToolError`: the cluster cannot be reached. Raises `RetortError`: a stage failed; names its run.
     """
     graph: dict[str, tuple[Any, ...]] = {}
     wanted = [_add(graph, run, study, str(store.root)) for run in runs]

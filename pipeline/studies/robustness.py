@@ -30,8 +30,7 @@ class Robustness(Study):
         pgd_steps: gradient steps of each such descent.
         samples: no more of the test split than these, at even distances.
 
-    Raises:
-        ConfigError: a size that is not above 0 or is above 255, or no gradient steps or samples.
+    Raises `ConfigError`: a size that is not above 0 or is above 255, or no gradient steps or samples.
     """
 
     kind: ClassVar[str] = "robustness"

@@ -37,8 +37,7 @@ class Specialize(Study):
         methods: of `[teacher]`, of kind `specialists`.
         to_board: whether each member of the build's ensemble climbs the whole ladder, in a folder of its own.
 
-    Raises:
-        ConfigError: an unknown method, or none.
+    Raises `ConfigError`: an unknown method, or none.
     """
 
     kind: ClassVar[str] = "specialize"

@@ -44,9 +44,8 @@ def perform(
         cluster: likewise.
         until: a later last stage of the runs than the study's own.
 
-    Raises:
-        ConfigError: there is no study in the build, or it does not suit the build.
-        RetortError: see `pipeline.engine.engine.build`.
+    Raises `ConfigError`: there is no study in the build, or it does not suit the build. Raises `RetortError`:
+    see `pipeline.engine.engine.build`.
     """
     study = study_of(build)
     first = engine.build(build, stages_of(build), store, fingerprint, until="data", progress=display)

@@ -62,8 +62,7 @@ class Temperature(Study):
 def at_temperature(build: Build, temperature: float) -> list[WeightedLoss]:
     """The build's losses at another temperature.
 
-    Raises:
-        ConfigError: none of them has one, or the temperature is out of range.
+    Raises `ConfigError`: none of them has one, or the temperature is out of range.
     """
     losses = distill_of(build).losses
     if all(each.loss.at_temperature(1.0) == each.loss.at_temperature(2.0) for each in losses):

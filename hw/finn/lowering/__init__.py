@@ -28,9 +28,8 @@ def lower(qonnx: Path, *, folding: Folding, label: bool, log: Path, values: Byte
     `values` says which of them bytes stand for; every value of its integer form is kept. With `label` the
     graph ends in an arg-max, otherwise in integer logits. What these stand for is in it (`kept_output`).
 
-    Raises:
-        ModelFileError: the file is no network.
-        LoweringError: FINN cannot take it, or changed a value; names the nodes.
+    Raises `ModelFileError`: the file is no network. Raises `LoweringError`: FINN cannot take it, or changed a
+    value; names the nodes.
     """
     with finn_session(log), finn_failures(f"{qonnx.name}: FINN failed", log):
         model = load(qonnx)

@@ -20,8 +20,7 @@ __all__ = ["base_kind", "is_kind", "joined", "read", "read_layers"]
 def read(model: Any) -> DataflowGraph:
     """The dataflow form of FINN's hardware graph, in words that meet.
 
-    Raises:
-        LoweringError: nodes that Retort has no layer for, or values that its layers cannot carry.
+    Raises `LoweringError`: nodes that Retort has no layer for, or values that its layers cannot carry.
     """
     return joined(read_layers(model))
 

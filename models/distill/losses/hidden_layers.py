@@ -38,8 +38,7 @@ class OnPairs(Distillation):
     def matched(self, shapes: Shapes) -> Pairs:
         """Give the pairs of layers that it compares.
 
-        Raises:
-            ConfigError: a layer that is not there, or layers that do not fit.
+        Raises `ConfigError`: a layer that is not there, or layers that do not fit.
         """
         return shapes.pairs(self.pairs, self.method)
 

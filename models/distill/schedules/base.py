@@ -25,8 +25,7 @@ Criterion = Literal["magnitude", "obd", "obs"]
 class Schedule(ABC):
     """The steps to a student; a frozen dataclass whose fields are its settings.
 
-    Raises:
-        ConfigError: a setting outside of its limits.
+    Raises `ConfigError`: a setting outside of its limits.
     """
 
     kind: ClassVar[str]
@@ -52,8 +51,7 @@ class Schedule(ABC):
     def check(self, topology: Topology, teacher: nn.Module, loss: Distillation) -> None:
         """Check, before anything is trained, that it fits networks and losses; the teacher is not trained.
 
-        Raises:
-            ConfigError: says what does not fit.
+        Raises `ConfigError`: says what does not fit.
         """
         return
 
@@ -61,9 +59,8 @@ class Schedule(ABC):
     def run(self, setup: TrainingSetup) -> Trained:
         """Train the student by all steps; gives it in evaluation mode, and the history of the last step.
 
-        Raises:
-            ConfigError: it does not fit the networks or the losses.
-            CheckpointError: a checkpoint is corrupt or another run's.
+        Raises `ConfigError`: it does not fit the networks or the losses. Raises `CheckpointError`: a
+        checkpoint is corrupt or another run's.
         """
 
 

@@ -59,8 +59,7 @@ class Fskd(Schedule):
     def check(self, topology: Topology, teacher: nn.Module, loss: Distillation) -> None:
         """Check that there are layers to align.
 
-        Raises:
-            ConfigError: none are, or one that is named cannot be aligned.
+        Raises `ConfigError`: none are, or one that is named cannot be aligned.
         """
         from models.distill.features import shapes_of
         from models.students.student import Student
@@ -68,11 +67,7 @@ class Fskd(Schedule):
         self.matched(topology, shapes_of(Student(topology), teacher))
 
     def matched(self, topology: Topology, shapes: Shapes) -> Pairs:
-        """The layers to align.
-
-        Raises:
-            ConfigError: as `check`.
-        """
+        """The layers to align. Raises `ConfigError`: as `check`."""
         from models.distill.schedules.alignment import aligned_layers
 
         name, able = f"schedule {self.kind}", aligned_layers(topology)
@@ -110,8 +105,7 @@ class Fskd(Schedule):
     def few(self, setup: TrainingSetup) -> TransferSet:
         """Take some samples of each class that the teacher sees in the transfer set.
 
-        Raises:
-            ConfigError: fewer than two are left, too few for batch-norm.
+        Raises `ConfigError`: fewer than two are left, too few for batch-norm.
         """
         whole = setup.transfer
         classes = torch.softmax(torch.from_numpy(whole.logits), dim=-1).mean(dim=0).argmax(dim=-1).numpy()

@@ -20,8 +20,7 @@ def require_teaching(kind: str, loss: Distillation, topology: Topology | None = 
 
     `topology` is of those teachers, where they are students.
 
-    Raises:
-        ConfigError: the loss asks for no teacher, or wants layers that a student lacks.
+    Raises `ConfigError`: the loss asks for no teacher, or wants layers that a student lacks.
     """
     if loss.needs <= {"labels"}:
         raise ConfigError(f"schedule {kind}: no loss learns from a teacher; add one that does to `losses`")
@@ -65,9 +64,8 @@ def train_network(
 
     `name` tells its checkpoint from others. Gives the network in evaluation mode.
 
-    Raises:
-        ConfigError: the loss looks at more than logits and labels, or a layer cannot be drawn anew.
-        CheckpointError: the checkpoint is corrupt or another run's.
+    Raises `ConfigError`: the loss looks at more than logits and labels, or a layer cannot be drawn anew.
+    Raises `CheckpointError`: the checkpoint is corrupt or another run's.
     """
     if not loss.needs <= {"teacher", "labels"}:
         raise ConfigError(f"schedule: {name}: {loss} wants more than logits and labels; take another loss")

@@ -102,8 +102,7 @@ def train_jointly(
     One optimizer trains all, and its checkpoint holds all, so that a run that was killed ends with the same
     bits. Kept are both as they were in the student's best epoch.
 
-    Raises:
-        CheckpointError: the checkpoint is corrupt or another run's.
+    Raises `CheckpointError`: the checkpoint is corrupt or another run's.
     """
     weights = {f"learner.{PREFIX}{key}": tensor for key, tensor in student.state_dict().items()}
     for index, member in enumerate(setup.members):

@@ -32,8 +32,7 @@ class QuantizationAware(MadeTeachers):
         co_study: share of the epochs; tutoring has the rest. Each phase has at least one epoch.
         temperature: T of what the teacher learns from the student.
 
-    Raises:
-        ConfigError: a setting outside of its limits, or shares that leave nothing.
+    Raises `ConfigError`: a setting outside of its limits, or shares that leave nothing.
     """
 
     kind: ClassVar[str] = "qkd"

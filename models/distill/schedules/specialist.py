@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 class Specialist(Schedule):
     """Take a member of a teacher of kind `specialists` as it is; nothing is trained.
 
-    Raises:
-        ConfigError: a member below 0.
+    Raises `ConfigError`: a member below 0.
     """
 
     kind: ClassVar[str] = "specialist"

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 class Source(ABC):
     """A source of samples with the teacher's logits; a frozen dataclass whose fields are its settings.
 
-    Raises:
-        ConfigError: a setting outside of its limits.
+    Raises `ConfigError`: a setting outside of its limits.
     """
 
     source: ClassVar[str]
@@ -41,8 +40,7 @@ class Source(ABC):
     def transfer(self, setup: TrainingSetup) -> TransferSet:
         """Make the transfer set, the same for the same seed of `setup.training`.
 
-        Raises:
-            ConfigError: the settings do not fit the data set.
+        Raises `ConfigError`: the settings do not fit the data set.
         """
 
 

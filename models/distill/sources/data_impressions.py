@@ -65,9 +65,8 @@ class DataImpressions(Source):
     def transfer(self, setup: TrainingSetup) -> TransferSet:
         """Draw what the teacher shall say, and find the inputs for which it does.
 
-        Raises:
-            ConfigError: no teacher, or one whose last layer does not have one row of weights a class; fewer
-                impressions than classes times betas.
+        Raises `ConfigError`: no teacher, or one whose last layer does not have one row of weights a class;
+        fewer impressions than classes times betas.
         """
         from models.training.evaluation import deterministic
 
@@ -122,8 +121,7 @@ class DataImpressions(Source):
 def class_similarity(members: Sequence[nn.Module], classes: int) -> NDArray[np.float64]:
     """Normalized similarity (classes, classes) of the classes by the members' last layers, 0 to 1 a row.
 
-    Raises:
-        ConfigError: no members, or a last layer that has not one row of weights a class.
+    Raises `ConfigError`: no members, or a last layer that has not one row of weights a class.
     """
     if not members:
         raise ConfigError("data data-impressions: there is no teacher to read them from; train one")

@@ -53,8 +53,7 @@ class Munge(Source):
     def transfer(self, setup: TrainingSetup) -> TransferSet:
         """Make the pseudo samples, and let the teacher speak on them.
 
-        Raises:
-            ConfigError: a categorical index beyond the sample, or fewer than two samples.
+        Raises `ConfigError`: a categorical index beyond the sample, or fewer than two samples.
         """
         real = setup.dataset.train.x
         if len(real) < 2:

@@ -74,8 +74,7 @@ def specialize(
 
     Accuracies of the history are those of the averaged ensemble.
 
-    Raises:
-        ConfigError: a single member, or fewer than are assigned to a sample.
+    Raises `ConfigError`: a single member, or fewer than are assigned to a sample.
     """
     loss.check_members(len(bases))
     with deterministic(training.threads):

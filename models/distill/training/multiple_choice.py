@@ -30,8 +30,7 @@ class MultipleChoice:
             whole loss, of all ways to assign k members (`loss`): the cross-entropy, less what being not
             assigned would cost.
 
-    Raises:
-        ConfigError: a setting outside of its limits.
+    Raises `ConfigError`: a setting outside of its limits.
     """
 
     method: ClassVar[str] = "mcl"
@@ -47,8 +46,7 @@ class MultipleChoice:
     def check_members(self, members: int) -> None:
         """Check that an ensemble of so many can specialize so.
 
-        Raises:
-            ConfigError: a single member, or fewer than are assigned to a sample.
+        Raises `ConfigError`: a single member, or fewer than are assigned to a sample.
         """
         if members < 2:
             raise ConfigError(

@@ -77,10 +77,9 @@ class TrainingSetup:
             start: a student's weights to begin from (its `state_dict`), in place of drawn ones.
             masks: the weights that stay zero.
 
-        Raises:
-            ConfigError: the topology or the augmentation does not fit the data set, another precision than
-                float32, or the loss needs the teacher in every step and only its logits are there.
-            CheckpointError: the checkpoint is corrupt or another run's.
+        Raises `ConfigError`: the topology or the augmentation does not fit the data set, another precision
+        than float32, or the loss needs the teacher in every step and only its logits are there. Raises
+        `CheckpointError`: the checkpoint is corrupt or another run's.
         """
         loss = loss or self.loss
         if self.topology.inputs != self.dataset.features:
@@ -127,8 +126,7 @@ class TrainingSetup:
     def teacher_for(self, loss: Distillation) -> TeacherSignal | None:
         """Give what tells a loss the teacher's outputs: nothing, cached logits, or the members themselves.
 
-        Raises:
-            ConfigError: a teacher is needed in every step and there is none.
+        Raises `ConfigError`: a teacher is needed in every step and there is none.
         """
         if loss.needs <= {"labels"}:
             return None
@@ -164,8 +162,7 @@ class TrainingSetup:
 
         Gives `temperature` and `validation_score` (0 to 1) of each.
 
-        Raises:
-            ConfigError: a temperature not above 0.
+        Raises `ConfigError`: a temperature not above 0.
         """
         curve = []
         for temperature in temperatures:

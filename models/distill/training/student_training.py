@@ -105,8 +105,7 @@ def save_student(student: Student, path: Path) -> None:
 def load_student(topology: Topology, path: Path) -> Student:
     """Read back what `save_student` wrote for the same topology, in evaluation mode.
 
-    Raises:
-        CheckpointError: the file is corrupt, or holds another network.
+    Raises `CheckpointError`: the file is corrupt, or holds another network.
     """
     state: Any = checkpoints.load(path)
     if not isinstance(state, dict) or not isinstance(state.get("weights"), dict):

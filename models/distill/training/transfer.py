@@ -43,9 +43,8 @@ class TransferSet:
 def check_views(input_shape: tuple[int, ...], views: int, mirror: bool = False) -> None:
     """Check that samples of a shape have so many views.
 
-    Raises:
-        ConfigError: fewer than 1 or more than 25 shifts, shifts that leave nothing, several views of what
-            is no image or series, or mirror images of series.
+    Raises `ConfigError`: fewer than 1 or more than 25 shifts, shifts that leave nothing, several views of
+    what is no image or series, or mirror images of series.
     """
     shifts = -(-views // 2) if mirror else views
     if not 1 <= shifts <= MAX_VIEWS:
@@ -72,8 +71,7 @@ def shifted_views(split: Split, input_shape: tuple[int, ...], views: int, mirror
     gives two views, the shifted images and then their mirror images. Series (time, 1, channels) are shifted
     in time: by one step to earlier and to later, then by two, and so on.
 
-    Raises:
-        ConfigError: see `check_views`.
+    Raises `ConfigError`: see `check_views`.
     """
     check_views(input_shape, views, mirror)
     if views == 1:
@@ -96,8 +94,7 @@ def save(transfer: TransferSet, path: Path) -> None:
 def load(path: Path) -> TransferSet:
     """Read what `save` wrote.
 
-    Raises:
-        DataError: the file is missing, truncated, or its arrays do not fit each other.
+    Raises `DataError`: the file is missing, truncated, or its arrays do not fit each other.
     """
     _, tensors = read_tensors(path, KIND, DataError)
     missing = {"x", "y", "logits"} - tensors.keys()

@@ -41,8 +41,7 @@ def save(network: IntegerNetwork, path: Path) -> None:
 def load(path: Path) -> IntegerNetwork:
     """Read a network that `save` wrote.
 
-    Raises:
-        CheckpointError: the file is missing, corrupt, or its parts do not fit each other.
+    Raises `CheckpointError`: the file is missing, corrupt, or its parts do not fit each other.
     """
     header, tensors = read_tensors(path, KIND, CheckpointError)
     try:

@@ -74,9 +74,8 @@ class IntegerNetwork:
 
     That is dense, or a convolution, which gives a map: logits for every pixel.
 
-    Raises:
-        ContractError: layers that do not fit each other, or an accumulator that can reach 2^24; names the
-            layer.
+    Raises `ContractError`: layers that do not fit each other, or an accumulator that can reach 2^24; names
+    the layer.
     """
 
     shape: Shape
@@ -217,11 +216,7 @@ def apply_thresholds(accumulators: NDArray[np.int32], thresholds: NDArray[np.int
 
 
 def check_power_of_two(where: str, scale: float) -> None:
-    """Check a scale.
-
-    Raises:
-        ContractError: with `where` in front, gives the scale.
-    """
+    """Check a scale. Raises `ContractError`: with `where` in front, gives the scale."""
     if not (math.isfinite(scale) and scale > 0 and math.frexp(scale)[0] == 0.5):
         raise ContractError(f"{where}: {scale} is no power of two; quantize with power-of-two scales")
 

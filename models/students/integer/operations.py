@@ -196,8 +196,7 @@ def reachable(
 def check_accumulator(where: str, low: NDArray[np.int64], high: NDArray[np.int64]) -> None:
     """Check that no partial sum can leave the integers that float32 holds exactly.
 
-    Raises:
-        ContractError: with `where` in front, gives the figure.
+    Raises `ContractError`: with `where` in front, gives the figure.
     """
     peak = int(max(-low.min(), high.max()))
     if peak >= EXACT_LIMIT:
@@ -208,11 +207,7 @@ def check_accumulator(where: str, low: NDArray[np.int64], high: NDArray[np.int64
 
 
 def check_weights(where: str, operation: Weighted) -> None:
-    """Check type and range of the weights.
-
-    Raises:
-        ContractError: with `where` in front.
-    """
+    """Check type and range of the weights. Raises `ContractError`: with `where` in front."""
     weights, sizes = operation.weights, {Dense: 2, Conv: 4, Depthwise: 3}[type(operation)]
     if weights.dtype != np.int8 or weights.ndim != sizes or not weights.size:
         raise ContractError(

@@ -94,8 +94,7 @@ def mean_average_precision(
     A detection, best first over all scenes, hits where the object of its class that it overlaps most, by at
     least `limit`, was not hit before (PASCAL VOC's rule). `objects` (n, most, 5) are class and box.
 
-    Raises:
-        DataError: not as many detections as scenes, or no object at all.
+    Raises `DataError`: not as many detections as scenes, or no object at all.
     """
     if len(detections) != len(objects):
         raise DataError(f"detections of {len(detections)} scenes, not {len(objects)}; give one each")

@@ -31,8 +31,7 @@ class Grid:
 
     A network gives the cells row by row: logits of background and of all classes, then the box.
 
-    Raises:
-        ConfigError: scenes that are no whole number of cells.
+    Raises `ConfigError`: scenes that are no whole number of cells.
     """
 
     side: int

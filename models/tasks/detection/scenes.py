@@ -45,8 +45,7 @@ class SceneConfig:
         most: objects a scene, from 1 on, drawn evenly.
         noise: greatest value of the noise, drawn evenly for each value; seen where no object is brighter.
 
-    Raises:
-        ConfigError: a size out of range, or scenes too small for their objects.
+    Raises `ConfigError`: a size out of range, or scenes too small for their objects.
     """
 
     side: Pixels = 24
@@ -69,11 +68,7 @@ class SceneConfig:
 
 
 def check_images(shape: tuple[int, ...]) -> None:
-    """Check that samples of a shape are images.
-
-    Raises:
-        ConfigError: they are not.
-    """
+    """Check that samples of a shape are images. Raises `ConfigError`: they are not."""
     if len(shape) != 3 or min(shape[:2]) < 2:
         raise ConfigError(f"task: detection composes scenes of images; samples of {shape} are none")
 
@@ -87,9 +82,7 @@ def make_scenes(
     right, bottom (the last two behind the object); class `NONE` where there is none. Brightness is stretched
     to 0..255. An object that finds no free place is left out, never the first.
 
-    Raises:
-        ConfigError: samples are no images.
-        DataError: no image has an object.
+    Raises `ConfigError`: samples are no images. Raises `DataError`: no image has an object.
     """
     from models.data import Split
 

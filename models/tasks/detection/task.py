@@ -42,8 +42,7 @@ class Detection(SceneConfig, Task):
         scenes: scenes to learn from; a tenth as many choose the best epoch.
         test_scenes: scenes to measure and to verify on.
 
-    Raises:
-        ConfigError: a size out of range, or scenes that are no whole number of cells.
+    Raises `ConfigError`: a size out of range, or scenes that are no whole number of cells.
     """
 
     kind: ClassVar[str] = "detection"
