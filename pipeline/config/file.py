@@ -12,8 +12,9 @@ from pydantic import ValidationError
 from common.errors import ConfigError
 from common.files import kind_of
 from pipeline.config.build import Build
-from pipeline.config.checks import OWN_RUNGS, data_problems, require_room, table_problems
+from pipeline.config.checks import OWN_RUNGS, table_problems
 from pipeline.config.data import known_of
+from pipeline.config.data_checks import data_problems, require_room
 from pipeline.config.defaults import data_defaults, rate_default
 from pipeline.config.errors import describe, problems
 
