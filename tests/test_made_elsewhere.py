@@ -1,4 +1,4 @@
-"""A network made elsewhere, as docs/bring-your-own.md has it, from its file to the bitstream."""
+"""An imported network, as docs/students.md has it, from its file to the bitstream."""
 
 import json
 import re
@@ -24,7 +24,7 @@ RUNGS = ["network", "golden", "finn", "rtl", "netlist", "bitstream", "board"]
 
 
 def block(language: str) -> str:
-    guide = (ROOT / "docs" / "bring-your-own.md").read_text()
+    guide = (ROOT / "docs" / "students.md").read_text().split("\n## Imported\n")[1]
     (found,) = re.findall(rf"```{language}\n(.*?)```", guide, re.DOTALL)
     return str(found)
 
