@@ -35,7 +35,8 @@ classes that check build files: `python -m tests.docs.build_keys`. [The build fi
 write one, and `retort plan FILE` shows the values that a file leaves out.
 
 "computed" means that Retort chooses the default by the data or by other keys. "none" means that the key is
-unused until you give it. "required" means that there is no default.
+unused until you give it. "required" means that there is no default. A list of numbers of a layer is what
+[sizing](sizing.md) chooses from, or rows and columns.
 """
 PLAIN = {
     int: "integer",
@@ -122,7 +123,10 @@ def _rows(table: str, tag: str, kind: Any) -> Iterator[str]:
         default = _default(key)
         if full in COMPUTED and not (name == "test_fraction" and default != "none"):
             default = "computed"
-        yield f"| `{name}` | {told(key.annotation)}{_limits(key.metadata)} | {default} |"
+        words = told(key.annotation) + _limits(key.metadata)
+        if table == "[student] layers":  # a number stands for a list of one
+            words = words.replace("list of integer", "integer or list of integer")
+        yield f"| `{name}` | {words} | {default} |"
 
 
 def _default(key: FieldInfo) -> str:
