@@ -91,7 +91,8 @@ class WeightsFormat:
     """What `weights.bin` holds: 16-bit words, little-endian, for columns of single-port RAM one by one.
 
     The core takes a word in every cycle in which `load_valid` is set: `load_data` goes to `load_address` of
-    column `load_column`. It has to be done after configuration and before the first frame; reset keeps it.
+    column `load_column`. It has to be done after configuration, while the core is in reset, which keeps it.
+    Out of reset, a core begins with the padding of its first frame.
 
     Attributes:
         columns: words of each column.

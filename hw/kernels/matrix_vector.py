@@ -19,7 +19,7 @@ class MatrixVector(Kernel[specs.MatrixVector]):
     buffer before it holds the frame in use and at least one more. Outputs come in order of neurons. Without
     `replay` nothing is kept: each frame's SF words must come NF times, one time after the other.
 
-    Weights in single-port RAM are loaded by a port `load` while no frame is there.
+    Weights in single-port RAM are loaded by a port `load` before the first word comes: in a core, in reset.
     """
 
     def __init__(self, spec: specs.MatrixVector) -> None:

@@ -32,8 +32,9 @@ class Link(wiring.Component):  # type: ignore[misc]
     of two). A byte that comes while the core computes drops that frame and starts a new request: the host has
     timed out. Bytes come `hw.shells.bytes.BYTE_CYCLES` or more cycles apart.
 
-    Where the core has weights to load, port `load` writes them, and no frame is accepted before. `core_reset`
-    keeps them.
+    Where the core has weights to load, port `load` writes them. Until all are there no frame is accepted, and
+    `core_reset`, which keeps them, holds the core: windows give padding before a frame comes, and a kernel
+    would sum it with weights that are not there yet.
     """
 
     def __init__(self, interface: CoreInterface, identity: bytes, timeout: int) -> None:
@@ -90,6 +91,8 @@ class Link(wiring.Component):  # type: ignore[misc]
             packer.clear.eq(self.core_reset),
             unpacker.clear.eq(self.core_reset),
         ]
+        if self._loader is not None:
+            m.d.comb += self.core_reset.eq(~self._loader.loaded)
         with m.If(self.received.valid):
             m.d.sync += self._timer.eq(0)
         with m.Elif(~self._silent):

@@ -67,7 +67,7 @@ def _bitstream(build: Build) -> Stage:
     chain = find(build.board.name).toolchain
     return Stage(
         name="bitstream",
-        version=5,
+        version=6,
         inputs=("compile",),
         config=lambda config: config.board.model_dump(mode="json"),
         tools=("amaranth", "amaranth-boards", *chain.tools(native=build.board.toolchain == "native")),

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 from common.errors import LoweringError, ModelFileError
+from common.topology import Conv, Topology
 from hw.boards.boards import FAMILIES, find
 from hw.core import CoreDesign, design
 from hw.dataflow import DataflowGraph, Integers, MatrixVector
 from hw.dataflow.fold import Fold
 from hw.host.host import Link
 from hw.implementation import bitstream
-from hw.mapping.cost import estimate, shell_cost
+from hw.mapping.cost import estimate, shell_cost, synthetic_graph
 from hw.mapping.cost.memory import Store, mapped
 from hw.mapping.memories import use_single_port_rams, with_resources
 from hw.shells.protocol import design_identity
@@ -165,3 +166,21 @@ def test_placed_netlist_equals_the_graph(tmp_path: Path) -> None:
     frames = random_frames(8, graph.inputs)
     model = netlist.netlist_model(ICEBREAKER, tmp_path / bitstream.NETLIST, tmp_path, log)
     np.testing.assert_array_equal(infer(model, core, frames, tmp_path), graph.execute(frames))
+
+
+def test_a_chip_sums_no_padding_before_its_weights_are_there(tmp_path: Path) -> None:
+    """A padded convolution takes words as soon as the core runs, and yet the first frame is right."""
+    network = Topology((4, 4, 1), (Conv(4, (3, 3), 4, None, padding=(1, 1)),))
+    graph = synthetic_graph(network, [Fold(1, 3)])
+    layers = tuple(
+        replace(layer, memory="single-port") if isinstance(layer, MatrixVector) else layer
+        for layer in graph.layers
+    )
+    graph = replace(graph, layers=layers)
+    core = design(graph, tmp_path / "amaranth")
+    (tmp_path / "core.v").write_text(core.verilog)
+    identity = design_identity(core.verilog.encode())
+    model = netlist.rtl_model(ICEBREAKER, tmp_path / "core.v", core.interface, identity, tmp_path)
+    frames = np.random.default_rng(2).integers(0, 256, (4, *core.interface.input.shape)).astype(np.uint8)
+    found = infer(model, core, frames, tmp_path)
+    np.testing.assert_array_equal(found.reshape(4, -1), graph.execute(frames).reshape(4, -1))

@@ -40,14 +40,20 @@ class LoadedRig(Rig):
     def __init__(self) -> None:
         super().__init__(INTERFACE)
         self.ram = np.full((len(COLUMNS), max(COLUMNS)), -1)
+        self.released: list[int] = []  # words that were loaded when the core left its reset
 
     async def listen_to_load(self, ctx: Any) -> None:
-        load = self.link.load
-        async for *_, valid, column, address, data in ctx.tick().sample(
-            load.valid, load.column, load.address, load.data
+        load, held, words = self.link.load, 1, 0
+        async for *_, valid, column, address, data, reset in ctx.tick().sample(
+            load.valid, load.column, load.address, load.data, self.link.core_reset
         ):
+            if held and not reset:
+                self.released.append(words)
+            held = reset
             if valid:
+                assert reset, "a core that runs is loaded"
                 self.ram[column, address] = data
+                words += 1
 
     def listeners(self) -> tuple[Callable[[Any], Any], ...]:
         return (self.listen_to_load,)
@@ -79,6 +85,13 @@ def test_loaded_weights_outlast_a_fault() -> None:
     rig = LoadedRig()
     replies = rig.run(*loading(*BLOCKS), broken(INFER, 6), LATE, INFER[:7], LATE, INFER, 500)
     assert [reply.status for reply in replies[len(BLOCKS) :]] == [Status.BAD_CRC, Status.TIMEOUT, Status.OK]
+
+
+def test_core_is_held_until_it_is_loaded() -> None:
+    """A core that runs before would take the padding of its first frame with weights that are not there."""
+    rig = LoadedRig()
+    rig.run(IDENTIFY, SOON, INFER, LATE, *loading(*BLOCKS), INFER, 500, *loading(*BLOCKS), INFER, 500)
+    assert rig.released == [sum(COLUMNS), 2 * sum(COLUMNS)]
 
 
 @pytest.mark.slow
