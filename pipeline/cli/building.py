@@ -56,14 +56,14 @@ def build(
     file: BuildFile,
     values: Overrides = None,
     until: Until = None,
-    out: Annotated[Path, typer.Option(help="The build's folder is made in this one.")] = Path("out"),
+    out: Annotated[Path, typer.Option(help="Where the build's folder goes.")] = Path("out"),
     repair: Annotated[bool, typer.Option("--repair", help="Rebuild what is damaged in the store.")] = False,
     store: StoreFolder = DEFAULT_STORE,
     as_json: AsJson = False,
 ) -> None:
     """Run the stages not in the store, write the build's folder.
 
-    Ends with exit code 4 after all that can be built here, where the rest needs another machine.
+    If the rest needs another machine, it builds what it can and ends with exit code 4.
     """
     config = load_checked(file, values or ())
     from pipeline.stages import stages_of

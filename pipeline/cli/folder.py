@@ -25,7 +25,7 @@ def verify(
     folder: Folder,
     junit_file: JunitFile = None,
     port: Annotated[
-        str | None, typer.Option(help="Serial port of a board that holds the build, not a virtual one.")
+        str | None, typer.Option(help="Serial port of a real board that holds the build.")
     ] = None,
     host: Annotated[
         str | None, typer.Option(help="PYNQ board by SSH (user@name, or a name of your ssh configuration).")

@@ -14,7 +14,7 @@ from pipeline.config.file import load_checked
 def size(ctx: typer.Context, file: BuildFile, values: Overrides = None, as_json: AsJson = False) -> None:
     """Show what the student takes of its board, layer by layer; trains nothing.
 
-    Of a student with open numbers, the fitting one of the most multiplications a frame is shown.
+    If numbers are open, it shows the fitting candidate with the most multiplications a frame.
     """
     config = load_checked(file, values or ())
     from pipeline.sizing.assessment import require_fit

@@ -30,13 +30,13 @@ def study(
     ] = None,
     workers: Annotated[int, typer.Option(min=1, max=1024, help="Processes on this machine.")] = 1,
     cluster: Annotated[str | None, typer.Option(help="A Dask scheduler's address, tcp://...")] = None,
-    out: Annotated[Path, typer.Option(help="The build's folder is made in this one.")] = Path("out"),
+    out: Annotated[Path, typer.Option(help="Where the build's folder goes.")] = Path("out"),
     store: StoreFolder = DEFAULT_STORE,
     as_json: AsJson = False,
 ) -> None:
     """Perform the build's [study]; write study.html, study.md and study.json.
 
-    Everything finished is in the store: interrupted, the same command goes on.
+    Finished runs stay in the store. The same command goes on where it was interrupted.
     """
     build = load_checked(file, values or ())
     from pipeline.artefacts.study import STUDY
