@@ -15,7 +15,7 @@ from pipeline.config.file import load
 from pipeline.ladder import imported, networks
 from pipeline.ladder.imported import ImportedArtefacts
 from tests.conftest import ROOT, Built, retort
-from tests.hw.finn.test_bring import bipolar
+from tests.hw.finn.test_imported import bipolar
 from tests.hw.foreign import Foreign
 
 pytestmark = pytest.mark.slow
