@@ -92,7 +92,7 @@ def _exit_codes() -> str:
     codes = {0: "Success."}
     codes |= {kind.exit_code: (kind.__doc__ or "").splitlines()[0] for kind in kinds()}
     codes[RetortError.exit_code] = "Any other error that is foreseen."
-    codes |= {UNEXPECTED: "An error that is not: a fault of Retort.", INTERRUPTED: "Ctrl-C.", 143: "SIGTERM."}
+    codes |= {UNEXPECTED: "An unexpected error: a fault of Retort.", INTERRUPTED: "Ctrl-C.", 143: "SIGTERM."}
     return "\b\nExit codes:\n" + "\n".join(f"{code:>5}  {what}" for code, what in codes.items())
 
 
