@@ -8,10 +8,18 @@ import pytest
 import retort
 
 BUILD = Path(__file__).parents[1] / "builds" / "digits-detection-icebreaker.toml"
-SMALL = (
-    *("task.scenes=300", "task.test_scenes=40", "teacher.epochs=6", "student.epochs=6"),
-    *("verify.minimum_accuracy=0.05", "verify.netlist_samples=2", "verify.bitstream_samples=2"),
+CONV = "kind='conv', kernel=3, padding=1, weight_bits=4, activation_bits=4"
+LAYERS = (
+    *(f"{{{CONV}, outputs=4}}", "{kind='max-pool', size=2}"),
+    *(f"{{{CONV}, outputs=8}}", "{kind='max-pool', size=2}"),
+    *(f"{{{CONV}, outputs=16}}", "{kind='conv', outputs=15, kernel=1, weight_bits=6}"),
 )
+SMALL = (
+    *("task.scenes=300", "task.test_scenes=40", "teacher.epochs=6", "student.epochs=16"),
+    *("verify.minimum_accuracy=0.05", "verify.netlist_samples=2", "verify.bitstream_samples=2"),
+    f"student.layers=[{', '.join(LAYERS)}]",
+)
+"""So little that all weights are in block RAM, and the bitstream can be simulated, too."""
 
 
 @pytest.mark.slow
