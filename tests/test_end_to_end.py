@@ -101,7 +101,7 @@ def test_lock_names_what_is_there(built):
 
 def test_second_run_builds_nothing(icebreaker):
     again = build(icebreaker.file, icebreaker.store.parent)
-    assert "0 of 9 stages built" in again.stdout
+    assert "0 of 10 stages built" in again.stdout
     planned = retort("plan", icebreaker.file, "--store", icebreaker.store, "--json")
     assert {row["status"] for row in json.loads(planned.stdout)["stages"]} == {"cached"}
 

@@ -46,7 +46,7 @@ def test_table_with_categories_to_golden_and_core(tmp_path):
     file = tmp_path / "table.toml"
     file.write_text(text)
     built = build(file, tmp_path, "--until", "compile")
-    assert built.json("metrics.json")["student_accuracy"] > 0.75
+    assert built.json("metrics.json")["student"] > 0.75
     artefacts = QuantizedArtefacts(
         config.load(file), built.folder, tmp_path / "work", tmp_path / "log", lambda *_: None
     )
