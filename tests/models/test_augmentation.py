@@ -111,7 +111,7 @@ def test_what_does_not_fit_the_shape(augmentation, shape, message):
 
 def test_what_cannot_be():
     for sizes in ({"shift": -1}, {"cutout": -2}):
-        with pytest.raises(ConfigError, match=r"augmentation: .* is -.; give 0 or more"):
+        with pytest.raises(ConfigError, match=r"augmentation: .* is -.; give at least 0"):
             Augmentation(**sizes)
     for x in (sample((8, 8, 1))[:, :-1], sample((8, 8, 1)) * 1.0, sample((8, 8, 1))[0]):
         with pytest.raises(DataError, match=r"augmentation: .*; give uint8 \(samples, 64\)"):

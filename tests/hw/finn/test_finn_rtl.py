@@ -154,7 +154,7 @@ def test_a_joint_is_no_row() -> None:
 
 def test_damaged_files_are_errors(tmp_path: Path) -> None:
     (tmp_path / FINN_RTL.name).write_text("{}")
-    with pytest.raises(ModelFileError, match="no description of FINN's RTL"):
+    with pytest.raises(ModelFileError, match=r"finn_rtl.json: .*; run `retort build` again"):
         FINN_RTL.load(tmp_path)
     (tmp_path / ARCHIVE).write_text("PK")
     with pytest.raises(ModelFileError, match="no archive of Verilog"):

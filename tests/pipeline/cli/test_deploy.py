@@ -20,7 +20,17 @@ from tests.locks import write_lock
 from tests.packages import make_folder
 from tests.virtual_board import NEEDS_SSH, virtual_board
 
-OTHER = {"rung": "rtl", "passed": True, "samples": 80}
+OTHER = {
+    "rung": "rtl",
+    "passed": True,
+    "against": "golden",
+    "samples": 80,
+    "mismatches": 0,
+    "metrics": {},
+    "seconds": 1.0,
+    "key": "",
+    "tools": {},
+}
 PACE = {
     "interval_cycles": 16,
     "interval_bound_cycles": 16,
@@ -33,7 +43,7 @@ PACE = {
 @pytest.fixture
 def folder(tmp_path):
     made = make_folder(tmp_path / "build")
-    (made / "verification.json").write_text(json.dumps([OTHER, {"rung": "board", "passed": None}, OTHER]))
+    (made / "verification.json").write_text(json.dumps([OTHER, OTHER | {"rung": "board", "passed": None}, OTHER]))
     (made / "performance.json").write_text(json.dumps(PACE))
     write_lock(made, volatile=("verification.json",))
     return made
@@ -81,7 +91,7 @@ def test_wrong_outputs_fail_and_name_the_first(folder, tmp_path):
     assert failed.exit_code == 12
     last = failed.stderr.splitlines()[-1]
     found = re.search(
-        r"20 mismatches in 20 samples .*sample 0, class 0: expected (-?\d+), got (-?\d+)$", last
+        r"20 mismatches in 20 samples .*sample 0, output 0: expected (-?\d+), got (-?\d+)$", last
     )
     assert found and abs(int(found[1]) - int(found[2])) == 1, last
     (row,) = [row for row in json.loads((folder / "verification.json").read_text()) if row["rung"] == "board"]

@@ -180,7 +180,7 @@ def test_a_run_that_fails_is_named(store, tmp_path, monkeypatch):
         raise ConfigError("wrong; give another")
 
     monkeypatch.setattr(Recipe, "train", fail)
-    with pytest.raises(ConfigError, match="bits 3, method softened-softmax, seed 3: wrong"):
+    with pytest.raises(ConfigError, match=r"bits 3, method softened-softmax, seed \d: wrong"):
         perform(build("compare", **COMPARE | {"bits": [3]}), store, tmp_path, Silent())
 
 
