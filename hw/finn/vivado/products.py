@@ -115,7 +115,7 @@ def _check_verification(plan: Plan, folder: Path, log: Path) -> None:
         if len(bad):
             first = int(bad[0])
             raise VerificationError(
-                f"{where}, class {first}: expected {expected[first]}, got {actual[first]:g}; see {log}"
+                f"{where}, output {first}: expected {expected[first]}, got {actual[first]:g}; see {log}"
             )
         if not paths[0].stem.endswith("_SUCCESS"):
             raise VerificationError(f"{where}: equal, but FINN says {paths[0].name}; see {log}")

@@ -43,7 +43,9 @@ PACE = {
 @pytest.fixture
 def folder(tmp_path):
     made = make_folder(tmp_path / "build")
-    (made / "verification.json").write_text(json.dumps([OTHER, OTHER | {"rung": "board", "passed": None}, OTHER]))
+    (made / "verification.json").write_text(
+        json.dumps([OTHER, OTHER | {"rung": "board", "passed": None}, OTHER])
+    )
     (made / "performance.json").write_text(json.dumps(PACE))
     write_lock(made, volatile=("verification.json",))
     return made

@@ -159,7 +159,7 @@ def test_missed_timing(mode: str, told: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("mode", "told"),
     [
-        ("wrong", "sample 1, class 2: expected 0, got 1"),
+        ("wrong", "sample 1, output 2: expected 0, got 1"),
         ("fail", "sample 1: equal, but FINN says verify_stitched_ip_rtlsim_1_FAIL.npy"),
         ("skipped", "sample 1: stitched_ip_rtlsim_SKIPPED_DSP_CONFLICT.txt"),
         ("junk:verification_output/verify_stitched_ip_rtlsim_2_SUCCESS.npy", "sample 2: .* cannot be read"),
