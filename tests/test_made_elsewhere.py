@@ -73,16 +73,16 @@ def test_difference_is_told(made: Built) -> None:
     assert output == {key: metrics["difference"][key] for key in ("scale", "offset")}
     assert np.sum(metrics["confusion_matrix"]) == 397
     page = (made.folder / "report.html").read_text()
-    assert "same class as the network made elsewhere" in page and "largest error of a logit" in page
+    assert "same class as the imported network" in page and "largest error of a logit" in page
 
 
 def test_commands_work_on_its_folder(made: Built) -> None:
     planned = retort("plan", made.file, "--json", cwd=made.file.parent)
     assert [row["status"] for row in json.loads(planned.stdout)["stages"]] == ["cached"] * 6
     assert retort("report", made.folder).returncode == 0
-    for command in ("size", "compare"):
+    for command, refusal in (("size", "of kind 'imported'"), ("study", "study: missing")):
         done = retort(command, made.file, cwd=made.file.parent)
-        assert done.returncode == 2 and "there is nothing to train or to size" in done.stderr
+        assert done.returncode == 2 and refusal in done.stderr
 
 
 def test_another_place_of_the_same_file_builds_nothing(made: Built, tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """ResNet-8, with two strided residual blocks, sized, compiled and proven by the stages' own code."""
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from models.data import Dataset, Split
 from models.export import golden_model, qonnx_model, save_model
 from models.students import integer
 from models.students.freeze import freeze
+from pipeline.artefacts.hardware import LAYERS
 from pipeline.config import file as config
 from pipeline.engine.stage import StageContext
 from pipeline.ladder import hardware
@@ -104,16 +104,16 @@ def compiled(tmp_path: Path) -> QuantizedArtefacts:
 @pytest.mark.slow
 def test_resnet_8(compiled: QuantizedArtefacts) -> None:
     """MLPerf Tiny's network for CIFAR-10: the `rtl` rung, on frames whose logits differ, and every tap."""
-    layers = json.loads((compiled.folder / "layers.json").read_text())
-    origins = [layer["origin"] for layer in layers if layer["kind"] in ("MatrixVector", "GlobalSum")]
+    layers = LAYERS.load(compiled.folder)
+    origins = [layer.origin for layer in layers if layer.kind in ("MatrixVector", "GlobalSum")]
     places = (0, 1, 2, 4, 5, 6, 8, 9, 10)
     assert origins == [*(f"accumulator{place}" for place in places), "a12", "logits"]
-    thresholds, x = [layer for layer in layers if layer["kind"] == "Threshold"], compiled.x[:2]
+    thresholds, x = [layer for layer in layers if layer.kind == "Threshold"], compiled.x[:2]
     graph = read(load_hardware(compiled.folder / "hardware.onnx"))
     names = [layer.name for layer in graph.layers]
     values = dict(zip(names, graph.values(x.astype(np.int64)), strict=True))
     for layer, wanted in zip(thresholds, compiled.tapped(x, thresholds), strict=True):
-        np.testing.assert_array_equal(values[layer["name"]], wanted)
+        np.testing.assert_array_equal(values[layer.name], wanted)
     found = hardware.rtl(compiled)
     assert found.passed, found.first_mismatch
     assert found.samples == FRAMES
